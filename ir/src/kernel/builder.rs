@@ -1,0 +1,219 @@
+use super::*;
+
+/// Builds the body of a [`Kernel`]. Loops and branches are closed in the order in which they were opened, by taking closures.
+#[derive(Clone, Debug)]
+pub struct KernelBuilder {
+    kernel: Kernel,
+    axes: u32,
+    blocks: Vec<Vec<Statement>>,
+}
+
+impl KernelBuilder {
+    /// A kernel without parameters and with an empty body.
+    pub fn new(name: &str) -> Self {
+        let kernel =
+            Kernel { name: name.to_string(), dims: 0, memory: vec![], task: Axis(0), registers: vec![], body: vec![] };
+        KernelBuilder { kernel, axes: 1, blocks: vec![vec![]] }
+    }
+
+    /// The finished kernel, with that many dimension parameters.
+    pub fn finish(mut self, dims: u32) -> Kernel {
+        self.kernel.dims = dims;
+        self.kernel.body = self.blocks.pop().unwrap_or_default();
+        self.kernel
+    }
+
+    /// The task number.
+    pub fn task(&self) -> Index {
+        Index::Axis(self.kernel.task)
+    }
+
+    /// Adds a buffer parameter. All parameters must be added before any scratch memory.
+    pub fn parameter(&mut self, name: &str, dtype: DType, access: Access) -> MemoryId {
+        self.memory(name, dtype, Space::Parameter(access))
+    }
+
+    /// Adds scratch memory.
+    pub fn scratch(&mut self, name: &str, dtype: DType, elements: u64) -> MemoryId {
+        self.memory(name, dtype, Space::Scratch { elements })
+    }
+
+    fn memory(&mut self, name: &str, dtype: DType, space: Space) -> MemoryId {
+        self.kernel.memory.push(Memory { name: name.to_string(), dtype, space });
+        MemoryId(self.kernel.memory.len() as u32 - 1)
+    }
+
+    /// Dtype of a memory's elements.
+    pub fn memory_dtype(&self, memory: MemoryId) -> DType {
+        self.kernel.memory[memory.0 as usize].dtype
+    }
+
+    /// Type of a register.
+    pub fn register_type(&self, register: Register) -> RegisterType {
+        self.kernel.registers[register.0 as usize]
+    }
+
+    fn register(&mut self, ty: RegisterType) -> Register {
+        self.kernel.registers.push(ty);
+        Register(self.kernel.registers.len() as u32 - 1)
+    }
+
+    fn push(&mut self, statement: Statement) {
+        if let Some(block) = self.blocks.last_mut() {
+            block.push(statement);
+        }
+    }
+
+    /// Adds an instruction whose result has that type.
+    pub fn instruction(&mut self, dtype: DType, lanes: u32, instruction: Instruction) -> Register {
+        let register = self.register(RegisterType { dtype, lanes });
+        self.push(Statement::Let(register, instruction));
+        register
+    }
+
+    /// A constant in every lane.
+    pub fn constant(&mut self, dtype: DType, lanes: u32, value: impl Into<Scalar>) -> Register {
+        self.instruction(dtype, lanes, Instruction::Constant(value.into()))
+    }
+
+    /// Lanewise function.
+    pub fn unary(&mut self, function: Unary, x: Register) -> Register {
+        let ty = self.register_type(x);
+        let dtype = if function == Unary::IsFinite { DType::Bool } else { ty.dtype };
+        self.instruction(dtype, ty.lanes, Instruction::Unary(function, x))
+    }
+
+    /// Lanewise function.
+    pub fn binary(&mut self, function: Binary, a: Register, b: Register) -> Register {
+        let ty = self.register_type(a);
+        self.instruction(ty.dtype, ty.lanes, Instruction::Binary(function, a, b))
+    }
+
+    /// `a*b + c`.
+    pub fn multiply_add(&mut self, a: Register, b: Register, c: Register) -> Register {
+        let ty = self.register_type(c);
+        self.instruction(ty.dtype, ty.lanes, Instruction::MultiplyAdd(a, b, c))
+    }
+
+    /// Lanewise comparison.
+    pub fn compare(&mut self, function: Compare, a: Register, b: Register) -> Register {
+        let lanes = self.register_type(a).lanes;
+        self.instruction(DType::Bool, lanes, Instruction::Compare(function, a, b))
+    }
+
+    /// Lanewise choice.
+    pub fn select(&mut self, condition: Register, on_true: Register, on_false: Register) -> Register {
+        let ty = self.register_type(on_true);
+        self.instruction(ty.dtype, ty.lanes, Instruction::Select(condition, on_true, on_false))
+    }
+
+    /// Lanewise conversion; nothing is added where the dtype is that already.
+    pub fn convert(&mut self, dtype: DType, x: Register) -> Register {
+        let ty = self.register_type(x);
+        if ty.dtype == dtype { x } else { self.instruction(dtype, ty.lanes, Instruction::Convert(x)) }
+    }
+
+    /// Lanewise reinterpretation of bits.
+    pub fn bitcast(&mut self, dtype: DType, x: Register) -> Register {
+        let lanes = self.register_type(x).lanes;
+        self.instruction(dtype, lanes, Instruction::Bitcast(x))
+    }
+
+    /// A scalar in every lane; nothing is added where one lane is wanted.
+    pub fn splat(&mut self, lanes: u32, x: Register) -> Register {
+        let dtype = self.register_type(x).dtype;
+        if lanes == 1 { x } else { self.instruction(dtype, lanes, Instruction::Splat(x)) }
+    }
+
+    /// The lanes reduced to a scalar; nothing is added for one lane.
+    pub fn reduce_lanes(&mut self, kind: Reduction, x: Register) -> Register {
+        let ty = self.register_type(x);
+        if ty.lanes == 1 { x } else { self.instruction(ty.dtype, 1, Instruction::ReduceLanes(kind, x)) }
+    }
+
+    /// Reads `lanes` elements, or the first `count` of them.
+    pub fn load(&mut self, memory: MemoryId, position: Index, lanes: u32, count: Option<Index>) -> Register {
+        let dtype = self.memory_dtype(memory);
+        self.instruction(dtype, lanes, Instruction::Load { memory, position, count })
+    }
+
+    /// Writes a value, or the first `count` lanes of it.
+    pub fn store(&mut self, memory: MemoryId, position: Index, value: Register, count: Option<Index>) {
+        self.push(Statement::Store { memory, position, value, count });
+    }
+
+    /// A loop that carries values: `body` gets the loop variable and the carried values and returns the next ones; the
+    /// carried values after the loop are returned.
+    pub fn for_carrying(
+        &mut self,
+        start: impl Into<Index>,
+        end: impl Into<Index>,
+        step: i64,
+        initial: &[Register],
+        body: impl FnOnce(&mut Self, Index, &[Register]) -> Vec<Register>,
+    ) -> Vec<Register> {
+        let axis = Axis(self.axes);
+        self.axes += 1;
+        let parameters: Vec<Register> = initial.iter().map(|&r| self.register(self.register_type(r))).collect();
+        self.blocks.push(vec![]);
+        let next = body(self, Index::Axis(axis), &parameters);
+        let block = self.blocks.pop().unwrap_or_default();
+        let results: Vec<Register> = initial.iter().map(|&r| self.register(self.register_type(r))).collect();
+        self.push(Statement::For(For {
+            axis,
+            start: start.into(),
+            end: end.into(),
+            step,
+            parameters,
+            initial: initial.to_vec(),
+            body: block,
+            next,
+            results: results.clone(),
+        }));
+        results
+    }
+
+    /// A loop that carries nothing.
+    pub fn for_each(
+        &mut self,
+        start: impl Into<Index>,
+        end: impl Into<Index>,
+        step: i64,
+        body: impl FnOnce(&mut Self, Index),
+    ) {
+        self.for_carrying(start, end, step, &[], |builder, axis, _| {
+            body(builder, axis);
+            vec![]
+        });
+    }
+
+    /// A branch on a scalar bool; both sides return values of the same types, and the chosen ones are returned.
+    pub fn branch(
+        &mut self,
+        condition: Register,
+        then: impl FnOnce(&mut Self) -> Vec<Register>,
+        otherwise: impl FnOnce(&mut Self) -> Vec<Register>,
+    ) -> Vec<Register> {
+        self.blocks.push(vec![]);
+        let then_values = then(self);
+        let then = self.blocks.pop().unwrap_or_default();
+        self.blocks.push(vec![]);
+        let otherwise_values = otherwise(self);
+        let otherwise = self.blocks.pop().unwrap_or_default();
+        let results: Vec<Register> = then_values.iter().map(|&r| self.register(self.register_type(r))).collect();
+        self.push(Statement::If(If {
+            condition,
+            then,
+            then_values,
+            otherwise,
+            otherwise_values,
+            results: results.clone(),
+        }));
+        results
+    }
+
+    /// A matrix product by the runtime's library.
+    pub fn gemm(&mut self, gemm: Gemm) {
+        self.push(Statement::Gemm(Box::new(gemm)));
+    }
+}

@@ -1,0 +1,254 @@
+//! The kernel IR: explicit loop nests over flat buffers, and programs that launch them.
+//!
+//! A [`Kernel`] executes one *task* at a time; the tasks of a launch are independent. Inside, loops carry values in
+//! registers, loads and stores name a buffer and an element position, vectors have a fixed number of lanes. Scheduling
+//! chooses all of it (tiles, packing, vector widths, unrolling); code generators translate.
+
+mod builder;
+mod index;
+mod program;
+
+pub use builder::KernelBuilder;
+pub use index::Index;
+pub use program::{Buffer, Launch, Program, Role, Step};
+
+use crate::tensor::Scalar;
+use crate::tensor::ops::{Binary, Compare, Reduction, Unary};
+use kc_abi::DType;
+use kc_abi::call::MathFunction;
+
+/// A register: the result of an instruction, a loop's carried value or a loop's result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Register(pub u32);
+
+/// A loop variable; its value is an [`Index`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Axis(pub u32);
+
+/// Type of a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RegisterType {
+    /// Type of each lane.
+    pub dtype: DType,
+    /// Number of lanes: a power of two, 1 for a scalar.
+    pub lanes: u32,
+}
+
+/// What a kernel may do with a buffer parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Only read.
+    Read,
+    /// Only written; the contents before are undefined.
+    Write,
+    /// Read and written.
+    ReadWrite,
+}
+
+/// Memory that a kernel uses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Memory {
+    /// For people.
+    pub name: String,
+    /// Type of the elements.
+    pub dtype: DType,
+    /// Where it lies.
+    pub space: Space,
+}
+
+/// Where memory lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// A buffer parameter. Two parameters never overlap, unless both are only read.
+    Parameter(Access),
+    /// Scratch memory of the executing thread (packed panels, rows), undefined when a task starts.
+    Scratch {
+        /// Number of elements.
+        elements: u64,
+    },
+}
+
+/// Names memory by its position in [`Kernel::memory`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MemoryId(pub u32);
+
+/// A kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kernel {
+    /// For people and profiles; identical kernels are merged whatever their names.
+    pub name: String,
+    /// Number of dimension parameters, which [`Index::Dim`] names.
+    pub dims: u32,
+    /// Buffer parameters first, in the order in which a launch gives them, then scratch memory.
+    pub memory: Vec<Memory>,
+    /// The task number: an axis that is defined everywhere in the body.
+    pub task: Axis,
+    /// Types of all registers, by number.
+    pub registers: Vec<RegisterType>,
+    /// What one task executes.
+    pub body: Vec<Statement>,
+}
+
+/// A step of a kernel's body.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Statement {
+    /// `register = instruction`.
+    Let(Register, Instruction),
+    /// Writes `lanes` consecutive elements of the value's dtype.
+    Store {
+        /// The memory that is written.
+        memory: MemoryId,
+        /// Position of the first element.
+        position: Index,
+        /// What is written.
+        value: Register,
+        /// Where given, only the first `count` lanes are written (all if it is more, none if it is below 1).
+        count: Option<Index>,
+    },
+    /// A loop.
+    For(For),
+    /// A two-way branch.
+    If(If),
+    /// A matrix product by the runtime's library.
+    Gemm(Box<Gemm>),
+}
+
+/// A loop over `start, start + step, ...` below `end`. Carried values: `parameters[i]` is `initial[i]` in the first round,
+/// `next[i]` of the round before in the others; after the loop `results[i]` is the last `next[i]` (or `initial[i]`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct For {
+    /// The loop variable.
+    pub axis: Axis,
+    /// First value.
+    pub start: Index,
+    /// The loop ends before this value.
+    pub end: Index,
+    /// At least 1.
+    pub step: i64,
+    /// Carried values at the start of a round.
+    pub parameters: Vec<Register>,
+    /// Carried values before the first round.
+    pub initial: Vec<Register>,
+    /// What one round executes.
+    pub body: Vec<Statement>,
+    /// Carried values at the end of a round.
+    pub next: Vec<Register>,
+    /// Carried values after the loop.
+    pub results: Vec<Register>,
+}
+
+/// A two-way branch: `results[i]` is the chosen side's value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct If {
+    /// A scalar bool.
+    pub condition: Register,
+    /// Executed where it is true.
+    pub then: Vec<Statement>,
+    /// Values of that side.
+    pub then_values: Vec<Register>,
+    /// Executed where it is false.
+    pub otherwise: Vec<Statement>,
+    /// Values of that side.
+    pub otherwise_values: Vec<Register>,
+    /// The chosen values.
+    pub results: Vec<Register>,
+}
+
+/// A two-dimensional view of memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix {
+    /// The memory.
+    pub memory: MemoryId,
+    /// Position of the first element.
+    pub position: Index,
+    /// Elements from one row to the next.
+    pub row_stride: Index,
+    /// Elements from one column to the next.
+    pub column_stride: Index,
+}
+
+/// `c = a * b`, or `c += a * b`, in f32 or f64.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gemm {
+    /// Rows of `a` and `c`.
+    pub m: Index,
+    /// Columns of `b` and `c`.
+    pub n: Index,
+    /// Columns of `a`, rows of `b`.
+    pub k: Index,
+    /// Left operand.
+    pub a: Matrix,
+    /// Right operand.
+    pub b: Matrix,
+    /// Result.
+    pub c: Matrix,
+    /// Whether the product is added to `c`.
+    pub accumulate: bool,
+}
+
+/// What computes a register. Operands of lanewise instructions have as many lanes as the result.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Instruction {
+    /// A constant in every lane, of the result's dtype.
+    Constant(Scalar),
+    /// Lane `l` is `index + l * step`, wrapped to the result's dtype, which is an integer.
+    Position {
+        /// Value of lane 0.
+        index: Index,
+        /// Difference from one lane to the next.
+        step: i64,
+    },
+    /// A scalar in every lane.
+    Splat(Register),
+    /// Lanewise function. Only functions that [`is_basic`] names are left when code generators see a kernel.
+    Unary(Unary, Register),
+    /// Lanewise function, likewise.
+    Binary(Binary, Register, Register),
+    /// `a*b + c` with one rounding where the target has it, else with two.
+    MultiplyAdd(Register, Register, Register),
+    /// Lanewise comparison; the result is bool.
+    Compare(Compare, Register, Register),
+    /// Lanewise choice; the first operand is bool.
+    Select(Register, Register, Register),
+    /// Lanewise conversion, as the tensor op `convert`.
+    Convert(Register),
+    /// Lanewise reinterpretation of bits.
+    Bitcast(Register),
+    /// The lanes reduced to a scalar, in the order of a binary tree: halves are combined until one lane is left.
+    ReduceLanes(Reduction, Register),
+    /// Reads consecutive elements, as many as the result has lanes.
+    Load {
+        /// The memory that is read.
+        memory: MemoryId,
+        /// Position of the first element.
+        position: Index,
+        /// Where given, only the first `count` elements are read (all if it is more, none if it is below 1); other lanes are 0.
+        count: Option<Index>,
+    },
+    /// A function of the runtime's table, in f64 or f32 (computed in f64 and rounded), lane by lane.
+    Math(MathFunction, Vec<Register>),
+}
+
+/// Whether code generators translate the function themselves; others are replaced before by basic instructions or
+/// [`Instruction::Math`].
+pub fn is_basic(function: Unary) -> bool {
+    matches!(
+        function,
+        Unary::Negate
+            | Unary::Abs
+            | Unary::Sqrt
+            | Unary::Floor
+            | Unary::Ceil
+            | Unary::Trunc
+            | Unary::RoundEven
+            | Unary::Not
+            | Unary::PopulationCount
+            | Unary::CountLeadingZeros
+    )
+}
+
+/// The same for functions of two operands: all are basic but these, which are replaced. Shifts in a lowered kernel are by
+/// amounts in `0..bits`; integer divisions are by divisors that are not 0 (nor -1 below the smallest value).
+pub fn is_basic_binary(function: Binary) -> bool {
+    !matches!(function, Binary::Power | Binary::Atan2 | Binary::Remainder)
+}

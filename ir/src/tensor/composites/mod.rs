@@ -1,0 +1,76 @@
+//! Composites: named compositions with a body in other ops and, where it matters, a gradient of their own. Rules and back
+//! ends may match one whole; everybody else sees its body.
+
+mod softmax;
+
+pub use softmax::{LogSoftmax, Softmax};
+
+use super::ops::Operation;
+use super::{Builder, Type, TypeError, Value};
+use kc_abi::TensorType;
+use serde::{Deserialize, Serialize};
+
+/// What every composite declares.
+pub trait Composition {
+    /// The name in the text form.
+    fn name(&self) -> &'static str;
+
+    /// Builds the body: the results in terms of the operands. An operand that the composite does not take is a [`TypeError`].
+    fn body(&self, builder: &mut Builder, operands: &[Value]) -> Result<Vec<Value>, TypeError>;
+
+    /// Builds the cotangents of the operands (`None` where there is none) from those of the results. `None` (the default)
+    /// means that the body's own gradient is good enough.
+    fn gradient(
+        &self,
+        _builder: &mut Builder,
+        _operands: &[Value],
+        _results: &[Value],
+        _cotangents: &[Option<Value>],
+    ) -> Option<Result<Vec<Option<Value>>, TypeError>> {
+        None
+    }
+}
+
+macro_rules! composites {
+    ($($(#[$doc:meta])* $variant:ident,)*) => {
+        /// A composite with its attributes.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Composite { $($(#[$doc])* $variant($variant),)* }
+
+        impl Composite {
+            /// The declaration.
+            pub fn composition(&self) -> &dyn Composition { match self { $(Composite::$variant(composite) => composite),* } }
+        }
+
+        $(impl From<$variant> for super::Op { fn from(composite: $variant) -> super::Op { super::Op::Composite(Composite::$variant(composite)) } })*
+    };
+}
+
+composites! {
+    /// Softmax along an axis.
+    Softmax,
+    /// Logarithm of softmax along an axis.
+    LogSoftmax,
+}
+
+impl Operation for Composite {
+    fn name(&self) -> &'static str {
+        self.composition().name()
+    }
+    /// The type rule is the body's.
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        let mut builder = Builder::new();
+        let mut parameters = Vec::with_capacity(operands.len());
+        for position in 0..operands.len() {
+            let ty = super::ops::tensor(self.name(), operands, position)?;
+            parameters.push(builder.parameter("operand", ty.clone())?);
+        }
+        let results = self.composition().body(&mut builder, &parameters)?;
+        let types: Vec<TensorType> = results.iter().map(|&value| builder.tensor_type(value).clone()).collect();
+        Ok(match <[TensorType; 1]>::try_from(types) {
+            Ok([ty]) => Type::Tensor(ty),
+            Err(types) => Type::Tuple(types),
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! Softmax and its relatives, stable for large logits.
+
+use super::Composition;
+use crate::tensor::ops::{Binary, Reduction, Unary};
+use crate::tensor::{Builder, TypeError, Value};
+use serde::{Deserialize, Serialize};
+
+/// `exp(x - max x) / sum exp(x - max x)` along an axis.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Softmax {
+    /// The axis along which the results sum to 1.
+    pub axis: usize,
+}
+
+impl Composition for Softmax {
+    fn name(&self) -> &'static str {
+        "softmax"
+    }
+
+    fn body(&self, b: &mut Builder, operands: &[Value]) -> Result<Vec<Value>, TypeError> {
+        let [x] = b.operands("softmax", operands)?;
+        let shifted = shifted(b, x, self.axis)?;
+        let e = b.unary(Unary::Exp, shifted)?;
+        let sum = b.reduce_keep(Reduction::Sum, &[self.axis], e)?;
+        Ok(vec![b.binary(Binary::Divide, e, sum)?])
+    }
+
+    /// `y * (g - sum(g * y))`
+    fn gradient(
+        &self,
+        b: &mut Builder,
+        _: &[Value],
+        results: &[Value],
+        cotangents: &[Option<Value>],
+    ) -> Option<Result<Vec<Option<Value>>, TypeError>> {
+        let (y, g) = (results[0], cotangents[0]?);
+        let mut build = || {
+            let product = b.binary(Binary::Multiply, g, y)?;
+            let sum = b.reduce_keep(Reduction::Sum, &[self.axis], product)?;
+            let centred = b.binary(Binary::Subtract, g, sum)?;
+            Ok(vec![Some(b.binary(Binary::Multiply, y, centred)?)])
+        };
+        Some(build())
+    }
+}
+
+/// `x - max x - ln sum exp(x - max x)` along an axis.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LogSoftmax {
+    /// The axis along which the exponentials of the results sum to 1.
+    pub axis: usize,
+}
+
+impl Composition for LogSoftmax {
+    fn name(&self) -> &'static str {
+        "log_softmax"
+    }
+
+    fn body(&self, b: &mut Builder, operands: &[Value]) -> Result<Vec<Value>, TypeError> {
+        let [x] = b.operands("log_softmax", operands)?;
+        let shifted = shifted(b, x, self.axis)?;
+        let e = b.unary(Unary::Exp, shifted)?;
+        let sum = b.reduce_keep(Reduction::Sum, &[self.axis], e)?;
+        let log = b.unary(Unary::Log, sum)?;
+        Ok(vec![b.binary(Binary::Subtract, shifted, log)?])
+    }
+
+    /// `g - exp(y) * sum(g)`
+    fn gradient(
+        &self,
+        b: &mut Builder,
+        _: &[Value],
+        results: &[Value],
+        cotangents: &[Option<Value>],
+    ) -> Option<Result<Vec<Option<Value>>, TypeError>> {
+        let (y, g) = (results[0], cotangents[0]?);
+        let mut build = || {
+            let sum = b.reduce_keep(Reduction::Sum, &[self.axis], g)?;
+            let probability = b.unary(Unary::Exp, y)?;
+            let share = b.binary(Binary::Multiply, probability, sum)?;
+            Ok(vec![Some(b.binary(Binary::Subtract, g, share)?)])
+        };
+        Some(build())
+    }
+}
+
+/// `x - max x` along an axis.
+fn shifted(b: &mut Builder, x: Value, axis: usize) -> Result<Value, TypeError> {
+    let max = b.reduce_keep(Reduction::Max, &[axis], x)?;
+    b.binary(Binary::Subtract, x, max)
+}

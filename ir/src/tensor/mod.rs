@@ -1,0 +1,16 @@
+//! The tensor IR: a graph of pure ops over typed tensors in static single assignment form.
+//!
+//! `ir/README.md` says how to add an op.
+
+mod builder;
+pub mod composites;
+mod error;
+mod graph;
+mod literal;
+pub mod ops;
+
+pub use builder::Builder;
+pub use error::TypeError;
+pub use graph::{Argument, Function, Graph, Location, Module, Node, ResultSlot, Type, Value};
+pub use literal::{Literal, Scalar};
+pub use ops::Op;

@@ -1,0 +1,171 @@
+//! The ops. Each is declared once, in a file of its family: its attributes (a struct), its name in the text form, and
+//! the methods of [`Operation`]. The enum [`Op`] lists them; back ends match it exhaustively.
+
+mod contract;
+mod elementwise;
+mod movement;
+mod random;
+mod reduce;
+mod source;
+mod structure;
+mod window;
+
+pub use contract::{Convolution, ConvolutionAxes, DotGeneral};
+pub use elementwise::{Binary, BitcastConvert, Compare, Convert, Select, Unary};
+pub use movement::{Broadcast, Concatenate, Pad, Reshape, Reverse, Slice, Transpose};
+pub use random::RandomBits;
+pub use reduce::{ArgReduce, Extremum, Reduce, Reduction};
+pub use source::{Constant, Iota, Parameter};
+pub use structure::{Gradient, Projection, StopGradient};
+pub use window::{ReduceWindow, SelectAndScatter, Window};
+
+use super::{Type, TypeError};
+use serde::{Deserialize, Serialize};
+
+/// What every op declares.
+pub trait Operation {
+    /// The name in the text form.
+    fn name(&self) -> &'static str;
+
+    /// The type rule: the type of the result, from the operands' types.
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError>;
+}
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $variant:ident,)*) => {
+        /// An op with its attributes.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Op { $($(#[$doc])* $variant($variant),)* }
+
+        impl Op {
+            /// The declaration.
+            pub fn operation(&self) -> &dyn Operation { match self { $(Op::$variant(op) => op),* } }
+        }
+
+        $(impl From<$variant> for Op { fn from(op: $variant) -> Op { Op::$variant(op) } })*
+    };
+}
+
+operations! {
+    /// An argument of the graph.
+    Parameter,
+    /// A tensor known at compile time.
+    Constant,
+    /// Positions along an axis.
+    Iota,
+    /// Elementwise function of one operand.
+    Unary,
+    /// Elementwise function of two operands of one type.
+    Binary,
+    /// Elementwise comparison.
+    Compare,
+    /// Elementwise choice.
+    Select,
+    /// Conversion of the elements' values.
+    Convert,
+    /// Reinterpretation of the elements' bits.
+    BitcastConvert,
+    /// Repetition along new or unit axes.
+    Broadcast,
+    /// The same elements in another shape.
+    Reshape,
+    /// Permuted axes.
+    Transpose,
+    /// A strided sub-box.
+    Slice,
+    /// Padding at the edges and between elements.
+    Pad,
+    /// Reversed order along axes.
+    Reverse,
+    /// Operands side by side.
+    Concatenate,
+    /// Reduction over axes.
+    Reduce,
+    /// Position of the largest or smallest element.
+    ArgReduce,
+    /// Batched contraction.
+    DotGeneral,
+    /// Convolution.
+    Convolution,
+    /// Reduction over sliding windows.
+    ReduceWindow,
+    /// Gradient of a maximum over sliding windows.
+    SelectAndScatter,
+    /// Random bits from a key.
+    RandomBits,
+    /// A named composition of ops.
+    Composite,
+    /// Derivatives, before differentiation.
+    Gradient,
+    /// One tensor of a tuple.
+    Projection,
+    /// Identity without a derivative.
+    StopGradient,
+}
+
+pub use super::composites::Composite;
+
+/// Checks the number of operands.
+fn arity(op: &str, operands: &[&Type], expected: usize) -> Result<(), TypeError> {
+    if operands.len() == expected {
+        return Ok(());
+    }
+    Err(TypeError::new(op, format!("expected {expected} operands, got {}", operands.len())))
+}
+
+/// The operand of that position, which must be a tensor.
+pub(crate) fn tensor<'a>(
+    op: &str,
+    operands: &[&'a Type],
+    position: usize,
+) -> Result<&'a kc_abi::TensorType, TypeError> {
+    match operands.get(position) {
+        Some(Type::Tensor(ty)) => Ok(ty),
+        Some(ty @ Type::Tuple(_)) => {
+            Err(TypeError::new(op, format!("operand {position} is the tuple {ty}, expected a tensor")))
+        }
+        None => Err(TypeError::new(op, format!("operand {position} is missing"))),
+    }
+}
+
+/// The only operand, which must be a tensor.
+fn one_tensor<'a>(op: &str, operands: &[&'a Type]) -> Result<&'a kc_abi::TensorType, TypeError> {
+    arity(op, operands, 1)?;
+    tensor(op, operands, 0)
+}
+
+/// Checks that an axis exists.
+fn axis(op: &str, axis: usize, rank: usize) -> Result<(), TypeError> {
+    if axis < rank {
+        return Ok(());
+    }
+    Err(TypeError::new(op, format!("axis {axis} is out of range for rank {rank}")))
+}
+
+/// Checks that axes exist and are strictly ascending.
+fn ascending_axes(op: &str, axes: &[usize], rank: usize) -> Result<(), TypeError> {
+    axes.iter().try_for_each(|&a| axis(op, a, rank))?;
+    if axes.windows(2).all(|pair| pair[0] < pair[1]) {
+        return Ok(());
+    }
+    Err(TypeError::new(op, format!("axes {axes:?} must be ascending and distinct")))
+}
+
+/// Checks that a list has one entry an axis.
+fn one_per_axis(op: &str, what: &str, given: usize, rank: usize) -> Result<(), TypeError> {
+    if given == rank {
+        return Ok(());
+    }
+    Err(TypeError::new(op, format!("`{what}` has {given} entries, expected one for each of {rank} axes")))
+}
+
+/// Checks that a permutation names each axis once.
+fn permutation(op: &str, permutation: &[usize], rank: usize) -> Result<(), TypeError> {
+    let mut sorted = permutation.to_vec();
+    sorted.sort_unstable();
+    if sorted.iter().copied().eq(0..rank) {
+        return Ok(());
+    }
+    Err(TypeError::new(op, format!("{permutation:?} is no permutation of {rank} axes")))
+}

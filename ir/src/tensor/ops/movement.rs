@@ -1,0 +1,218 @@
+//! Ops that move elements and compute nothing.
+
+use super::{Operation, ascending_axes, axis, one_per_axis, one_tensor, permutation, tensor};
+use crate::tensor::{Type, TypeError};
+use kc_abi::{Dim, TensorType};
+use serde::{Deserialize, Serialize};
+
+fn with_shape(ty: &TensorType, shape: Vec<Dim>) -> Type {
+    Type::Tensor(TensorType { dtype: ty.dtype, shape })
+}
+
+/// `result[i...] = operand[i[axes[0]], i[axes[1]], ...]`, where unit extents of the operand are repeated.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Broadcast {
+    /// The result's shape.
+    pub shape: Vec<Dim>,
+    /// For each axis of the operand its axis in the result, ascending.
+    pub axes: Vec<usize>,
+}
+
+impl Operation for Broadcast {
+    fn name(&self) -> &'static str {
+        "broadcast"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        let ty = one_tensor("broadcast", operands)?;
+        one_per_axis("broadcast", "axes", self.axes.len(), ty.rank())?;
+        ascending_axes("broadcast", &self.axes, self.shape.len())?;
+        for (i, &a) in self.axes.iter().enumerate() {
+            if !ty.shape[i].is(1) && ty.shape[i] != self.shape[a] {
+                return Err(TypeError::new(
+                    "broadcast",
+                    format!("axis {i} of {ty} has extent {}, expected 1 or {}", ty.shape[i], self.shape[a]),
+                ));
+            }
+        }
+        Ok(with_shape(ty, self.shape.clone()))
+    }
+}
+
+/// The same elements in row-major order in another shape.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Reshape {
+    /// The result's shape.
+    pub shape: Vec<Dim>,
+}
+
+impl Operation for Reshape {
+    fn name(&self) -> &'static str {
+        "reshape"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        let ty = one_tensor("reshape", operands)?;
+        let elements: Dim = self.shape.iter().cloned().product();
+        if elements != ty.elements() {
+            let result = TensorType { dtype: ty.dtype, shape: self.shape.clone() };
+            return Err(TypeError::new(
+                "reshape",
+                format!("{ty} has {} elements, {result} has {elements}", ty.elements()),
+            ));
+        }
+        Ok(with_shape(ty, self.shape.clone()))
+    }
+}
+
+/// `result.shape[i] = operand.shape[permutation[i]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Transpose {
+    /// For each axis of the result its axis in the operand.
+    pub permutation: Vec<usize>,
+}
+
+impl Operation for Transpose {
+    fn name(&self) -> &'static str {
+        "transpose"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        let ty = one_tensor("transpose", operands)?;
+        permutation("transpose", &self.permutation, ty.rank())?;
+        Ok(with_shape(ty, self.permutation.iter().map(|&a| ty.shape[a].clone()).collect()))
+    }
+}
+
+/// `result[i] = operand[start + i*stride]` on each axis, up to and without `limit`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Slice {
+    /// First position on each axis.
+    pub start: Vec<Dim>,
+    /// End position on each axis.
+    pub limit: Vec<Dim>,
+    /// Step on each axis, at least 1.
+    pub stride: Vec<i64>,
+}
+
+impl Operation for Slice {
+    fn name(&self) -> &'static str {
+        "slice"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        let ty = one_tensor("slice", operands)?;
+        for (what, given) in [("start", self.start.len()), ("limit", self.limit.len()), ("stride", self.stride.len())] {
+            one_per_axis("slice", what, given, ty.rank())?;
+        }
+        let mut shape = Vec::with_capacity(ty.rank());
+        for i in 0..ty.rank() {
+            let (start, limit, stride) = (&self.start[i], &self.limit[i], self.stride[i]);
+            let extent = limit.clone() - start.clone();
+            let bad = stride < 1
+                || start.as_constant().is_some_and(|s| s < 0)
+                || extent.as_constant().is_some_and(|e| e < 0)
+                || (ty.shape[i].clone() - limit.clone()).as_constant().is_some_and(|rest| rest < 0);
+            if bad {
+                return Err(TypeError::new(
+                    "slice",
+                    format!("{start}..{limit} step {stride} does not lie in axis {i} of {ty}"),
+                ));
+            }
+            shape.push(extent.ceil_div(stride));
+        }
+        Ok(with_shape(ty, shape))
+    }
+}
+
+/// Padding with a scalar: operands are the tensor and the scalar. Negative `low` and `high` crop.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Pad {
+    /// Elements before the first, on each axis.
+    pub low: Vec<i64>,
+    /// Elements after the last, on each axis.
+    pub high: Vec<i64>,
+    /// Elements between two neighbours, on each axis, at least 0.
+    pub interior: Vec<i64>,
+}
+
+impl Operation for Pad {
+    fn name(&self) -> &'static str {
+        "pad"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        super::arity("pad", operands, 2)?;
+        let (ty, value) = (tensor("pad", operands, 0)?, tensor("pad", operands, 1)?);
+        if *value != TensorType::scalar(ty.dtype) {
+            return Err(TypeError::new("pad", format!("the value is {value}, expected {}[]", ty.dtype)));
+        }
+        for (what, given) in [("low", &self.low), ("high", &self.high), ("interior", &self.interior)] {
+            one_per_axis("pad", what, given.len(), ty.rank())?;
+        }
+        if self.interior.iter().any(|&i| i < 0) {
+            return Err(TypeError::new("pad", format!("interior {:?} must not be negative", self.interior)));
+        }
+        let shape = (0..ty.rank())
+            .map(|i| padded(&ty.shape[i], self.low[i], self.high[i], self.interior[i]))
+            .collect::<Vec<_>>();
+        if let Some(axis) = shape.iter().position(|dim| dim.as_constant().is_some_and(|extent| extent < 0)) {
+            return Err(TypeError::new("pad", format!("axis {axis} of {ty} becomes {} long", shape[axis])));
+        }
+        Ok(with_shape(ty, shape))
+    }
+}
+
+/// The extent of an axis after padding.
+pub(crate) fn padded(extent: &Dim, low: i64, high: i64, interior: i64) -> Dim {
+    let spread = match extent.as_constant() {
+        Some(0) => Dim::constant(0),
+        _ => extent.clone() * Dim::constant(interior + 1) - Dim::constant(interior),
+    };
+    spread + Dim::constant(low + high)
+}
+
+/// The elements in reversed order along the axes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Reverse {
+    /// The reversed axes, ascending.
+    pub axes: Vec<usize>,
+}
+
+impl Operation for Reverse {
+    fn name(&self) -> &'static str {
+        "reverse"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        let ty = one_tensor("reverse", operands)?;
+        ascending_axes("reverse", &self.axes, ty.rank())?;
+        Ok(Type::Tensor(ty.clone()))
+    }
+}
+
+/// The operands, one or more, side by side along an axis.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Concatenate {
+    /// The axis along which they are laid.
+    pub axis: usize,
+}
+
+impl Operation for Concatenate {
+    fn name(&self) -> &'static str {
+        "concatenate"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        let first = tensor("concatenate", operands, 0)?;
+        axis("concatenate", self.axis, first.rank())?;
+        let mut shape = first.shape.clone();
+        for position in 1..operands.len() {
+            let ty = tensor("concatenate", operands, position)?;
+            let agrees = ty.dtype == first.dtype
+                && ty.rank() == first.rank()
+                && (0..ty.rank()).all(|i| i == self.axis || ty.shape[i] == first.shape[i]);
+            if !agrees {
+                return Err(TypeError::new(
+                    "concatenate",
+                    format!("{first} and {ty} differ outside of axis {}", self.axis),
+                ));
+            }
+            shape[self.axis] = shape[self.axis].clone() + ty.shape[self.axis].clone();
+        }
+        Ok(with_shape(first, shape))
+    }
+}

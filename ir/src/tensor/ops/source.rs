@@ -1,0 +1,67 @@
+//! Ops without operands.
+
+use super::Operation;
+use crate::tensor::{Literal, Type, TypeError};
+use kc_abi::{DType, TensorType};
+use serde::{Deserialize, Serialize};
+
+/// The graph's argument of that index.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Parameter {
+    /// Position in [`Graph::parameters`](crate::tensor::Graph::parameters).
+    pub index: usize,
+    /// For people.
+    pub name: String,
+    /// Dtype and shape.
+    pub ty: TensorType,
+}
+
+impl Operation for Parameter {
+    fn name(&self) -> &'static str {
+        "parameter"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        super::arity("parameter", operands, 0)?;
+        Ok(Type::Tensor(self.ty.clone()))
+    }
+}
+
+/// A tensor known at compile time. Large splats are a scalar constant and a broadcast.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Constant {
+    /// The tensor.
+    pub value: Literal,
+}
+
+impl Operation for Constant {
+    fn name(&self) -> &'static str {
+        "constant"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        super::arity("constant", operands, 0)?;
+        Ok(Type::Tensor(self.value.ty()))
+    }
+}
+
+/// `result[i0, i1, ...] = i[axis]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Iota {
+    /// Dtype (not bool) and shape of the result.
+    pub ty: TensorType,
+    /// The axis that is counted.
+    pub axis: usize,
+}
+
+impl Operation for Iota {
+    fn name(&self) -> &'static str {
+        "iota"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        super::arity("iota", operands, 0)?;
+        super::axis("iota", self.axis, self.ty.rank())?;
+        if self.ty.dtype == DType::Bool {
+            return Err(TypeError::new("iota", "positions cannot be bool"));
+        }
+        Ok(Type::Tensor(self.ty.clone()))
+    }
+}

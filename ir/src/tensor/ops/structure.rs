@@ -1,0 +1,74 @@
+//! Ops about the graph itself.
+
+use super::{Operation, one_tensor, tensor};
+use crate::tensor::{Type, TypeError};
+use kc_abi::TensorType;
+use serde::{Deserialize, Serialize};
+
+/// Derivatives of a scalar: operands are the scalar, then the values to differentiate by; the result is the tuple of the
+/// derivatives. Differentiation (a pass) replaces it by the reverse-mode graph; it has no evaluation of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Gradient {}
+
+impl Operation for Gradient {
+    fn name(&self) -> &'static str {
+        "gradient"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        let of = tensor("gradient", operands, 0)?;
+        if of.rank() != 0 || !of.dtype.is_float() {
+            return Err(TypeError::new(
+                "gradient",
+                format!("got {of}, expected a floating-point scalar to differentiate"),
+            ));
+        }
+        let types = (1..operands.len())
+            .map(|i| tensor("gradient", operands, i).cloned())
+            .collect::<Result<Vec<TensorType>, _>>()?;
+        if let Some(ty) = types.iter().find(|ty| !ty.dtype.is_float()) {
+            return Err(TypeError::new(
+                "gradient",
+                format!("cannot differentiate by {ty}, expected a floating-point tensor"),
+            ));
+        }
+        Ok(Type::Tuple(types))
+    }
+}
+
+/// The tuple's tensor of that index.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Projection {
+    /// Position in the tuple.
+    pub index: usize,
+}
+
+impl Operation for Projection {
+    fn name(&self) -> &'static str {
+        "projection"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        match operands {
+            [Type::Tuple(types)] if self.index < types.len() => Ok(Type::Tensor(types[self.index].clone())),
+            [Type::Tuple(types)] => {
+                Err(TypeError::new("projection", format!("index {} of a tuple of {}", self.index, types.len())))
+            }
+            _ => {
+                let ty = one_tensor("projection", operands)?;
+                Err(TypeError::new("projection", format!("got {ty}, expected a tuple")))
+            }
+        }
+    }
+}
+
+/// Its operand, whose derivative is taken to be zero.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StopGradient {}
+
+impl Operation for StopGradient {
+    fn name(&self) -> &'static str {
+        "stop_gradient"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        Ok(Type::Tensor(one_tensor("stop_gradient", operands)?.clone()))
+    }
+}

@@ -1,0 +1,164 @@
+//! The calling convention of compiled kernels.
+//!
+//! A kernel is a function of a code image: it executes the tasks `first_task..end_task` of one launch. It
+//! reads and writes only the buffers that it is given, and its thread's scratch memory. Any partition of a
+//! launch's tasks over threads gives the same bits.
+
+use core::ffi::c_void;
+
+/// A compiled kernel.
+///
+/// * `buffers`: one pointer a buffer parameter, in the kernel's order, aligned to [`ALIGNMENT`] bytes;
+/// * `dims`: one value a dimension parameter;
+/// * tasks `first_task..end_task` are executed;
+/// * `environment`: what the kernel may use outside its own code.
+///
+/// # Safety
+/// The buffers must be as large as the launch's plan says, and no other thread may write what the tasks
+/// read or touch what they write.
+pub type KernelFn = unsafe extern "C" fn(
+    buffers: *const *mut u8,
+    dims: *const i64,
+    first_task: i64,
+    end_task: i64,
+    environment: *const Environment,
+);
+
+/// Every buffer, arena and scratch memory starts at a multiple of this many bytes.
+pub const ALIGNMENT: usize = 64;
+
+/// The version of [`Intrinsics`]; a table only grows, and a package names the version it needs.
+pub const INTRINSICS_VERSION: u32 = 1;
+
+/// What one thread hands to the kernels it runs.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Environment {
+    /// The functions outside the image (offset 0).
+    pub intrinsics: *const Intrinsics,
+    /// The thread's own memory, as large as the largest `scratch_bytes` of the image's kernels (offset 8).
+    pub scratch: *mut u8,
+}
+
+/// The versioned table of what compiled code may call outside its image. Back ends address the entries by
+/// their byte offsets, which never change: 8 for `gemm_f32`, then 8 bytes each.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Intrinsics {
+    /// [`INTRINSICS_VERSION`] of the runtime.
+    pub version: u32,
+    /// Size of the table in bytes.
+    pub size: u32,
+    /// `c = a*b` or `c += a*b` in f32 (offset 8).
+    pub gemm_f32: unsafe extern "C" fn(*const GemmArguments),
+    /// The same in f64 (offset 16).
+    pub gemm_f64: unsafe extern "C" fn(*const GemmArguments),
+    /// A scalar function of one operand; the function is a [`MathFunction`] by number (offset 24).
+    pub math_f64: extern "C" fn(function: u32, x: f64) -> f64,
+    /// A scalar function of two operands (offset 32).
+    pub math2_f64: extern "C" fn(function: u32, x: f64, y: f64) -> f64,
+    /// Reserved for extensions of the embedding program; null (offset 40).
+    pub user_data: *const c_void,
+}
+
+/// Matrices of one product: `c[m, n] (+)= a[m, k] * b[k, n]`. Strides count elements and may be any
+/// integer. 13 fields of 8 bytes in this order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct GemmArguments {
+    /// Rows of `a` and `c`.
+    pub m: i64,
+    /// Columns of `b` and `c`.
+    pub n: i64,
+    /// Columns of `a`, rows of `b`.
+    pub k: i64,
+    /// First element of `a`.
+    pub a: *const u8,
+    /// Distance between rows of `a`.
+    pub a_row_stride: i64,
+    /// Distance between columns of `a`.
+    pub a_column_stride: i64,
+    /// First element of `b`.
+    pub b: *const u8,
+    /// Distance between rows of `b`.
+    pub b_row_stride: i64,
+    /// Distance between columns of `b`.
+    pub b_column_stride: i64,
+    /// First element of `c`.
+    pub c: *mut u8,
+    /// Distance between rows of `c`.
+    pub c_row_stride: i64,
+    /// Distance between columns of `c`.
+    pub c_column_stride: i64,
+    /// 0: `c` is overwritten; 1: the product is added to it.
+    pub accumulate: i64,
+}
+
+macro_rules! math_functions {
+    ($($(#[$doc:meta])* $variant:ident = $number:literal;)*) => {
+        /// Functions behind [`Intrinsics::math_f64`] and [`Intrinsics::math2_f64`]; the numbers never change.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum MathFunction { $($(#[$doc])* $variant = $number,)* }
+
+        impl MathFunction {
+            /// The function of that number.
+            pub const fn from_number(number: u32) -> Option<Self> {
+                match number { $($number => Some(MathFunction::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+math_functions! {
+    /// e^x
+    Exp = 0;
+    /// e^x - 1
+    Expm1 = 1;
+    /// ln x
+    Log = 2;
+    /// ln(1 + x)
+    Log1p = 3;
+    /// sin x
+    Sin = 4;
+    /// cos x
+    Cos = 5;
+    /// tan x
+    Tan = 6;
+    /// arcsin x
+    Asin = 7;
+    /// arccos x
+    Acos = 8;
+    /// arctan x
+    Atan = 9;
+    /// sinh x
+    Sinh = 10;
+    /// cosh x
+    Cosh = 11;
+    /// tanh x
+    Tanh = 12;
+    /// arsinh x
+    Asinh = 13;
+    /// arcosh x
+    Acosh = 14;
+    /// artanh x
+    Atanh = 15;
+    /// The cube root of x
+    Cbrt = 16;
+    /// The error function
+    Erf = 17;
+    /// 1 - erf x
+    Erfc = 18;
+    /// The inverse of the error function
+    ErfInv = 19;
+    /// ln |Gamma(x)|
+    Lgamma = 20;
+    /// The derivative of ln Gamma
+    Digamma = 21;
+    /// x^y
+    Pow = 64;
+    /// The angle of the point (y, x): `atan2(x = first operand, y = second)` is the angle of first over second
+    Atan2 = 65;
+    /// The remainder of x / y, with the sign of x
+    Rem = 66;
+}

@@ -1,0 +1,415 @@
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
+use core::{fmt, ops, str::FromStr};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The name of an unknown extent, such as the batch size `B`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Symbol(pub Box<str>);
+
+impl Symbol {
+    /// A symbol of that name: a letter, then letters, digits and underscores.
+    pub fn new(name: &str) -> Self {
+        Symbol(name.into())
+    }
+}
+
+impl fmt::Display for Symbol {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A factor of a [`Term`] that is not a number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Atom {
+    /// An unknown extent.
+    Symbol(Symbol),
+    /// `floor(dividend / divisor)` with a divisor of at least 1.
+    FloorDiv(Box<Dim>, Box<Dim>),
+}
+
+/// `coefficient * atoms[0] * atoms[1] * ...`; the atoms are sorted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Term {
+    /// The factors that are not numbers, sorted.
+    pub atoms: Vec<Atom>,
+    /// The number, never 0 in a normal form.
+    pub coefficient: i64,
+}
+
+/// An extent: a sum of products of symbols, floor divisions and integers, kept in a normal form, so
+/// that two dimensions that are equal by the laws of + and x are `==`.
+///
+/// Text form: `784`, `B`, `B*4 + 1`, `(T - 1)//2 + 1`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Dim {
+    terms: Vec<Term>,
+}
+
+impl Dim {
+    /// The dimension of a known extent.
+    pub fn constant(value: i64) -> Self {
+        if value == 0 {
+            return Dim::default();
+        }
+        Dim { terms: vec![Term { atoms: Vec::new(), coefficient: value }] }
+    }
+
+    /// The dimension that is the symbol `name`.
+    pub fn symbol(name: &str) -> Self {
+        Dim::atom(Atom::Symbol(Symbol::new(name)))
+    }
+
+    fn atom(atom: Atom) -> Self {
+        Dim { terms: vec![Term { atoms: vec![atom], coefficient: 1 }] }
+    }
+
+    /// The terms of the normal form, sorted by their atoms; the constant term, if any, is first.
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// The extent, where it has no symbol.
+    pub fn as_constant(&self) -> Option<i64> {
+        match self.terms.as_slice() {
+            [] => Some(0),
+            [term] if term.atoms.is_empty() => Some(term.coefficient),
+            _ => None,
+        }
+    }
+
+    /// Whether the extent is known to be `value`.
+    pub fn is(&self, value: i64) -> bool {
+        self.as_constant() == Some(value)
+    }
+
+    fn from_terms(mut terms: Vec<Term>) -> Self {
+        terms.sort();
+        let mut merged: Vec<Term> = Vec::with_capacity(terms.len());
+        for term in terms {
+            match merged.last_mut() {
+                Some(last) if last.atoms == term.atoms => {
+                    last.coefficient = last.coefficient.wrapping_add(term.coefficient)
+                }
+                _ => merged.push(term),
+            }
+        }
+        merged.retain(|term| term.coefficient != 0);
+        Dim { terms: merged }
+    }
+
+    /// `floor(self / divisor)`, simplified where the division is known to be exact.
+    ///
+    /// A constant divisor must be at least 1 (0 is treated as 1).
+    pub fn floor_div(&self, divisor: &Dim) -> Dim {
+        if let Some(exact) = self.exact_div(divisor) {
+            return exact;
+        }
+        if let Some(d) = divisor.as_constant() {
+            if d <= 1 {
+                return self.clone();
+            }
+            if let Some(n) = self.as_constant() {
+                return Dim::constant(n.div_euclid(d));
+            }
+            // floor((d*q + r) / d) = q + floor(r / d)
+            let (whole, rest): (Vec<Term>, Vec<Term>) =
+                self.terms.iter().cloned().partition(|t| t.coefficient % d == 0);
+            if !whole.is_empty() {
+                let q =
+                    Dim { terms: whole.into_iter().map(|t| Term { coefficient: t.coefficient / d, ..t }).collect() };
+                return q + Dim::from_terms(rest).floor_div(divisor);
+            }
+        }
+        Dim::atom(Atom::FloorDiv(Box::new(self.clone()), Box::new(divisor.clone())))
+    }
+
+    /// `ceil(self / divisor)` for a divisor of at least 1.
+    pub fn ceil_div(&self, divisor: i64) -> Dim {
+        (self.clone() + Dim::constant(divisor - 1)).floor_div(&Dim::constant(divisor))
+    }
+
+    /// `self / divisor` where the quotient is a dimension by division of each term.
+    pub fn exact_div(&self, divisor: &Dim) -> Option<Dim> {
+        if self == divisor && !divisor.terms.is_empty() {
+            return Some(Dim::constant(1));
+        }
+        let [d] = divisor.terms.as_slice() else { return None };
+        let terms = self.terms.iter().map(|term| {
+            if term.coefficient % d.coefficient != 0 {
+                return None;
+            }
+            let mut atoms = term.atoms.clone();
+            for atom in &d.atoms {
+                let position = atoms.iter().position(|a| a == atom)?;
+                atoms.remove(position);
+            }
+            Some(Term { atoms, coefficient: term.coefficient / d.coefficient })
+        });
+        Some(Dim::from_terms(terms.collect::<Option<Vec<_>>>()?))
+    }
+
+    /// The value where `value_of` gives each symbol's value; `None` if one is missing, or on overflow.
+    pub fn evaluate(&self, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Option<i64> {
+        let mut sum = 0i64;
+        for term in &self.terms {
+            let mut product = term.coefficient;
+            for atom in &term.atoms {
+                let factor = match atom {
+                    Atom::Symbol(symbol) => value_of(symbol)?,
+                    Atom::FloorDiv(n, d) => {
+                        let divisor = d.evaluate(value_of)?;
+                        n.evaluate(value_of)?.checked_div_euclid(divisor.max(1))?
+                    }
+                };
+                product = product.checked_mul(factor)?;
+            }
+            sum = sum.checked_add(product)?;
+        }
+        Some(sum)
+    }
+
+    /// The dimension with symbols replaced; a symbol for which `replace` gives `None` stays.
+    pub fn substitute(&self, replace: &dyn Fn(&Symbol) -> Option<Dim>) -> Dim {
+        self.terms.iter().fold(Dim::default(), |sum, term| {
+            sum + term.atoms.iter().fold(Dim::constant(term.coefficient), |product, atom| {
+                product
+                    * match atom {
+                        Atom::Symbol(symbol) => replace(symbol).unwrap_or_else(|| Dim::atom(atom.clone())),
+                        Atom::FloorDiv(n, d) => n.substitute(replace).floor_div(&d.substitute(replace)),
+                    }
+            })
+        })
+    }
+
+    /// Adds the symbols that occur to `symbols`, each once, in order of appearance.
+    pub fn collect_symbols(&self, symbols: &mut Vec<Symbol>) {
+        for atom in self.terms.iter().flat_map(|term| &term.atoms) {
+            match atom {
+                Atom::Symbol(symbol) if symbols.contains(symbol) => {}
+                Atom::Symbol(symbol) => symbols.push(symbol.clone()),
+                Atom::FloorDiv(n, d) => {
+                    n.collect_symbols(symbols);
+                    d.collect_symbols(symbols);
+                }
+            }
+        }
+    }
+}
+
+impl From<i64> for Dim {
+    fn from(value: i64) -> Self {
+        Dim::constant(value)
+    }
+}
+impl From<usize> for Dim {
+    fn from(value: usize) -> Self {
+        Dim::constant(value as i64)
+    }
+}
+
+impl ops::Add for Dim {
+    type Output = Dim;
+    fn add(mut self, other: Dim) -> Dim {
+        self.terms.extend(other.terms);
+        Dim::from_terms(self.terms)
+    }
+}
+
+impl ops::Neg for Dim {
+    type Output = Dim;
+    fn neg(self) -> Dim {
+        self * Dim::constant(-1)
+    }
+}
+
+impl ops::Sub for Dim {
+    type Output = Dim;
+    fn sub(self, other: Dim) -> Dim {
+        self + -other
+    }
+}
+
+impl ops::Mul for Dim {
+    type Output = Dim;
+    fn mul(self, other: Dim) -> Dim {
+        let mut terms = Vec::with_capacity(self.terms.len() * other.terms.len());
+        for a in &self.terms {
+            for b in &other.terms {
+                let mut atoms: Vec<Atom> = a.atoms.iter().chain(&b.atoms).cloned().collect();
+                atoms.sort();
+                terms.push(Term { atoms, coefficient: a.coefficient.wrapping_mul(b.coefficient) });
+            }
+        }
+        Dim::from_terms(terms)
+    }
+}
+
+impl core::iter::Product for Dim {
+    fn product<I: Iterator<Item = Dim>>(dims: I) -> Dim {
+        dims.fold(Dim::constant(1), |a, b| a * b)
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.terms.is_empty() {
+            return formatter.write_str("0");
+        }
+        // symbols first, the constant last: `B*4 + 1`
+        let (constants, rest): (Vec<&Term>, Vec<&Term>) = self.terms.iter().partition(|t| t.atoms.is_empty());
+        for (i, term) in rest.into_iter().chain(constants).enumerate() {
+            let (sign, size) = (term.coefficient < 0, term.coefficient.unsigned_abs());
+            formatter.write_str(match (i, sign) {
+                (0, true) => "-",
+                (0, false) => "",
+                (_, true) => " - ",
+                (_, false) => " + ",
+            })?;
+            let mut factors: Vec<String> = term
+                .atoms
+                .iter()
+                .map(|atom| match atom {
+                    Atom::Symbol(symbol) => symbol.to_string(),
+                    Atom::FloorDiv(n, d) => format!("({n})//({d})"),
+                })
+                .collect();
+            if size != 1 || factors.is_empty() {
+                factors.push(size.to_string());
+            }
+            formatter.write_str(&factors.join("*"))?;
+        }
+        Ok(())
+    }
+}
+
+/// The text is no dimension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DimError(pub String);
+
+impl fmt::Display for DimError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "not a dimension: {}", self.0)
+    }
+}
+
+impl core::error::Error for DimError {}
+
+impl FromStr for Dim {
+    type Err = DimError;
+    fn from_str(text: &str) -> Result<Self, DimError> {
+        let mut parser = Parser { rest: text, depth: 0 };
+        let dim = parser.sum()?;
+        if parser.peek().is_some() {
+            return Err(DimError(format!("`{text}`, unexpected `{}`", parser.rest.trim_start())));
+        }
+        Ok(dim)
+    }
+}
+
+struct Parser<'a> {
+    rest: &'a str,
+    depth: u32,
+}
+
+impl Parser<'_> {
+    fn peek(&mut self) -> Option<char> {
+        self.rest = self.rest.trim_start();
+        self.rest.chars().next()
+    }
+
+    fn eat(&mut self, token: &str) -> bool {
+        self.peek();
+        match self.rest.strip_prefix(token) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn sum(&mut self) -> Result<Dim, DimError> {
+        let mut sum = if self.eat("-") { -self.product()? } else { self.product()? };
+        loop {
+            if self.eat("+") {
+                sum = sum + self.product()?;
+            } else if self.eat("-") {
+                sum = sum - self.product()?;
+            } else {
+                return Ok(sum);
+            }
+        }
+    }
+
+    fn product(&mut self) -> Result<Dim, DimError> {
+        let mut product = self.factor()?;
+        loop {
+            if self.eat("//") {
+                product = product.floor_div(&self.factor()?);
+            } else if self.eat("*") {
+                product = product * self.factor()?;
+            } else {
+                return Ok(product);
+            }
+        }
+    }
+
+    fn factor(&mut self) -> Result<Dim, DimError> {
+        if self.eat("(") {
+            self.depth += 1;
+            if self.depth > 32 {
+                return Err(DimError("more than 32 nested parentheses".into()));
+            }
+            let inner = self.sum()?;
+            self.depth -= 1;
+            return if self.eat(")") { Ok(inner) } else { Err(DimError("a missing `)`".into())) };
+        }
+        self.peek();
+        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        match word.chars().next() {
+            Some(c) if c.is_ascii_digit() => word.parse().map(Dim::constant).map_err(|_| DimError(format!("`{word}`"))),
+            Some(_) => Ok(Dim::symbol(word)),
+            None => Err(DimError(format!("expected a number, a symbol or `(`, found `{rest}`"))),
+        }
+    }
+}
+
+impl Serialize for Dim {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.as_constant() {
+            Some(value) => serializer.serialize_i64(value),
+            None => serializer.collect_str(self),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Dim {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Dim;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an integer or a text such as \"B*4 + 1\"")
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Dim, E> {
+                Ok(Dim::constant(value))
+            }
+            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Dim, E> {
+                i64::try_from(value).map(Dim::constant).map_err(|_| E::custom("dimension too large"))
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Dim, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}

@@ -1,0 +1,15 @@
+//! What the compiler and the runtime of kc share, and nothing else: [`DType`], symbolic dimensions
+//! ([`Dim`]), the package's [`manifest`] and the calling convention of compiled kernels ([`call`]).
+//!
+//! The crate is `no_std` (with `alloc`) and imports no other crate of the workspace.
+#![no_std]
+extern crate alloc;
+
+pub mod call;
+mod dim;
+mod dtype;
+pub mod manifest;
+
+pub use dim::{Atom, Dim, DimError, Symbol, Term};
+pub use dtype::DType;
+pub use manifest::TensorType;

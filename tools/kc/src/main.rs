@@ -1,0 +1,2 @@
+//! kc-tool
+fn main() {}
