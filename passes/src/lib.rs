@@ -1,1 +1,8 @@
-//! kc-passes
+//! The passes of kc: from a traced graph to kernels with planned buffers.
+//!
+//! A pass is a function from a graph (or a program) and options to a new one; nothing here does I/O, reads a clock or keeps
+//! global state.
+
+mod target;
+
+pub use target::{Contraction, CostConstants, Target};

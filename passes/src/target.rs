@@ -1,0 +1,64 @@
+//! What a pass must know about the machine that code is made for.
+
+/// How a target computes contractions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Contraction {
+    /// Register-tiled loop nests are generated.
+    Generated,
+    /// Matrix products go through the runtime's library.
+    Library,
+}
+
+/// Constants of the roofline cost model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CostConstants {
+    /// Bytes that memory moves in a nanosecond.
+    pub bytes_per_nanosecond: f64,
+    /// Floating-point operations of a contraction in a nanosecond.
+    pub contraction_flops_per_nanosecond: f64,
+    /// Elementwise operations in a nanosecond.
+    pub elementwise_operations_per_nanosecond: f64,
+    /// Nanoseconds that one more kernel costs.
+    pub launch_nanoseconds: f64,
+}
+
+/// A machine, as scheduling and the cost model see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// For people: `x86_64-linux avx512`.
+    pub name: String,
+    /// Bytes of a vector register; kernels may use any power of two of lanes all the same.
+    pub vector_bytes: u32,
+    /// Number of vector registers.
+    pub vector_registers: u32,
+    /// Whether `a*b + c` is one instruction.
+    pub fused_multiply_add: bool,
+    /// How contractions are computed.
+    pub contraction: Contraction,
+    /// Constants of the cost model.
+    pub cost: CostConstants,
+}
+
+impl Target {
+    /// Lanes of f32 in a vector register.
+    pub fn lanes(&self) -> u32 {
+        (self.vector_bytes / 4).max(1)
+    }
+
+    /// Any 64-bit CPU: 128-bit vectors, matrix products through the runtime's library.
+    pub fn baseline() -> Self {
+        Target {
+            name: "baseline".to_string(),
+            vector_bytes: 16,
+            vector_registers: 16,
+            fused_multiply_add: false,
+            contraction: Contraction::Library,
+            cost: CostConstants {
+                bytes_per_nanosecond: 15.0,
+                contraction_flops_per_nanosecond: 60.0,
+                elementwise_operations_per_nanosecond: 8.0,
+                launch_nanoseconds: 400.0,
+            },
+        }
+    }
+}
