@@ -1,2 +1,42 @@
-//! xtask
-fn main() {}
+//! The project's chores: `cargo xtask help` lists them.
+
+mod imports;
+mod process;
+mod setup;
+mod stages;
+
+use process::Outcome;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  test [STAGE...]     set up what is missing, then run every check and test, or only the stages named
+  help                this text
+
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let outcome: Outcome = match command {
+        "test" => stages::test(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}{}", stages::help());
+            Ok(())
+        }
+        other => Err(format!("unknown command `{other}`\n\n{HELP}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            if !message.is_empty() {
+                eprintln!("error: {message}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! `cargo xtask test`: the stages, in order, and their summary.
+
+use crate::process::{Outcome, cargo, run, show, tee};
+use crate::{imports, setup};
+use std::time::Instant;
+
+/// What a stage that did not fail says.
+enum Report {
+    /// A check that counts nothing.
+    Fine,
+    /// A test runner's counts.
+    Tests(Counts),
+}
+
+/// Counts of a test runner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+}
+
+struct Stage {
+    name: &'static str,
+    about: &'static str,
+    run: fn() -> Outcome<Report>,
+}
+
+const STAGES: &[Stage] = &[
+    Stage { name: "imports", about: "the crates import each other as the table allows", run: imports },
+    Stage { name: "fmt", about: "cargo fmt --check", run: fmt },
+    Stage { name: "clippy", about: "cargo clippy, warnings are errors", run: clippy },
+    Stage { name: "features", about: "the frontend builds without its compiler", run: features },
+    Stage { name: "doc", about: "cargo doc, warnings are errors", run: doc },
+    Stage {
+        name: "test",
+        about: "unit and integration tests, by cargo nextest where it is installed",
+        run: test_suite,
+    },
+    Stage { name: "doctest", about: "examples in the documentation", run: doctest },
+];
+
+/// The stages as lines of help.
+pub fn help() -> String {
+    let mut text = "stages of `test`:\n".to_owned();
+    for stage in STAGES {
+        text += &format!("  {:<18}  {}\n", stage.name, stage.about);
+    }
+    text
+}
+
+/// Runs the stages named, or all, prints a table of them and the line `N passed, N failed`.
+pub fn test(names: &[String]) -> Outcome {
+    if let Some(unknown) = names.iter().find(|name| STAGES.iter().all(|stage| stage.name != name.as_str())) {
+        return Err(format!("unknown stage `{unknown}`\n\n{}", help()));
+    }
+    let mut total = Counts::default();
+    let mut lines = Vec::new();
+    for stage in STAGES.iter().filter(|stage| names.is_empty() || names.iter().any(|name| name == stage.name)) {
+        println!("==> {}: {}", stage.name, stage.about);
+        let start = Instant::now();
+        let outcome = (stage.run)();
+        let seconds = start.elapsed().as_secs_f64();
+        let rerun = || format!("failed; alone: cargo xtask test {}", stage.name);
+        let says = match outcome {
+            Ok(Report::Fine) => "ok".to_owned(),
+            Ok(Report::Tests(counts)) => {
+                total.passed += counts.passed;
+                total.failed += counts.failed;
+                let counted = format!("{} passed, {} failed", counts.passed, counts.failed);
+                if counts.failed == 0 { counted } else { format!("{counted}; {}", rerun()) }
+            }
+            Err(message) => {
+                // A check that is not a test still fails the run: it counts as one.
+                total.failed += 1;
+                println!("error in stage {}: {message}", stage.name);
+                rerun()
+            }
+        };
+        lines.push(format!("{:<10} {seconds:>7.1} s  {says}", stage.name));
+    }
+    println!("\n{}\n{} passed, {} failed", lines.join("\n"), total.passed, total.failed);
+    if total.failed == 0 { Ok(()) } else { Err(String::new()) }
+}
+
+fn imports() -> Outcome<Report> {
+    imports::check().map(|()| Report::Fine)
+}
+
+fn fmt() -> Outcome<Report> {
+    setup::rust_component("rustfmt", "fmt")?;
+    run(cargo().args(["fmt", "--all", "--check"])).map(|()| Report::Fine)
+}
+
+fn clippy() -> Outcome<Report> {
+    setup::rust_component("clippy", "clippy")?;
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
+        .map(|()| Report::Fine)
+}
+
+fn features() -> Outcome<Report> {
+    run(cargo().args(["check", "--quiet", "--package", "kc", "--no-default-features"])).map(|()| Report::Fine)
+}
+
+fn doc() -> Outcome<Report> {
+    let flags = format!("{} -D warnings", std::env::var("RUSTDOCFLAGS").unwrap_or_default());
+    run(cargo().env("RUSTDOCFLAGS", flags.trim()).args(["doc", "--workspace", "--no-deps", "--quiet"]))
+        .map(|()| Report::Fine)
+}
+
+fn test_suite() -> Outcome<Report> {
+    let mut command = cargo();
+    if setup::has_nextest() {
+        command.args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests=fail"]);
+        command.args(["--status-level=fail", "--final-status-level=fail", "--show-progress=none", "--color=never"]);
+        let (success, lines) = tee(&mut command)?;
+        judge(success, nextest_counts(&lines), &show(&command))
+    } else {
+        command.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples", "--quiet"]);
+        let (success, lines) = tee(&mut command)?;
+        judge(success, libtest_counts(&lines), &show(&command))
+    }
+}
+
+fn doctest() -> Outcome<Report> {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--doc", "--no-fail-fast", "--quiet"]);
+    let (success, lines) = tee(&mut command)?;
+    judge(success, libtest_counts(&lines), &show(&command))
+}
+
+/// A runner that failed without a failed test (it did not build, it crashed) is a failed stage.
+fn judge(success: bool, counts: Option<Counts>, command: &str) -> Outcome<Report> {
+    match counts {
+        Some(counts) if success == (counts.failed == 0) => Ok(Report::Tests(counts)),
+        _ => Err(format!("`{command}` {}", if success { "printed no counts" } else { "failed" })),
+    }
+}
+
+/// The counts in nextest's line `Summary [ 0.5s] 12 tests run: 11 passed (1 slow), 1 failed, 0 skipped`.
+fn nextest_counts(lines: &[String]) -> Option<Counts> {
+    let (_, results) = lines.iter().rev().find(|line| line.trim_start().starts_with("Summary ["))?.split_once(": ")?;
+    let mut counts = Counts::default();
+    for part in results.split(", ") {
+        let mut words = part.split_whitespace();
+        let number: u64 = words.next()?.parse().ok()?;
+        match words.next()? {
+            "passed" => counts.passed += number,
+            "skipped" => {}
+            // Failed, timed out, failed to start.
+            _ => counts.failed += number,
+        }
+    }
+    Some(counts)
+}
+
+/// The sum of libtest's lines `test result: ok. 11 passed; 1 failed; 0 ignored; ...`.
+fn libtest_counts(lines: &[String]) -> Option<Counts> {
+    let mut total: Option<Counts> = None;
+    for line in lines.iter().filter_map(|line| line.trim().strip_prefix("test result: ")) {
+        let (_, counts) = line.split_once(". ")?;
+        let total = total.get_or_insert_default();
+        for part in counts.split("; ") {
+            match part.trim().split_once(' ') {
+                Some((number, "passed")) => total.passed += number.parse::<u64>().ok()?,
+                Some((number, "failed")) => total.failed += number.parse::<u64>().ok()?,
+                _ => {}
+            }
+        }
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn nextest_summaries_are_counted() {
+        let log = lines(
+            "     Starting 3 tests across 2 binaries\n        FAIL [   0.010s] kc-ir a\n------------\n     Summary [   0.021s] 9 tests run: 5 passed (1 slow), 3 failed, 1 timed out, 4 skipped",
+        );
+        assert_eq!(nextest_counts(&log), Some(Counts { passed: 5, failed: 4 }));
+        assert_eq!(nextest_counts(&lines("error: could not compile `kc-ir`")), None);
+    }
+
+    #[test]
+    fn libtest_results_are_summed() {
+        let log = lines(
+            "running 2 tests\n..\ntest result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\ntest result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s",
+        );
+        assert_eq!(libtest_counts(&log), Some(Counts { passed: 5, failed: 1 }));
+        assert_eq!(libtest_counts(&lines("error: could not compile `kc-ir`")), None);
+    }
+
+    #[test]
+    fn a_runner_that_fails_without_a_failed_test_fails_the_stage() {
+        let counts = Counts { passed: 2, failed: 0 };
+        let error = judge(false, Some(counts), "cargo nextest run").err();
+        assert_eq!(error.as_deref(), Some("`cargo nextest run` failed"));
+        assert!(judge(true, Some(counts), "cargo nextest run").is_ok());
+    }
+}
