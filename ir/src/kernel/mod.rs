@@ -7,15 +7,20 @@
 mod builder;
 mod index;
 mod program;
+mod text;
 
 pub use builder::KernelBuilder;
 pub use index::Index;
 pub use program::{Buffer, Launch, Program, Role, Step};
+pub use text::{
+    ParseError, parse_kernel, parse_kernels, parse_program, print_index, print_kernel, print_kernels, print_program,
+};
 
 use crate::tensor::Scalar;
 use crate::tensor::ops::{Binary, Compare, Reduction, Unary};
 use kc_abi::DType;
 use kc_abi::call::MathFunction;
+use std::fmt;
 
 /// A register: the result of an instruction, a loop's carried value or a loop's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +39,16 @@ pub struct RegisterType {
     pub lanes: u32,
 }
 
+impl fmt::Display for RegisterType {
+    /// `f32x16`, or `f32` for a scalar
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.lanes {
+            1 => write!(formatter, "{}", self.dtype),
+            lanes => write!(formatter, "{}x{lanes}", self.dtype),
+        }
+    }
+}
+
 /// What a kernel may do with a buffer parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
@@ -43,6 +58,17 @@ pub enum Access {
     Write,
     /// Read and written.
     ReadWrite,
+}
+
+impl Access {
+    /// The name in the text form.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Access::Read => "read",
+            Access::Write => "write",
+            Access::ReadWrite => "readwrite",
+        }
+    }
 }
 
 /// Memory that a kernel uses.

@@ -95,7 +95,7 @@ pub struct GemmArguments {
 }
 
 macro_rules! math_functions {
-    ($($(#[$doc:meta])* $variant:ident = $number:literal;)*) => {
+    ($($(#[$doc:meta])* $variant:ident = $number:literal $name:literal;)*) => {
         /// Functions behind [`Intrinsics::math_f64`] and [`Intrinsics::math2_f64`]; the numbers never change.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u32)]
@@ -106,59 +106,74 @@ macro_rules! math_functions {
             pub const fn from_number(number: u32) -> Option<Self> {
                 match number { $($number => Some(MathFunction::$variant),)* _ => None }
             }
+
+            /// The name in text forms.
+            pub const fn name(self) -> &'static str {
+                match self { $(MathFunction::$variant => $name,)* }
+            }
+
+            /// The function of that name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(MathFunction::$variant),)* _ => None }
+            }
+
+            /// Number of operands.
+            pub const fn operands(self) -> usize {
+                if self as u32 >= 64 { 2 } else { 1 }
+            }
         }
     };
 }
 
 math_functions! {
     /// e^x
-    Exp = 0;
+    Exp = 0 "exp";
     /// e^x - 1
-    Expm1 = 1;
+    Expm1 = 1 "expm1";
     /// ln x
-    Log = 2;
+    Log = 2 "log";
     /// ln(1 + x)
-    Log1p = 3;
+    Log1p = 3 "log1p";
     /// sin x
-    Sin = 4;
+    Sin = 4 "sin";
     /// cos x
-    Cos = 5;
+    Cos = 5 "cos";
     /// tan x
-    Tan = 6;
+    Tan = 6 "tan";
     /// arcsin x
-    Asin = 7;
+    Asin = 7 "asin";
     /// arccos x
-    Acos = 8;
+    Acos = 8 "acos";
     /// arctan x
-    Atan = 9;
+    Atan = 9 "atan";
     /// sinh x
-    Sinh = 10;
+    Sinh = 10 "sinh";
     /// cosh x
-    Cosh = 11;
+    Cosh = 11 "cosh";
     /// tanh x
-    Tanh = 12;
+    Tanh = 12 "tanh";
     /// arsinh x
-    Asinh = 13;
+    Asinh = 13 "asinh";
     /// arcosh x
-    Acosh = 14;
+    Acosh = 14 "acosh";
     /// artanh x
-    Atanh = 15;
+    Atanh = 15 "atanh";
     /// The cube root of x
-    Cbrt = 16;
+    Cbrt = 16 "cbrt";
     /// The error function
-    Erf = 17;
+    Erf = 17 "erf";
     /// 1 - erf x
-    Erfc = 18;
+    Erfc = 18 "erfc";
     /// The inverse of the error function
-    ErfInv = 19;
+    ErfInv = 19 "erf_inv";
     /// ln |Gamma(x)|
-    Lgamma = 20;
+    Lgamma = 20 "lgamma";
     /// The derivative of ln Gamma
-    Digamma = 21;
+    Digamma = 21 "digamma";
     /// x^y
-    Pow = 64;
+    Pow = 64 "pow";
     /// The angle of the point (y, x): `atan2(x = first operand, y = second)` is the angle of first over second
-    Atan2 = 65;
+    Atan2 = 65 "atan2";
     /// The remainder of x / y, with the sign of x
-    Rem = 66;
+    Rem = 66 "rem";
 }
