@@ -3,6 +3,8 @@
 //! A pass is a function from a graph (or a program) and options to a new one; nothing here does I/O, reads a clock or keeps
 //! global state.
 
+mod simplify;
 mod target;
 
+pub use simplify::simplify;
 pub use target::{Contraction, CostConstants, Target};

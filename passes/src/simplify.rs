@@ -1,0 +1,209 @@
+//! Linear clean-up: what is never worse, bit for bit. Choices are the business of equality saturation.
+
+mod identities;
+mod movement;
+
+use kc_ir::tensor::ops::Projection;
+use kc_ir::tensor::{Builder, Graph, Literal, Node, Op, Scalar, TypeError, Value};
+use kc_ir::{DType, TensorType};
+use std::collections::HashSet;
+
+/// The same function in fewer and plainer ops: equal ops are shared, dead ones dropped, constants folded, chains of
+/// conversions and movements merged, identities (`x * 1`, `-(-x)`) removed, elementwise ops moved before broadcasts, and
+/// the operands of commutative functions put in one order (constants and broadcasts last). Results have the same bits.
+///
+/// Parameters and results keep their number and order; a surviving op keeps the location of the op that it stands for.
+/// Simplifying twice is simplifying once. A graph that the verifier rejects is returned as it is.
+pub fn simplify(graph: &Graph) -> Graph {
+    let mut current = graph.clone();
+    // One round does nearly all; a round that changes nothing is the proof of the fixed point.
+    for _ in 0..MAX_ROUNDS {
+        let Ok(next) = round(&current) else { return current };
+        if next == current {
+            break;
+        }
+        current = next;
+    }
+    current
+}
+
+/// Rounds after which [`simplify`] stops looking for more.
+const MAX_ROUNDS: usize = 16;
+
+fn round(graph: &Graph) -> Result<Graph, TypeError> {
+    let keeps_stops = graph.nodes.iter().any(|node| matches!(node.op, Op::Gradient(_)));
+    let mut simplifier = Simplifier { builder: Builder::new(), keeps_stops };
+    let mut values: Vec<Option<Value>> = vec![None; graph.nodes.len()];
+    for &parameter in &graph.parameters {
+        let Node { op: Op::Parameter(declared), location, .. } = graph.node(parameter) else {
+            return Err(TypeError::new("simplify", format!("{parameter} is no parameter")));
+        };
+        simplifier.builder.set_location(location.clone());
+        values[parameter.index()] = Some(simplifier.builder.parameter(&declared.name, declared.ty.clone())?);
+    }
+    for (index, node) in graph.nodes.iter().enumerate() {
+        if values[index].is_some() {
+            continue;
+        }
+        simplifier.builder.set_location(node.location.clone());
+        let operands: Option<Vec<Value>> = node.operands.iter().map(|operand| values[operand.index()]).collect();
+        let operands =
+            operands.ok_or_else(|| TypeError::new("simplify", format!("an operand of node {index} comes after it")))?;
+        values[index] = Some(simplifier.add(node.op.clone(), operands)?);
+    }
+    let results = graph.results.iter().map(|result| values[result.index()]).collect::<Option<Vec<Value>>>();
+    let results = results.ok_or_else(|| TypeError::new("simplify", "a result names no node"))?;
+    Ok(without_dead(&simplifier.builder.finish(results)))
+}
+
+/// The graph without the nodes that no result needs; parameters stay.
+fn without_dead(graph: &Graph) -> Graph {
+    let mut live: HashSet<Value> = graph.parameters.iter().chain(&graph.results).copied().collect();
+    for value in graph.values().rev() {
+        if live.contains(&value) {
+            live.extend(&graph.node(value).operands);
+        }
+    }
+    let mut kept = Graph::default();
+    let mut renamed = vec![Value(0); graph.nodes.len()];
+    for value in graph.values().filter(|value| live.contains(value)) {
+        let node = graph.node(value);
+        renamed[value.index()] = Value(kept.nodes.len() as u32);
+        let operands = node.operands.iter().map(|operand| renamed[operand.index()]).collect();
+        kept.nodes.push(Node { operands, ..node.clone() });
+    }
+    kept.parameters = graph.parameters.iter().map(|value| renamed[value.index()]).collect();
+    kept.results = graph.results.iter().map(|value| renamed[value.index()]).collect();
+    kept
+}
+
+/// What becomes of an op whose operands are simplified.
+enum Step {
+    /// It stays.
+    Keep,
+    /// It is that value.
+    Is(Value),
+    /// It is that op of those values, which may simplify further.
+    Becomes(Box<Op>, Vec<Value>),
+}
+
+fn becomes(op: impl Into<Op>, operands: Vec<Value>) -> Step {
+    Step::Becomes(Box::new(op.into()), operands)
+}
+
+struct Simplifier {
+    builder: Builder,
+    /// Whether the graph is yet to be differentiated, so that `stop_gradient` means something.
+    keeps_stops: bool,
+}
+
+impl Simplifier {
+    /// Adds an op in its simplest form.
+    fn add(&mut self, op: impl Into<Op>, operands: Vec<Value>) -> Result<Value, TypeError> {
+        let (mut op, mut operands) = (op.into(), operands);
+        loop {
+            match self.step(&op, &operands)? {
+                Step::Keep => return self.builder.add(op, &operands),
+                Step::Is(value) => return Ok(value),
+                Step::Becomes(next, of) => (op, operands) = (*next, of),
+            }
+        }
+    }
+
+    fn step(&mut self, op: &Op, operands: &[Value]) -> Result<Step, TypeError> {
+        match op {
+            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select(_) | Op::Convert(_) | Op::BitcastConvert(_) => {
+                match self.elementwise(op, operands)? {
+                    Step::Keep => self.before_broadcast(op, operands),
+                    step => Ok(step),
+                }
+            }
+            Op::Constant(constant) => self.constant(&constant.value),
+            Op::Broadcast(broadcast) => self.broadcast(broadcast, operands[0]),
+            Op::Reshape(reshape) => Ok(self.reshape(reshape, operands[0])),
+            Op::Transpose(transpose) => self.transpose(transpose, operands[0]),
+            Op::Slice(slice) => Ok(self.slice(slice, operands[0])),
+            Op::Pad(pad) => Ok(self.pad(pad, operands)),
+            Op::Reverse(reverse) => Ok(self.reverse(reverse, operands[0])),
+            Op::Concatenate(_) => Ok(if let [only] = operands { Step::Is(*only) } else { Step::Keep }),
+            Op::Reduce(reduce) => Ok(self.reduce(reduce, operands[0])),
+            Op::StopGradient(_) if !self.keeps_stops => Ok(Step::Is(operands[0])),
+            Op::Parameter(_)
+            | Op::Iota(_)
+            | Op::ArgReduce(_)
+            | Op::DotGeneral(_)
+            | Op::Convolution(_)
+            | Op::ReduceWindow(_)
+            | Op::SelectAndScatter(_)
+            | Op::RandomBits(_)
+            | Op::Composite(_)
+            | Op::Gradient(_)
+            | Op::Projection(Projection { .. })
+            | Op::StopGradient(_) => Ok(Step::Keep),
+        }
+    }
+
+    fn ty(&self, value: Value) -> &TensorType {
+        self.builder.tensor_type(value)
+    }
+
+    fn op(&self, value: Value) -> &Op {
+        &self.builder.graph().node(value).op
+    }
+
+    fn operand(&self, value: Value) -> Value {
+        self.builder.graph().node(value).operands[0]
+    }
+
+    /// The value that all elements are known to have.
+    fn splat(&self, value: Value) -> Option<Scalar> {
+        match self.op(value) {
+            Op::Constant(constant) => constant.value.splat_value(),
+            Op::Broadcast(_) => self.splat(self.operand(value)),
+            _ => None,
+        }
+    }
+
+    /// A splat of a type.
+    fn filled(&mut self, ty: &TensorType, value: Scalar) -> Result<Value, TypeError> {
+        self.builder.splat(ty.dtype, value, &ty.shape)
+    }
+
+    /// Larger constants of one value are a scalar and a broadcast.
+    fn constant(&mut self, literal: &Literal) -> Result<Step, TypeError> {
+        if literal.shape().is_empty() {
+            return Ok(Step::Keep);
+        }
+        let Some(value) = literal.splat_value() else { return Ok(Step::Keep) };
+        if literal.dtype().is_float() && value.to_f64().is_nan() {
+            return Ok(Step::Keep); // a NaN's bits are not a scalar's value
+        }
+        let ty = literal.ty();
+        Ok(Step::Is(self.filled(&ty, value)?))
+    }
+}
+
+/// Whether every value of `from` is a value of `to`.
+fn holds(to: DType, from: DType) -> bool {
+    let mantissa = |dtype: DType| match dtype {
+        DType::F64 => 53,
+        DType::F32 => 24,
+        DType::F16 => 11,
+        DType::Bf16 => 8,
+        other => other.bits(),
+    };
+    match (from, to) {
+        _ if from == to => true,
+        (DType::Bool, _) => true,
+        (_, DType::Bool) => false,
+        (DType::F16, DType::Bf16) | (DType::Bf16, DType::F16) => false,
+        _ if from.is_float() => to.is_float() && mantissa(to) > mantissa(from),
+        _ if to.is_float() => {
+            // f16 overflows above 65504, which its 11 bits never reach
+            mantissa(to) >= from.bits()
+        }
+        _ if from.is_unsigned_integer() && to.is_signed_integer() => to.bits() > from.bits(),
+        _ if from.is_signed_integer() => to.is_signed_integer() && to.bits() >= from.bits(),
+        _ => to.bits() >= from.bits(),
+    }
+}
