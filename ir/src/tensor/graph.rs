@@ -122,7 +122,7 @@ pub enum Argument {
 }
 
 /// What a result of an entry point's graph is bound to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResultSlot {
     /// The new value of the module's state tensor of that index. State tensors that no result names stay as they are.

@@ -58,7 +58,10 @@ impl Literal {
     /// The tensor with these bytes; `None` if their number is not that of the type.
     pub fn from_bytes(dtype: DType, shape: Vec<usize>, bytes: impl Into<Arc<[u8]>>) -> Option<Self> {
         let bytes = bytes.into();
-        let elements = shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent))?;
+        let elements = shape.iter().try_fold(1usize, |product, &extent| {
+            i64::try_from(extent).ok()?;
+            product.checked_mul(extent)
+        })?;
         (elements.checked_mul(dtype.bytes())? == bytes.len()).then_some(Literal { dtype, shape, bytes })
     }
 
@@ -212,8 +215,9 @@ fn decode(dtype: DType, bytes: &[u8]) -> Scalar {
     }
 }
 
-/// The serialised form: `{"type": "f32", "shape": [2], "data": [1.5, "nan"]}`.
+/// The serialised form: `{"type": "f32", "shape": [2], "data": [1.5, "nan"]}`; a NaN of other bits than usual is `"nan:ffc00000"`.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Form {
     #[serde(rename = "type")]
     dtype: DType,
@@ -231,11 +235,37 @@ enum Element {
     Text(String),
 }
 
+/// The number with the shortest decimal form that rounds to `x`, which is a value of `dtype`.
+fn shortest(dtype: DType, x: f64) -> f64 {
+    match (x as f32).to_string().parse::<f64>() {
+        Ok(short) if dtype == DType::F32 && (short as f32).to_bits() == (x as f32).to_bits() => short,
+        _ => x,
+    }
+}
+
+fn is_default_nan(dtype: DType, chunk: &[u8]) -> bool {
+    let mut default = Vec::with_capacity(8);
+    encode(dtype, Scalar::Float(f64::NAN), &mut default);
+    default == chunk
+}
+
+/// The bytes of `nan:BITS`, a NaN whose bits are written in hexadecimal digits.
+fn nan_bytes(dtype: DType, text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix("nan:").filter(|digits| digits.len() == 2 * dtype.bytes() && dtype.is_float())?;
+    let bits = u64::from_str_radix(digits, 16).ok()?;
+    let bytes = bits.to_le_bytes()[..dtype.bytes()].to_vec();
+    decode(dtype, &bytes).to_f64().is_nan().then_some(bytes)
+}
+
 impl Serialize for Literal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let data = self.scalars().map(|scalar| match scalar {
+        let data = self.bytes.chunks_exact(self.dtype.bytes()).map(|chunk| match decode(self.dtype, chunk) {
             Scalar::Int(i) => i64::try_from(i).map(Element::Int).unwrap_or(Element::Unsigned(i as u64)),
-            Scalar::Float(x) if x.is_finite() => Element::Float(x),
+            Scalar::Float(x) if x.is_finite() => Element::Float(shortest(self.dtype, x)),
+            Scalar::Float(x) if x.is_nan() && !is_default_nan(self.dtype, chunk) => Element::Text(format!(
+                "nan:{}",
+                chunk.iter().rev().map(|byte| format!("{byte:02x}")).collect::<String>()
+            )),
             Scalar::Float(x) => Element::Text(x.to_string().to_lowercase()),
         });
         Form { dtype: self.dtype, shape: self.shape.clone(), data: data.collect() }.serialize(serializer)
@@ -253,6 +283,10 @@ impl<'de> Deserialize<'de> for Literal {
                 Element::Unsigned(u) => Scalar::Int(u.into()),
                 Element::Float(x) => Scalar::Float(x),
                 Element::Text(text) => {
+                    if let Some(bits) = nan_bytes(form.dtype, &text) {
+                        bytes.extend(bits);
+                        continue;
+                    }
                     Scalar::Float(text.parse().map_err(|_| D::Error::custom(format!("`{text}` is no number")))?)
                 }
             };

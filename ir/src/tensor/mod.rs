@@ -8,9 +8,12 @@ mod error;
 mod graph;
 mod literal;
 pub mod ops;
+pub mod text;
+mod verify;
 
 pub use builder::Builder;
 pub use error::TypeError;
 pub use graph::{Argument, Function, Graph, Location, Module, Node, ResultSlot, Type, Value};
-pub use literal::{Literal, Scalar};
+pub use literal::{Literal, Scalar, integer_range, round};
 pub use ops::Op;
+pub use verify::{VerifyError, verify, verify_function, verify_module};

@@ -142,7 +142,7 @@ impl Dim {
         }
         let [d] = divisor.terms.as_slice() else { return None };
         let terms = self.terms.iter().map(|term| {
-            if term.coefficient % d.coefficient != 0 {
+            if term.coefficient.checked_rem(d.coefficient)? != 0 {
                 return None;
             }
             let mut atoms = term.atoms.clone();
@@ -186,6 +186,34 @@ impl Dim {
                     }
             })
         })
+    }
+
+    /// Number of factors of all terms, those of floor divisions included.
+    fn size(&self) -> usize {
+        let of_atom = |atom: &Atom| match atom {
+            Atom::Symbol(_) => 1,
+            Atom::FloorDiv(n, d) => 1 + n.size() + d.size(),
+        };
+        self.terms.iter().map(|term| 1 + term.atoms.iter().map(of_atom).sum::<usize>()).sum()
+    }
+
+    /// Number of floor divisions inside of each other.
+    fn depth(&self) -> u32 {
+        let of_atom = |atom: &Atom| match atom {
+            Atom::Symbol(_) => 0,
+            Atom::FloorDiv(n, d) => 1 + n.depth().max(d.depth()),
+        };
+        self.terms.iter().flat_map(|term| &term.atoms).map(of_atom).max().unwrap_or(0)
+    }
+
+    /// The text form, in parentheses where it is not one number or symbol.
+    fn factor(&self) -> String {
+        match self.terms.as_slice() {
+            [] => "0".to_string(),
+            [Term { atoms, coefficient: 0.. }] if atoms.is_empty() => self.to_string(),
+            [Term { atoms, coefficient: 1 }] if matches!(atoms.as_slice(), [Atom::Symbol(_)]) => self.to_string(),
+            _ => format!("({self})"),
+        }
     }
 
     /// Adds the symbols that occur to `symbols`, each once, in order of appearance.
@@ -275,9 +303,11 @@ impl fmt::Display for Dim {
             let mut factors: Vec<String> = term
                 .atoms
                 .iter()
-                .map(|atom| match atom {
+                .enumerate()
+                .map(|(position, atom)| match atom {
                     Atom::Symbol(symbol) => symbol.to_string(),
-                    Atom::FloorDiv(n, d) => format!("({n})//({d})"),
+                    Atom::FloorDiv(n, d) if position == 0 => format!("{}//{}", n.factor(), d.factor()),
+                    Atom::FloorDiv(n, d) => format!("({}//{})", n.factor(), d.factor()),
                 })
                 .collect();
             if size != 1 || factors.is_empty() {
@@ -313,6 +343,12 @@ impl FromStr for Dim {
     }
 }
 
+/// Nested parentheses and floor divisions that a text may have.
+const DEPTH_LIMIT: u32 = 32;
+
+/// Terms that a dimension read from a text may have on the way.
+const TERM_LIMIT: usize = 256;
+
 struct Parser<'a> {
     rest: &'a str,
     depth: u32,
@@ -345,6 +381,9 @@ impl Parser<'_> {
             } else {
                 return Ok(sum);
             }
+            if sum.size() > TERM_LIMIT {
+                return Err(DimError(format!("a sum of more than {TERM_LIMIT} factors")));
+            }
         }
     }
 
@@ -353,8 +392,15 @@ impl Parser<'_> {
         loop {
             if self.eat("//") {
                 product = product.floor_div(&self.factor()?);
+                if product.depth() > DEPTH_LIMIT {
+                    return Err(DimError(format!("more than {DEPTH_LIMIT} nested floor divisions")));
+                }
             } else if self.eat("*") {
-                product = product * self.factor()?;
+                let factor = self.factor()?;
+                if product.size() * factor.size() > TERM_LIMIT {
+                    return Err(DimError(format!("a product of more than {TERM_LIMIT} factors")));
+                }
+                product = product * factor;
             } else {
                 return Ok(product);
             }
@@ -364,8 +410,8 @@ impl Parser<'_> {
     fn factor(&mut self) -> Result<Dim, DimError> {
         if self.eat("(") {
             self.depth += 1;
-            if self.depth > 32 {
-                return Err(DimError("more than 32 nested parentheses".into()));
+            if self.depth > DEPTH_LIMIT {
+                return Err(DimError(format!("more than {DEPTH_LIMIT} nested parentheses")));
             }
             let inner = self.sum()?;
             self.depth -= 1;
@@ -411,5 +457,53 @@ impl<'de> Deserialize<'de> for Dim {
             }
         }
         deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dim(text: &str) -> Dim {
+        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn texts_are_read_back() {
+        for text in [
+            "0",
+            "784",
+            "-3",
+            "B",
+            "B*4 + 1",
+            "(T - 1)//2 + 1",
+            "B*((T - 1)//2)",
+            "(A + 1)//2*((B + 1)//3)*6 - 5",
+            "A//B",
+        ] {
+            assert_eq!(dim(text).to_string(), text);
+            assert_eq!(dim(&dim(text).to_string()), dim(text));
+        }
+    }
+
+    #[test]
+    fn equal_by_the_laws_of_arithmetic_is_equal() {
+        assert_eq!(dim("2*(B + 3) - B - B"), dim("6"));
+        assert_eq!(dim("A*B"), dim("B*A"));
+        assert_eq!(dim("(4*B + 6)//2"), dim("2*B + 3"));
+        assert_eq!(dim("(4*B + 1)//4"), dim("B"));
+        assert_eq!(dim("-7//2"), dim("-(7//2)"));
+    }
+
+    #[test]
+    fn hostile_texts_are_errors() {
+        let nested = "(".repeat(100_000);
+        let divided = format!("A{}", "//B".repeat(10_000));
+        let products: alloc::vec::Vec<String> = (0..1000).map(|i| format!("(a{i} + b{i})")).collect();
+        for text in
+            [nested, divided, products.join("*"), "99999999999999999999".into(), "1 +".into(), "".into(), "B B".into()]
+        {
+            assert!(text.parse::<Dim>().is_err());
+        }
     }
 }

@@ -41,6 +41,8 @@ macro_rules! composites {
         impl Composite {
             /// The declaration.
             pub fn composition(&self) -> &dyn Composition { match self { $(Composite::$variant(composite) => composite),* } }
+            /// The names in the text form, in the order of the declarations.
+            pub fn names() -> impl Iterator<Item = String> { [$(stringify!($variant)),*].into_iter().map(super::ops::snake_case) }
         }
 
         $(impl From<$variant> for super::Op { fn from(composite: $variant) -> super::Op { super::Op::Composite(Composite::$variant(composite)) } })*

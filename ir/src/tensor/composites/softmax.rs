@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// `exp(x - max x) / sum exp(x - max x)` along an axis.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Softmax {
     /// The axis along which the results sum to 1.
     pub axis: usize,
@@ -46,6 +47,7 @@ impl Composition for Softmax {
 
 /// `x - max x - ln sum exp(x - max x)` along an axis.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LogSoftmax {
     /// The axis along which the exponentials of the results sum to 1.
     pub axis: usize,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The sum over paired axes of products: `result[batch..., lhs free..., rhs free...]` (StableHLO's `dot_general`).
 /// Sums of f16 and bf16 accumulate in f32.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DotGeneral {
     /// Batch axes of the left operand, paired in order with `rhs_batch`.
     pub lhs_batch: Vec<usize>,
@@ -83,6 +84,7 @@ impl Operation for DotGeneral {
 
 /// Which axis of an operand plays which part in a convolution.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ConvolutionAxes {
     /// Of the input: batch, feature, then the spatial axes.
     pub lhs: Vec<usize>,
@@ -117,6 +119,7 @@ impl ConvolutionAxes {
 /// `result[n, o, f] = sum over k, c of lhs[n, p / lhs_dilation, c] * rhs[k, c, f]`, where positions between dilated
 /// elements and outside of the input count as 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Convolution {
     /// The parts of the axes.
     pub axes: ConvolutionAxes,
@@ -203,7 +206,7 @@ impl Operation for Convolution {
                 let kernel = &rhs.shape[self.axes.rhs[2 + s]];
                 let reach =
                     (kernel.clone() - Dim::constant(1)) * Dim::constant(self.rhs_dilation[s]) + Dim::constant(1);
-                let padded = super::movement::padded(extent, low, high, self.lhs_dilation[s] - 1);
+                let padded = super::movement::padded(op, extent, low, high, self.lhs_dilation[s] - 1)?;
                 shape[self.axes.out[2 + s]] =
                     (padded - reach).floor_div(&Dim::constant(self.strides[s])) + Dim::constant(1);
                 continue;

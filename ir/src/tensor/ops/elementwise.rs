@@ -112,6 +112,7 @@ impl Operation for Compare {
 
 /// `condition ? on_true : on_false`, element by element; operands in that order, all of one shape.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Select {}
 
 impl Operation for Select {
@@ -133,6 +134,7 @@ impl Operation for Select {
 /// The values in another dtype: rounded to nearest even; floats to integers truncate and saturate, NaN becomes 0;
 /// integers wrap; to bool is "not zero".
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Convert {
     /// The result's dtype.
     pub dtype: DType,
@@ -150,6 +152,7 @@ impl Operation for Convert {
 
 /// The bits as another dtype of as many bits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BitcastConvert {
     /// The result's dtype.
     pub dtype: DType,

@@ -41,6 +41,8 @@ macro_rules! operations {
         impl Op {
             /// The declaration.
             pub fn operation(&self) -> &dyn Operation { match self { $(Op::$variant(op) => op),* } }
+            /// The tags of the serialised form, in the order of the declarations.
+            pub fn names() -> impl Iterator<Item = String> { [$(stringify!($variant)),*].into_iter().map(snake_case) }
         }
 
         $(impl From<$variant> for Op { fn from(op: $variant) -> Op { Op::$variant(op) } })*
@@ -106,6 +108,18 @@ operations! {
 
 pub use super::composites::Composite;
 
+/// `SoftmaxCrossEntropy` -> `softmax_cross_entropy`, as serde does.
+pub(crate) fn snake_case(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 4);
+    for (i, c) in name.char_indices() {
+        if i > 0 && c.is_ascii_uppercase() {
+            text.push('_');
+        }
+        text.push(c.to_ascii_lowercase());
+    }
+    text
+}
+
 /// Checks the number of operands.
 fn arity(op: &str, operands: &[&Type], expected: usize) -> Result<(), TypeError> {
     if operands.len() == expected {
@@ -141,6 +155,14 @@ fn axis(op: &str, axis: usize, rank: usize) -> Result<(), TypeError> {
         return Ok(());
     }
     Err(TypeError::new(op, format!("axis {axis} is out of range for rank {rank}")))
+}
+
+/// Checks that no extent of a result's shape is known to be negative.
+fn extents(op: &str, shape: &[kc_abi::Dim]) -> Result<(), TypeError> {
+    match shape.iter().find(|dim| dim.as_constant().is_some_and(|extent| extent < 0)) {
+        Some(dim) => Err(TypeError::new(op, format!("an extent cannot be {dim}"))),
+        None => Ok(()),
+    }
 }
 
 /// Checks that axes exist and are strictly ascending.

@@ -11,6 +11,7 @@ fn with_shape(ty: &TensorType, shape: Vec<Dim>) -> Type {
 
 /// `result[i...] = operand[i[axes[0]], i[axes[1]], ...]`, where unit extents of the operand are repeated.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Broadcast {
     /// The result's shape.
     pub shape: Vec<Dim>,
@@ -24,6 +25,7 @@ impl Operation for Broadcast {
     }
     fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
         let ty = one_tensor("broadcast", operands)?;
+        super::extents("broadcast", &self.shape)?;
         one_per_axis("broadcast", "axes", self.axes.len(), ty.rank())?;
         ascending_axes("broadcast", &self.axes, self.shape.len())?;
         for (i, &a) in self.axes.iter().enumerate() {
@@ -40,6 +42,7 @@ impl Operation for Broadcast {
 
 /// The same elements in row-major order in another shape.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Reshape {
     /// The result's shape.
     pub shape: Vec<Dim>,
@@ -51,6 +54,13 @@ impl Operation for Reshape {
     }
     fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
         let ty = one_tensor("reshape", operands)?;
+        super::extents("reshape", &self.shape)?;
+        // the product of sums has as many terms as the product of their numbers
+        let terms =
+            |shape: &[Dim]| shape.iter().map(|dim| dim.terms().len().max(1)).try_fold(1usize, usize::checked_mul);
+        if [&self.shape, &ty.shape].into_iter().any(|shape| terms(shape).is_none_or(|terms| terms > 1024)) {
+            return Err(TypeError::new("reshape", format!("the extents of {ty} or of the result are too complex")));
+        }
         let elements: Dim = self.shape.iter().cloned().product();
         if elements != ty.elements() {
             let result = TensorType { dtype: ty.dtype, shape: self.shape.clone() };
@@ -65,6 +75,7 @@ impl Operation for Reshape {
 
 /// `result.shape[i] = operand.shape[permutation[i]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Transpose {
     /// For each axis of the result its axis in the operand.
     pub permutation: Vec<usize>,
@@ -83,6 +94,7 @@ impl Operation for Transpose {
 
 /// `result[i] = operand[start + i*stride]` on each axis, up to and without `limit`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Slice {
     /// First position on each axis.
     pub start: Vec<Dim>,
@@ -123,6 +135,7 @@ impl Operation for Slice {
 
 /// Padding with a scalar: operands are the tensor and the scalar. Negative `low` and `high` crop.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pad {
     /// Elements before the first, on each axis.
     pub low: Vec<i64>,
@@ -149,8 +162,8 @@ impl Operation for Pad {
             return Err(TypeError::new("pad", format!("interior {:?} must not be negative", self.interior)));
         }
         let shape = (0..ty.rank())
-            .map(|i| padded(&ty.shape[i], self.low[i], self.high[i], self.interior[i]))
-            .collect::<Vec<_>>();
+            .map(|i| padded("pad", &ty.shape[i], self.low[i], self.high[i], self.interior[i]))
+            .collect::<Result<Vec<_>, _>>()?;
         if let Some(axis) = shape.iter().position(|dim| dim.as_constant().is_some_and(|extent| extent < 0)) {
             return Err(TypeError::new("pad", format!("axis {axis} of {ty} becomes {} long", shape[axis])));
         }
@@ -158,17 +171,30 @@ impl Operation for Pad {
     }
 }
 
+/// Paddings and dilations stay below this, so that sums and products of a few of them cannot overflow.
+pub(crate) const LARGEST_STEP: i64 = 1 << 31;
+
+/// Checks that attributes which positions are computed from are of sensible size.
+pub(crate) fn sensible<'a>(op: &str, what: &str, values: impl IntoIterator<Item = &'a i64>) -> Result<(), TypeError> {
+    match values.into_iter().find(|value| value.unsigned_abs() >= LARGEST_STEP as u64) {
+        Some(value) => Err(TypeError::new(op, format!("`{what}` has {value}, expected less than {LARGEST_STEP}"))),
+        None => Ok(()),
+    }
+}
+
 /// The extent of an axis after padding.
-pub(crate) fn padded(extent: &Dim, low: i64, high: i64, interior: i64) -> Dim {
+pub(crate) fn padded(op: &str, extent: &Dim, low: i64, high: i64, interior: i64) -> Result<Dim, TypeError> {
+    sensible(op, "padding", &[low, high, interior])?;
     let spread = match extent.as_constant() {
         Some(0) => Dim::constant(0),
         _ => extent.clone() * Dim::constant(interior + 1) - Dim::constant(interior),
     };
-    spread + Dim::constant(low + high)
+    Ok(spread + Dim::constant(low + high))
 }
 
 /// The elements in reversed order along the axes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Reverse {
     /// The reversed axes, ascending.
     pub axes: Vec<usize>,
@@ -187,6 +213,7 @@ impl Operation for Reverse {
 
 /// The operands, one or more, side by side along an axis.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Concatenate {
     /// The axis along which they are laid.
     pub axis: usize,

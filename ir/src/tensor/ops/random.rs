@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// `jax_threefry_partitionable`: element `i` (row-major) is the exclusive or of the two words of
 /// threefry2x32 (20 rounds) with that key on the counter `(i >> 32, i & 0xffffffff)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RandomBits {
     /// The result's shape.
     pub shape: Vec<Dim>,
@@ -20,6 +21,7 @@ impl Operation for RandomBits {
     }
     fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
         let key = one_tensor("random_bits", operands)?;
+        super::extents("random_bits", &self.shape)?;
         let expected = TensorType::new(DType::U32, [2i64]);
         if *key != expected {
             return Err(TypeError::new("random_bits", format!("the key is {key}, expected {expected}")));

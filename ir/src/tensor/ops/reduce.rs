@@ -26,6 +26,7 @@ fn without(ty: &TensorType, dtype: DType, axes: &[usize]) -> Type {
 
 /// Reduces over axes, which the result does not have. Of bools `max` is "any" and `min` is "all".
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Reduce {
     /// How elements are combined.
     pub kind: Reduction,
@@ -59,6 +60,7 @@ pub enum Extremum {
 
 /// The position along an axis of the first largest or smallest element; a NaN counts as the extremum.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArgReduce {
     /// Which extremum.
     pub kind: Extremum,

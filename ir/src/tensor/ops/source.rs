@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The graph's argument of that index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Parameter {
     /// Position in [`Graph::parameters`](crate::tensor::Graph::parameters).
     pub index: usize,
@@ -22,12 +23,14 @@ impl Operation for Parameter {
     }
     fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
         super::arity("parameter", operands, 0)?;
+        super::extents("parameter", &self.ty.shape)?;
         Ok(Type::Tensor(self.ty.clone()))
     }
 }
 
 /// A tensor known at compile time. Large splats are a scalar constant and a broadcast.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Constant {
     /// The tensor.
     pub value: Literal,
@@ -45,6 +48,7 @@ impl Operation for Constant {
 
 /// `result[i0, i1, ...] = i[axis]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Iota {
     /// Dtype (not bool) and shape of the result.
     pub ty: TensorType,
@@ -58,6 +62,7 @@ impl Operation for Iota {
     }
     fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
         super::arity("iota", operands, 0)?;
+        super::extents("iota", &self.ty.shape)?;
         super::axis("iota", self.axis, self.ty.rank())?;
         if self.ty.dtype == DType::Bool {
             return Err(TypeError::new("iota", "positions cannot be bool"));

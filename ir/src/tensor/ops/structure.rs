@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Derivatives of a scalar: operands are the scalar, then the values to differentiate by; the result is the tuple of the
 /// derivatives. Differentiation (a pass) replaces it by the reverse-mode graph; it has no evaluation of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Gradient {}
 
 impl Operation for Gradient {
@@ -37,6 +38,7 @@ impl Operation for Gradient {
 
 /// The tuple's tensor of that index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Projection {
     /// Position in the tuple.
     pub index: usize,
@@ -62,6 +64,7 @@ impl Operation for Projection {
 
 /// Its operand, whose derivative is taken to be zero.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StopGradient {}
 
 impl Operation for StopGradient {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A box that slides over a tensor; one entry an axis of the tensor in every list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Window {
     /// Extent of the window.
     pub size: Vec<i64>,
@@ -32,8 +33,9 @@ pub(super) fn positions(
     base_dilation: i64,
     window_dilation: i64,
 ) -> Result<Dim, TypeError> {
+    super::movement::sensible(op, "window", &[size, stride, window_dilation])?;
     let reach = (size - 1) * window_dilation + 1;
-    let padded = super::movement::padded(extent, low, high, base_dilation - 1);
+    let padded = super::movement::padded(op, extent, low, high, base_dilation - 1)?;
     let free = padded.clone() - Dim::constant(reach);
     if free.as_constant().is_some_and(|free| free < 0) {
         return Err(TypeError::new(
@@ -78,6 +80,7 @@ impl Window {
 
 /// The reduction of every window position.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReduceWindow {
     /// How elements are combined.
     pub kind: Reduction,
@@ -102,6 +105,7 @@ impl Operation for ReduceWindow {
 /// source element is added to a zero tensor at the first largest element of its window (row-major; a NaN is largest).
 /// Dilations must be 1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SelectAndScatter {
     /// The windows.
     pub window: Window,
