@@ -1,9 +1,15 @@
 //! Composites: named compositions with a body in other ops and, where it matters, a gradient of their own. Rules and back
 //! ends may match one whole; everybody else sees its body.
 
+mod cross_entropy;
+mod fused;
 mod softmax;
 
-pub use softmax::{LogSoftmax, Softmax};
+pub use cross_entropy::{
+    CategoricalCrossEntropy, CategoricalCrossEntropyGradient, CategoricalCrossEntropyWithGradient, EPSILON, Scores,
+};
+pub use fused::{Activation, ConvolutionBias, Dense};
+pub use softmax::{LogSoftmax, Softmax, SoftmaxGradient};
 
 use super::ops::Operation;
 use super::{Builder, Type, TypeError, Value};
@@ -52,8 +58,20 @@ macro_rules! composites {
 composites! {
     /// Softmax along an axis.
     Softmax,
+    /// The gradient of softmax.
+    SoftmaxGradient,
     /// Logarithm of softmax along an axis.
     LogSoftmax,
+    /// Categorical cross-entropy.
+    CategoricalCrossEntropy,
+    /// Its gradient.
+    CategoricalCrossEntropyGradient,
+    /// Both at once.
+    CategoricalCrossEntropyWithGradient,
+    /// Contraction, bias and activation.
+    Dense,
+    /// Convolution, bias and activation.
+    ConvolutionBias,
 }
 
 impl Operation for Composite {

@@ -35,13 +35,28 @@ impl Composition for Softmax {
         cotangents: &[Option<Value>],
     ) -> Option<Result<Vec<Option<Value>>, TypeError>> {
         let (y, g) = (results[0], cotangents[0]?);
-        let mut build = || {
-            let product = b.binary(Binary::Multiply, g, y)?;
-            let sum = b.reduce_keep(Reduction::Sum, &[self.axis], product)?;
-            let centred = b.binary(Binary::Subtract, g, sum)?;
-            Ok(vec![Some(b.binary(Binary::Multiply, y, centred)?)])
-        };
-        Some(build())
+        Some(b.add(SoftmaxGradient { axis: self.axis }, &[y, g]).map(|gradient| vec![Some(gradient)]))
+    }
+}
+
+/// The gradient of [`Softmax`]: `y * (g - sum(g * y))` of its result `y` and the cotangent `g`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SoftmaxGradient {
+    /// The axis of the softmax.
+    pub axis: usize,
+}
+
+impl Composition for SoftmaxGradient {
+    fn name(&self) -> &'static str {
+        "softmax_gradient"
+    }
+
+    fn body(&self, b: &mut Builder, operands: &[Value]) -> Result<Vec<Value>, TypeError> {
+        let [y, g] = b.operands("softmax_gradient", operands)?;
+        let product = b.binary(Binary::Multiply, g, y)?;
+        let sum = b.reduce_keep(Reduction::Sum, &[self.axis], product)?;
+        let centred = b.binary(Binary::Subtract, g, sum)?;
+        Ok(vec![b.binary(Binary::Multiply, y, centred)?])
     }
 }
 
