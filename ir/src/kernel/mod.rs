@@ -19,7 +19,7 @@ pub use text::{
 use crate::tensor::Scalar;
 use crate::tensor::ops::{Binary, Compare, Reduction, Unary};
 use kc_abi::DType;
-use kc_abi::call::MathFunction;
+use kc_abi::call::{ALIGNMENT, MathFunction};
 use std::fmt;
 
 /// A register: the result of an instruction, a loop's carried value or a loop's result.
@@ -113,6 +113,29 @@ pub struct Kernel {
     pub registers: Vec<RegisterType>,
     /// What one task executes.
     pub body: Vec<Statement>,
+}
+
+impl Kernel {
+    /// Number of buffer parameters.
+    pub fn parameters(&self) -> usize {
+        self.memory.iter().filter(|memory| matches!(memory.space, Space::Parameter(_))).count()
+    }
+
+    /// Where each scratch memory starts in the thread's scratch memory, in bytes and in order, and how many bytes all take
+    /// together. Each starts at a multiple of [`ALIGNMENT`].
+    pub fn scratch_layout(&self) -> (Vec<u64>, u64) {
+        let mut end = 0u64;
+        let starts = self.memory.iter().filter_map(|memory| match memory.space {
+            Space::Parameter(_) => None,
+            Space::Scratch { elements } => {
+                let start = end;
+                let bytes = elements.saturating_mul(memory.dtype.bytes() as u64);
+                end = end.saturating_add(bytes.checked_next_multiple_of(ALIGNMENT as u64).unwrap_or(u64::MAX));
+                Some(start)
+            }
+        });
+        (starts.collect(), end)
+    }
 }
 
 /// A step of a kernel's body.
