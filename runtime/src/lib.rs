@@ -1,1 +1,17 @@
-//! kc-runtime
+//! What a compiled Keras model needs to run and to train, without its compiler: [`Package`] is the file,
+//! [`Session`] is the model in execution, [`Array`] is a tensor in memory.
+
+pub mod array;
+pub mod convert;
+pub mod image;
+pub mod intrinsics;
+mod memory;
+mod package;
+pub mod pool;
+mod session;
+
+pub use array::{Array, ArrayError, Element};
+pub use kc_abi;
+pub use memory::AlignedBytes;
+pub use package::Package;
+pub use session::{EntryId, LaunchTime, Profile, Session, SessionError, SessionOptions};

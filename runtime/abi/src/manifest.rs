@@ -171,6 +171,14 @@ pub struct Launch {
     pub dims: Vec<Dim>,
     /// Number of independent tasks.
     pub tasks: Dim,
+    /// Estimate of the launch's work, in bytes moved plus arithmetic operations; it decides whether threads are
+    /// woken, never a result. 0: unknown, and the bytes of the launch's buffers are taken.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub work: Dim,
+}
+
+fn is_zero(dim: &Dim) -> bool {
+    dim.is(0)
 }
 
 /// Launches that do not depend on each other. All of a step's tasks end before the next step starts.

@@ -1,0 +1,206 @@
+//! Conversions of elements between dtypes, as data is copied into batches.
+//!
+//! A float becomes an integer by truncation towards zero, saturating; an integer becomes a narrower integer by
+//! saturation; a float becomes a narrower float by rounding to nearest even; a number becomes a truth value by
+//! comparison with 0.
+
+use half::{bf16, f16};
+use kc_abi::DType;
+
+/// Calls a macro with the Rust type of each dtype but `bool`.
+macro_rules! with_type {
+    ($dtype:expr, $type:ident => $body:expr, bool => $bool:expr) => {
+        match $dtype {
+            DType::F64 => {
+                type $type = f64;
+                $body
+            }
+            DType::F32 => {
+                type $type = f32;
+                $body
+            }
+            DType::F16 => {
+                type $type = f16;
+                $body
+            }
+            DType::Bf16 => {
+                type $type = bf16;
+                $body
+            }
+            DType::I8 => {
+                type $type = i8;
+                $body
+            }
+            DType::I16 => {
+                type $type = i16;
+                $body
+            }
+            DType::I32 => {
+                type $type = i32;
+                $body
+            }
+            DType::I64 => {
+                type $type = i64;
+                $body
+            }
+            DType::U8 => {
+                type $type = u8;
+                $body
+            }
+            DType::U16 => {
+                type $type = u16;
+                $body
+            }
+            DType::U32 => {
+                type $type = u32;
+                $body
+            }
+            DType::U64 => {
+                type $type = u64;
+                $body
+            }
+            DType::Bool => $bool,
+        }
+    };
+}
+
+/// A number type that converts through `f64`, and between integers through `i128`.
+trait Number: Copy {
+    const FLOAT: bool;
+    fn read(bytes: &[u8]) -> Self;
+    fn write(self, bytes: &mut [u8]);
+    fn to_f64(self) -> f64;
+    fn from_f64(value: f64) -> Self;
+    fn to_i128(self) -> i128;
+    fn from_i128(value: i128) -> Self;
+}
+
+macro_rules! bytes_of {
+    ($type:ty) => {
+        #[inline(always)]
+        fn read(bytes: &[u8]) -> Self {
+            let mut array = [0; size_of::<$type>()];
+            array.copy_from_slice(bytes);
+            <$type>::from_ne_bytes(array)
+        }
+        #[inline(always)]
+        fn write(self, bytes: &mut [u8]) {
+            bytes.copy_from_slice(&self.to_ne_bytes());
+        }
+    };
+}
+
+macro_rules! integers {
+    ($($type:ty),*) => { $(impl Number for $type {
+        const FLOAT: bool = false;
+        bytes_of!($type);
+        #[inline(always)]
+        fn to_f64(self) -> f64 { self as f64 }
+        #[inline(always)]
+        fn from_f64(value: f64) -> Self { value as $type }
+        #[inline(always)]
+        fn to_i128(self) -> i128 { i128::from(self) }
+        #[inline(always)]
+        fn from_i128(value: i128) -> Self { value.clamp(<$type>::MIN as i128, <$type>::MAX as i128) as $type }
+    })* };
+}
+integers!(i8, i16, i32, i64, u8, u16, u32, u64);
+
+macro_rules! floats {
+    ($($type:ty, $to:expr, $from:expr;)*) => { $(impl Number for $type {
+        const FLOAT: bool = true;
+        bytes_of!($type);
+        #[inline(always)]
+        fn to_f64(self) -> f64 { $to(self) }
+        #[inline(always)]
+        fn from_f64(value: f64) -> Self { $from(value) }
+        #[inline(always)]
+        fn to_i128(self) -> i128 { self.to_f64() as i128 }
+        #[inline(always)]
+        fn from_i128(value: i128) -> Self { Self::from_f64(value as f64) }
+    })* };
+}
+floats! {
+    f64, |x| x, |x| x;
+    f32, f64::from, |x| x as f32;
+    f16, f16::to_f64, f16::from_f64;
+    bf16, bf16::to_f64, bf16::from_f64;
+}
+
+/// Element `index` of `bytes` as a number. (An `i64` or `u64` is rounded to 53 bits.)
+pub(crate) fn element_as_f64(dtype: DType, bytes: &[u8], index: usize) -> f64 {
+    let size = dtype.bytes();
+    let element = &bytes[index * size..(index + 1) * size];
+    with_type!(dtype, T => T::read(element).to_f64(), bool => f64::from(u8::from(element[0] != 0)))
+}
+
+/// Converts every element of `source` into `target`, which must hold as many.
+pub fn convert(from: DType, source: &[u8], to: DType, target: &mut [u8]) {
+    debug_assert_eq!(source.len() / from.bytes(), target.len() / to.bytes());
+    if from == to {
+        target.copy_from_slice(source);
+        return;
+    }
+    with_type!(from, S => with_type!(to,
+        D => loop_over(source, target, |x: S| if S::FLOAT || D::FLOAT { D::from_f64(x.to_f64()) } else { D::from_i128(x.to_i128()) }),
+        bool => for (value, slot) in source.chunks_exact(size_of::<S>()).zip(target) {
+            *slot = u8::from(S::read(value).to_f64() != 0.0);
+        }),
+        bool => with_type!(to, D => for (value, slot) in source.iter().zip(target.chunks_exact_mut(size_of::<D>())) {
+            D::from_f64(f64::from(u8::from(*value != 0))).write(slot);
+        }, bool => target.copy_from_slice(source)));
+}
+
+#[inline(always)]
+fn loop_over<S: Number, D: Number>(source: &[u8], target: &mut [u8], function: impl Fn(S) -> D) {
+    for (value, slot) in source.chunks_exact(size_of::<S>()).zip(target.chunks_exact_mut(size_of::<D>())) {
+        function(S::read(value)).write(slot);
+    }
+}
+
+/// Calls `visit` with the index and value of every element, until it gives `Some`.
+pub(crate) fn find<R>(dtype: DType, bytes: &[u8], mut visit: impl FnMut(usize, f64) -> Option<R>) -> Option<R> {
+    with_type!(dtype, T => bytes
+        .chunks_exact(size_of::<T>())
+        .enumerate()
+        .find_map(|(i, element)| visit(i, T::read(element).to_f64())),
+        bool => bytes.iter().enumerate().find_map(|(i, &byte)| visit(i, f64::from(u8::from(byte != 0)))))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Array;
+    use kc_abi::DType;
+
+    #[test]
+    fn pixels_become_floats() {
+        let pixels = Array::from_slice(&[0u8, 7, 255], &[3]).unwrap();
+        assert_eq!(pixels.cast(DType::F32).as_slice::<f32>().unwrap(), [0.0, 7.0, 255.0]);
+    }
+
+    #[test]
+    fn integers_saturate_and_floats_truncate() {
+        let wide = Array::from_slice(&[-1i64, 300, i64::MAX], &[3]).unwrap();
+        assert_eq!(wide.cast(DType::U8).as_slice::<u8>().unwrap(), [0, 255, 255]);
+        assert_eq!(wide.cast(DType::U64).as_slice::<u64>().unwrap(), [0, 300, i64::MAX as u64]);
+        let floats = Array::from_slice(&[-1.7f32, f32::NAN, 1e20], &[3]).unwrap();
+        assert_eq!(floats.cast(DType::I32).as_slice::<i32>().unwrap(), [-1, 0, i32::MAX]);
+    }
+
+    #[test]
+    fn truth_values_are_zero_or_one() {
+        let values = Array::from_slice(&[0.0f32, -0.5], &[2]).unwrap().cast(DType::Bool);
+        assert_eq!(values.bytes(), [0, 1]);
+        assert_eq!(values.cast(DType::F64).as_slice::<f64>().unwrap(), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn every_pair_of_dtypes_keeps_small_numbers() {
+        for &from in DType::ALL {
+            for &to in DType::ALL {
+                let there = Array::from_slice(&[0u8, 1], &[2]).unwrap().cast(from).cast(to);
+                assert_eq!(there.cast(DType::U8).bytes(), [0, 1], "{from} -> {to}");
+            }
+        }
+    }
+}

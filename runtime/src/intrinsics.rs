@@ -1,0 +1,59 @@
+//! The functions that compiled code may call outside its image: matrix products and scalar functions.
+
+mod gemm;
+mod math;
+
+use kc_abi::call::{INTRINSICS_VERSION, Intrinsics};
+
+pub use math::{evaluate, evaluate2};
+
+/// The table that every kernel of this process is given.
+pub fn table() -> &'static Intrinsics {
+    static TABLE: Table = Table(Intrinsics {
+        version: INTRINSICS_VERSION,
+        size: size_of::<Intrinsics>() as u32,
+        gemm_f32: gemm::gemm_f32,
+        gemm_f64: gemm::gemm_f64,
+        math_f64: math::math_f64,
+        math2_f64: math::math2_f64,
+        user_data: std::ptr::null(),
+    });
+    &TABLE.0
+}
+
+struct Table(Intrinsics);
+// SAFETY: the table is never written, and its pointer is null.
+unsafe impl Sync for Table {}
+
+/// CPU features, by the names LLVM and Cranelift's callers use, that this machine has. Of a feature that the runtime
+/// cannot detect it is assumed that the machine lacks it.
+pub fn machine_has(feature: &str) -> bool {
+    macro_rules! detect {
+        ($detect:ident: $($name:tt)*) => {
+            match feature { $($name => std::arch::$detect!($name),)* _ => false }
+        };
+    }
+    #[cfg(target_arch = "x86_64")]
+    return detect!(is_x86_feature_detected: "sse" "sse2" "sse3" "ssse3" "sse4.1" "sse4.2" "avx" "avx2" "fma" "f16c" "popcnt"
+        "bmi1" "bmi2" "lzcnt" "movbe" "aes" "pclmulqdq" "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "avx512vnni"
+        "avx512bf16" "avx512fp16" "avx512ifma" "avx512vbmi" "avx512vbmi2" "avx512bitalg" "avx512vpopcntdq" "avxvnni" "gfni"
+        "vaes" "vpclmulqdq" "sha" "adx" "rdrand" "rdseed" "fxsr" "xsave" "xsavec" "xsaveopt" "xsaves" "cmpxchg16b");
+    #[cfg(target_arch = "aarch64")]
+    return detect!(is_aarch64_feature_detected: "neon" "fp" "fp16" "dotprod" "i8mm" "bf16" "sve" "sve2" "lse" "crc" "aes" "sha2");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        let _ = feature;
+        false
+    }
+}
+
+/// `x86_64-linux`: what [`kc_abi::manifest::Code::target`] must say for code of this process.
+pub const fn host_target() -> &'static str {
+    macro_rules! pick {
+        ($($arch:literal $os:literal)*) => {
+            $(if cfg!(all(target_arch = $arch, target_os = $os)) { return concat!($arch, "-", $os); })*
+        };
+    }
+    pick!("x86_64" "linux" "x86_64" "macos" "x86_64" "windows" "aarch64" "linux" "aarch64" "macos" "aarch64" "windows");
+    "unknown"
+}

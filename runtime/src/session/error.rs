@@ -1,0 +1,98 @@
+use crate::array::ArrayError;
+use crate::image::ImageError;
+
+/// Why a session cannot be made or cannot run an entry point.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The code was made for another kind of machine.
+    #[error("the package's code is for {package}, this machine is {machine}; compile the model for this machine")]
+    Target {
+        /// What the package says.
+        package: String,
+        /// What this process is.
+        machine: &'static str,
+    },
+    /// The processor lacks what the code needs.
+    #[error(
+        "the package's code needs the CPU feature{} {}, which this processor lacks; compile the model for this machine \
+         or for an older CPU", if .missing.len() == 1 { "" } else { "s" }, .missing.join(", ")
+    )]
+    Features {
+        /// The features that are missing, sorted.
+        missing: Vec<String>,
+    },
+    /// The code expects functions that this runtime does not have.
+    #[error(
+        "the package needs version {package} of the runtime's functions, this runtime has version {runtime}; update the runtime"
+    )]
+    Intrinsics {
+        /// What the package needs.
+        package: u32,
+        /// What this runtime has.
+        runtime: u32,
+    },
+    /// The code cannot be loaded.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The manifest contradicts itself or the package's contents.
+    #[error("the package's manifest is wrong: {0}")]
+    Manifest(String),
+    /// No entry point of that name.
+    #[error("the package has no entry point `{name}`; it has {known}")]
+    NoEntry {
+        /// What was asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// Another number of inputs than the entry point takes.
+    #[error("`{entry}` takes {expected} inputs ({names}), {given} were given")]
+    InputCount {
+        /// The entry point.
+        entry: String,
+        /// How many it takes.
+        expected: usize,
+        /// Their names.
+        names: String,
+        /// How many were given.
+        given: usize,
+    },
+    /// An input of a wrong dtype or shape.
+    #[error("input `{input}` of `{entry}` must be {expected}, {given} was given{note}")]
+    Input {
+        /// The entry point.
+        entry: String,
+        /// The input's name.
+        input: String,
+        /// Dtype and shape of the manifest.
+        expected: String,
+        /// Dtype and shape that were given.
+        given: String,
+        /// What the symbols stand for, where that explains the error.
+        note: String,
+    },
+    /// The state that was given does not fit the manifest's.
+    #[error("state tensor `{name}` is {expected}, {given} was given")]
+    State {
+        /// The tensor's name.
+        name: String,
+        /// What it is.
+        expected: String,
+        /// What was given.
+        given: String,
+    },
+    /// A value of the shapes is larger than memory.
+    #[error("`{entry}` needs more memory than there is: {detail}")]
+    TooLarge {
+        /// The entry point.
+        entry: String,
+        /// What is too large.
+        detail: String,
+    },
+}
+
+impl From<ArrayError> for SessionError {
+    fn from(error: ArrayError) -> Self {
+        SessionError::Manifest(error.to_string())
+    }
+}
