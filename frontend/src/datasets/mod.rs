@@ -1,0 +1,15 @@
+//! Data sets, as `keras.datasets` has them, and the reading of data files.
+
+mod cache;
+mod error;
+mod idx;
+mod mnist;
+
+pub use cache::cache_dir;
+pub use error::DatasetError;
+pub use mnist::mnist;
+
+use kc_runtime::Array;
+
+/// `((x_train, y_train), (x_test, y_test))`, as Keras' `load_data()` returns it.
+pub type Split = ((Array, Array), (Array, Array));
