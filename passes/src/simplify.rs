@@ -136,7 +136,6 @@ impl Simplifier {
             | Op::ReduceWindow(_)
             | Op::SelectAndScatter(_)
             | Op::RandomBits(_)
-            | Op::Dimension(_)
             | Op::Composite(_)
             | Op::Gradient(_)
             | Op::Projection(Projection { .. })

@@ -1,0 +1,268 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Compile, train and run Keras models written in Rust.
+#[derive(Debug, Parser)]
+#[command(name = "kc", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model and save it as a package
+    Fit(Fit),
+    /// Compile a model into a package, or print one of its forms on the way
+    Compile(Compile),
+    /// Loss and metrics of a package on a data set
+    Evaluate(Evaluate),
+    /// Outputs of a package for an array of inputs
+    Predict(Predict),
+    /// Time fused against eager execution, for every back end that is present
+    Bench(Bench),
+    /// The model's layers with their shapes and parameters
+    Summary(Summary),
+    /// How a model was optimised: the rules that fired, the kernels and their cost
+    Explain(Explain),
+    /// What this machine offers: CPU features, back ends, caches, data sets
+    Doctor(Doctor),
+}
+
+/// `kc fit`
+#[derive(Debug, Args)]
+pub struct Fit {
+    /// Rust file with a `#[kc::model] fn`
+    pub model: PathBuf,
+    /// `mnist`, an .npz file, or a folder of .npy files; without it the file's own `#[kc::data] fn`
+    #[arg(long)]
+    pub data: Option<String>,
+    /// Passes over the training data
+    #[arg(long, default_value_t = 1)]
+    pub epochs: usize,
+    /// Samples a step
+    #[arg(long, default_value_t = 32)]
+    pub batch_size: usize,
+    /// Share of the training data that is held out, from its end
+    #[arg(long, default_value_t = 0.0)]
+    pub validation_split: f64,
+    /// Seed of the initial weights and of shuffling
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Keep the training data in its order
+    #[arg(long)]
+    pub no_shuffle: bool,
+    /// `early-stopping[:KEY=VALUE,...]` or `model-checkpoint:PATH[,KEY=VALUE...]`; may be given several times
+    #[arg(long, value_name = "CALLBACK")]
+    pub callbacks: Vec<String>,
+    /// 0 silent, 1 progress bar, 2 one line an epoch; `auto` is 1 on a terminal and 2 elsewhere
+    #[arg(long, default_value = "auto")]
+    pub verbose: Verbosity,
+    /// Where to save the trained package
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+    /// Print the history as one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// How it is compiled
+    #[command(flatten)]
+    pub code: Code,
+    /// How it runs
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// `kc compile`
+#[derive(Debug, Args)]
+pub struct Compile {
+    /// Rust file with a `#[kc::model] fn`
+    pub model: PathBuf,
+    /// What to compile for
+    #[arg(long, default_value = "cpu")]
+    pub target: Target,
+    /// Print this form on standard output instead of writing a package
+    #[arg(long)]
+    pub emit: Option<Form>,
+    /// The package; without it the model's name with the extension kcp, in the current folder
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+    /// Print how long each stage took
+    #[arg(long)]
+    pub timings: bool,
+    /// How it is compiled
+    #[command(flatten)]
+    pub code: Code,
+}
+
+/// `kc evaluate`
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    /// A trained package
+    pub package: PathBuf,
+    /// `mnist`, an .npz file, or a folder of .npy files
+    #[arg(long)]
+    pub data: String,
+    /// Samples a step
+    #[arg(long, default_value_t = 32)]
+    pub batch_size: usize,
+    /// 0 silent, 1 progress bar, 2 one line; `auto` is 1 on a terminal and 2 elsewhere
+    #[arg(long, default_value = "auto")]
+    pub verbose: Verbosity,
+    /// Print the results as one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// How it runs
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// `kc predict`
+#[derive(Debug, Args)]
+pub struct Predict {
+    /// A trained package
+    pub package: PathBuf,
+    /// Array of samples, an .npy file; once for each input of the model, in their order
+    #[arg(long, required = true)]
+    pub input: Vec<PathBuf>,
+    /// Where to write the outputs, an .npy file; without it they are printed
+    #[arg(short, long)]
+    pub output: Option<PathBuf>,
+    /// Samples a step
+    #[arg(long, default_value_t = 32)]
+    pub batch_size: usize,
+    /// How it runs
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// `kc bench`
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Rust file with a `#[kc::model] fn`
+    pub model: PathBuf,
+    /// Samples a step
+    #[arg(long, default_value_t = 64)]
+    pub batch_size: usize,
+    /// Measurements of each program, of which the median is shown
+    #[arg(long, default_value_t = 51)]
+    pub repeats: usize,
+    /// Print the time of each kernel as well
+    #[arg(long)]
+    pub explain: bool,
+    /// Print the figures as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Back ends to measure; without it all that are present
+    #[arg(long)]
+    pub backend: Vec<Backend>,
+    /// How it runs
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// `kc summary`
+#[derive(Debug, Args)]
+pub struct Summary {
+    /// Rust file with a `#[kc::model] fn`, or a package
+    pub model: PathBuf,
+}
+
+/// `kc explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// Rust file with a `#[kc::model] fn`
+    pub model: PathBuf,
+    /// Entry point: `predict`, `train_step`, `test_step`, ...
+    #[arg(long, default_value = "train_step")]
+    pub entry: String,
+    /// Text, or a graph for Graphviz
+    #[arg(long, default_value = "text")]
+    pub format: ExplainFormat,
+    /// How it is compiled
+    #[command(flatten)]
+    pub code: Code,
+}
+
+/// `kc doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {}
+
+/// How a model is compiled.
+#[derive(Debug, Args)]
+pub struct Code {
+    /// Code generator; `auto` takes mlir where its plug-in is, else cranelift
+    #[arg(long, default_value = "auto")]
+    pub backend: Backend,
+}
+
+/// How a package runs.
+#[derive(Debug, Args)]
+pub struct Machine {
+    /// Threads; without it one a core
+    #[arg(long)]
+    pub threads: Option<usize>,
+}
+
+/// A code generator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// The best that is present
+    Auto,
+    /// MLIR and LLVM, a plug-in
+    Mlir,
+    /// Cranelift, built in
+    Cranelift,
+}
+
+/// What code is generated for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    /// This machine's processor
+    Cpu,
+}
+
+/// A form of a model on its way to code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// The traced module
+    Ir,
+    /// The module after differentiation and optimisation
+    Opt,
+    /// Kernels: loop nests over planned buffers
+    Kernels,
+    /// MLIR (back end mlir)
+    Mlir,
+    /// LLVM IR (back end mlir)
+    Llvm,
+    /// Assembly of the back end's code
+    Asm,
+}
+
+/// What is shown while a model trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Verbosity {
+    /// 1 on a terminal, 2 elsewhere
+    Auto,
+    /// Nothing
+    #[value(name = "0")]
+    Silent,
+    /// Progress bar
+    #[value(name = "1")]
+    Bar,
+    /// A line an epoch
+    #[value(name = "2")]
+    Line,
+}
+
+/// How an explanation is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// For reading
+    Text,
+    /// For Graphviz
+    Dot,
+}

@@ -1,0 +1,5 @@
+//! The subcommands.
+
+mod summary;
+
+pub use summary::summary;

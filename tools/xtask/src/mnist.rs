@@ -1,0 +1,65 @@
+//! `cargo xtask mnist`: the main job, end to end.
+
+use crate::process::{Outcome, cargo, output, program, run, target_dir, works};
+use crate::setup;
+use serde_json::Value;
+use std::path::Path;
+
+struct Example {
+    name: &'static str,
+    model: &'static str,
+    epochs: &'static str,
+}
+
+const EXAMPLES: &[Example] = &[
+    Example { name: "mlp", model: "frontend/examples/mnist_mlp.rs", epochs: "5" },
+    Example { name: "cnn", model: "frontend/examples/mnist_cnn.rs", epochs: "6" },
+];
+
+/// Builds kc, gets MNIST, trains the example, evaluates it, and ends with one line that scripts can read.
+pub fn mnist(arguments: &[String]) -> Outcome {
+    let example = match arguments {
+        [] => &EXAMPLES[0],
+        [option, name] if option == "--model" => EXAMPLES
+            .iter()
+            .find(|example| example.name == name.as_str())
+            .ok_or_else(|| format!("unknown model `{name}`; there are {}", names().join(" and ")))?,
+        _ => return Err(format!("`cargo xtask mnist` takes `--model {}` or nothing", names().join("|"))),
+    };
+    if !works(program("npm").arg("--version")) {
+        // MNIST may be in a cache already; if it is not, kc says what it lacks.
+        setup::apt_install(&["npm"]).unwrap_or_else(|reason| println!("npm is missing: {reason}"));
+    }
+    run(cargo().args(["build", "--release", "--package", "kc-tool"]))?;
+    let kc = target_dir().join("release/kc");
+    let package = target_dir().join(format!("mnist_{}.kcp", example.name));
+    let fitted = json(&kc, |command| {
+        command.arg("fit").arg(example.model).args(["--data", "mnist", "--epochs", example.epochs]);
+        command.args(["--batch-size", "64", "--json", "--output"]).arg(&package);
+    })?;
+    let evaluated = json(&kc, |command| {
+        command.arg("evaluate").arg(&package).args(["--data", "mnist", "--verbose", "0", "--json"]);
+    })?;
+    let number = |object: &Value, key: &str| {
+        object[key].as_f64().ok_or_else(|| format!("kc printed no number `{key}`, but {object}"))
+    };
+    println!(
+        "test_accuracy={:.4} test_loss={:.4} train_seconds={:.1}",
+        number(&evaluated, "accuracy")?,
+        number(&evaluated, "loss")?,
+        number(&fitted, "train_seconds")?
+    );
+    Ok(())
+}
+
+fn names() -> Vec<&'static str> {
+    EXAMPLES.iter().map(|example| example.name).collect()
+}
+
+/// Runs kc and reads the JSON object that it prints on standard output; its messages go to ours.
+fn json(kc: &Path, arguments: impl FnOnce(&mut std::process::Command)) -> Outcome<Value> {
+    let mut command = program(&kc.to_string_lossy());
+    arguments(&mut command);
+    let text = output(&mut command)?;
+    serde_json::from_str(&text).map_err(|error| format!("kc printed no JSON object ({error}): {text}"))
+}
