@@ -1,0 +1,148 @@
+//! What is compiled for: triple, instruction sets, scheduling model.
+
+use inkwell::targets::TargetMachine;
+
+/// Instruction sets that generated code makes use of, as Rust's feature detection and as LLVM name them.
+const X86_FEATURES: &[(&str, &str)] = &[
+    ("sse3", "sse3"),
+    ("ssse3", "ssse3"),
+    ("sse4.1", "sse4.1"),
+    ("sse4.2", "sse4.2"),
+    ("popcnt", "popcnt"),
+    ("lzcnt", "lzcnt"),
+    ("bmi1", "bmi"),
+    ("bmi2", "bmi2"),
+    ("avx", "avx"),
+    ("f16c", "f16c"),
+    ("fma", "fma"),
+    ("avx2", "avx2"),
+    ("avx512f", "avx512f"),
+    ("avx512cd", "avx512cd"),
+    ("avx512bw", "avx512bw"),
+    ("avx512dq", "avx512dq"),
+    ("avx512vl", "avx512vl"),
+    ("avx512vbmi", "avx512vbmi"),
+    ("avx512vbmi2", "avx512vbmi2"),
+    ("avx512ifma", "avx512ifma"),
+    ("avx512bitalg", "avx512bitalg"),
+    ("avx512vpopcntdq", "avx512vpopcntdq"),
+    ("gfni", "gfni"),
+];
+
+/// A machine that code is made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    triple: String,
+    tune: String,
+    features: Vec<String>,
+}
+
+/// The options name a machine that the plug-in does not know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CpuError {
+    /// The triple's architecture.
+    #[error("the plug-in makes code for x86_64 and aarch64 with ELF objects, not for `{0}`")]
+    Triple(String),
+    /// A feature.
+    #[error("`{feature}` is no instruction set that code for `{triple}` uses; known are: {known}")]
+    Feature {
+        /// What was given.
+        feature: String,
+        /// The triple.
+        triple: String,
+        /// The names that are known.
+        known: String,
+    },
+}
+
+impl Cpu {
+    /// The machine that compiles, or what is given instead of parts of it.
+    pub fn new(triple: Option<&str>, tune: Option<&str>, features: Option<&[String]>) -> Result<Self, CpuError> {
+        let host = TargetMachine::get_default_triple().as_str().to_string_lossy().into_owned();
+        let triple = triple.unwrap_or(&host).to_string();
+        if !(triple.starts_with("x86_64") || triple.starts_with("aarch64"))
+            || ["darwin", "macos", "windows"].iter().any(|system| triple.contains(system))
+        {
+            return Err(CpuError::Triple(triple));
+        }
+        let is_host = triple == host;
+        let known = if triple.starts_with("x86_64") { X86_FEATURES } else { &[] };
+        let names = known.iter().map(|(name, _)| *name);
+        let features = match features {
+            Some(given) => {
+                if let Some(feature) = given.iter().find(|feature| !names.clone().any(|name| name == **feature)) {
+                    let known = names.collect::<Vec<_>>().join(", ");
+                    return Err(CpuError::Feature { feature: feature.clone(), triple, known });
+                }
+                names.filter(|name| given.iter().any(|feature| feature == name)).map(String::from).collect()
+            }
+            None if is_host => {
+                let detected = TargetMachine::get_host_cpu_features().to_string();
+                let has = |llvm: &str| detected.split(',').any(|feature| feature.strip_prefix('+') == Some(llvm));
+                known.iter().filter(|(_, llvm)| has(llvm)).map(|(name, _)| name.to_string()).collect()
+            }
+            None => vec![],
+        };
+        let tune = match tune {
+            Some(tune) => tune.to_string(),
+            None if is_host => TargetMachine::get_host_cpu_name().to_string(),
+            None => "generic".to_string(),
+        };
+        Ok(Cpu { triple, tune, features })
+    }
+
+    /// LLVM's target triple.
+    pub fn triple(&self) -> &str {
+        &self.triple
+    }
+
+    /// The CPU whose instruction set is the common ground of all with that triple.
+    pub fn base(&self) -> &'static str {
+        if self.is_x86() { "x86-64" } else { "generic" }
+    }
+
+    /// Instruction sets beyond [`Cpu::base`], as Rust's feature detection names them.
+    pub fn features(&self) -> &[String] {
+        &self.features
+    }
+
+    /// The same in LLVM's form.
+    pub fn llvm_features(&self) -> String {
+        let llvm = X86_FEATURES.iter().filter(|(name, _)| self.has(name)).map(|(_, llvm)| format!("+{llvm}"));
+        llvm.collect::<Vec<_>>().join(",")
+    }
+
+    fn is_x86(&self) -> bool {
+        self.triple.starts_with("x86_64")
+    }
+
+    fn has(&self, feature: &str) -> bool {
+        self.features.iter().any(|known| known == feature)
+    }
+
+    /// Whether `a*b + c` has one rounding.
+    pub fn fma(&self) -> bool {
+        !self.is_x86() || self.has("fma")
+    }
+
+    /// Whether f16 converts to and from f32.
+    pub fn half_conversions(&self) -> bool {
+        !self.is_x86() || self.has("f16c")
+    }
+
+    /// Attributes of every function, as MLIR text. Vectors are as wide as the kernel says; library functions are not recognised
+    /// and so never called.
+    pub fn function_attributes(&self) -> String {
+        let width = if self.has("avx512f") {
+            512
+        } else if self.has("avx2") {
+            256
+        } else {
+            128
+        };
+        format!(
+            "passthrough = [\"nounwind\", \"no-builtins\", [\"tune-cpu\", \"{}\"], [\"prefer-vector-width\", \"{width}\"]]",
+            self.tune
+        )
+    }
+}

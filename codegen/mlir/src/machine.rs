@@ -1,0 +1,132 @@
+//! MLIR text to machine code: MLIR's conversion to LLVM IR, LLVM's passes, LLVM's code generation.
+
+use crate::cpu::Cpu;
+use inkwell::OptimizationLevel;
+use inkwell::context::{AsContextRef, Context as LlvmContext};
+use inkwell::module::Module as LlvmModule;
+use inkwell::passes::PassBuilderOptions;
+use inkwell::targets::{
+    CodeModel, FileType, InitializationConfig, RelocMode, Target, TargetMachine, TargetMachineOptions, TargetTriple,
+};
+use melior::Context;
+use melior::dialect::DialectRegistry;
+use melior::ir::Module;
+use melior::pass::PassManager;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Once;
+
+/// LLVM's passes. Loops and vectors come as they shall be: nothing is unrolled, vectorised or interleaved here.
+pub const PASSES: &str = "function(early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,\
+    loop-mssa(loop-rotate,licm<allowspeculation>),gvn,instcombine<no-verify-fixpoint>,simplifycfg,\
+    loop(loop-instsimplify,indvars))";
+
+/// MLIR or LLVM refused what it was given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{stage}: {message}")]
+pub struct MachineError {
+    /// Which step failed.
+    pub stage: &'static str,
+    /// What it said.
+    pub message: String,
+}
+
+fn fail(stage: &'static str) -> impl Fn(String) -> MachineError {
+    move |message| MachineError { stage, message }
+}
+
+/// Compiles modules, one after the other, on one thread.
+pub struct Machine {
+    mlir: Context,
+    diagnostics: Rc<RefCell<Vec<String>>>,
+    llvm: LlvmContext,
+    target: TargetMachine,
+    triple: TargetTriple,
+}
+
+impl Machine {
+    /// A compiler for that CPU.
+    pub fn new(cpu: &Cpu) -> Result<Self, MachineError> {
+        static TARGETS: Once = Once::new();
+        TARGETS.call_once(|| {
+            Target::initialize_x86(&InitializationConfig::default());
+            Target::initialize_aarch64(&InitializationConfig::default());
+        });
+        let triple = TargetTriple::create(cpu.triple());
+        let options = TargetMachineOptions::default()
+            .set_cpu(cpu.base())
+            .set_features(&cpu.llvm_features())
+            .set_level(OptimizationLevel::Aggressive)
+            .set_reloc_mode(RelocMode::PIC)
+            .set_code_model(CodeModel::Small);
+        let target = Target::from_triple(&triple)
+            .map_err(|error| fail("target")(error.to_string()))?
+            .create_target_machine_from_options(&triple, options)
+            .ok_or_else(|| fail("target")(format!("LLVM makes no code for `{}`", cpu.triple())))?;
+        let registry = DialectRegistry::new();
+        melior::utility::register_all_dialects(&registry);
+        let mlir = Context::new_with_registry(&registry, false);
+        melior::utility::register_all_llvm_translations(&mlir);
+        let diagnostics = Rc::new(RefCell::new(Vec::new()));
+        let sink = diagnostics.clone();
+        mlir.attach_diagnostic_handler(move |diagnostic| {
+            sink.borrow_mut().push(format!("{}: {diagnostic}", diagnostic.location()));
+            true
+        });
+        Ok(Machine { mlir, diagnostics, llvm: LlvmContext::create(), target, triple })
+    }
+
+    fn diagnosed(&self, stage: &'static str) -> MachineError {
+        let messages: Vec<String> = self.diagnostics.borrow_mut().drain(..).collect();
+        fail(stage)(messages.join("\n"))
+    }
+
+    /// Parses and verifies MLIR text and converts it to LLVM IR.
+    pub fn module(&self, text: &str) -> Result<LlvmModule<'_>, MachineError> {
+        let mut module = Module::parse(&self.mlir, text).ok_or_else(|| self.diagnosed("MLIR"))?;
+        let passes = PassManager::new(&self.mlir);
+        passes.enable_verifier(cfg!(debug_assertions));
+        passes.add_pass(melior::pass::conversion::create_scf_to_control_flow());
+        passes.add_pass(melior::pass::conversion::create_to_llvm());
+        passes.add_pass(melior::pass::conversion::create_reconcile_unrealized_casts());
+        passes.run(&mut module).map_err(|_| self.diagnosed("conversion to LLVM"))?;
+        // SAFETY: the module is in the LLVM dialect, the context outlives the result, which the caller of the translation owns.
+        let module = unsafe {
+            let raw = mlir_sys::mlirTranslateModuleToLLVMIR(
+                module.as_operation().to_raw(),
+                (&self.llvm).as_ctx_ref() as *mut _,
+            );
+            if raw.is_null() {
+                return Err(self.diagnosed("translation to LLVM IR"));
+            }
+            LlvmModule::new(raw as *mut _)
+        };
+        module.set_triple(&self.triple);
+        module.set_data_layout(&self.target.get_target_data().get_data_layout());
+        Ok(module)
+    }
+
+    /// Runs LLVM's passes.
+    pub fn optimize(&self, module: &LlvmModule, passes: &str) -> Result<(), MachineError> {
+        module
+            .run_passes(passes, &self.target, PassBuilderOptions::create())
+            .map_err(|error| fail("LLVM's passes")(error.to_string()))
+    }
+
+    /// The module as an object file.
+    pub fn object(&self, module: &LlvmModule) -> Result<Vec<u8>, MachineError> {
+        self.emit(module, FileType::Object)
+    }
+
+    /// The module as assembly text.
+    pub fn assembly(&self, module: &LlvmModule) -> Result<String, MachineError> {
+        let bytes = self.emit(module, FileType::Assembly)?;
+        Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_string())
+    }
+
+    fn emit(&self, module: &LlvmModule, form: FileType) -> Result<Vec<u8>, MachineError> {
+        let buffer = self.target.write_to_memory_buffer(module, form);
+        let buffer = buffer.map_err(|error| fail("code generation")(error.to_string()))?;
+        Ok(buffer.as_slice().to_vec())
+    }
+}

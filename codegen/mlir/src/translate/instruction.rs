@@ -1,0 +1,378 @@
+//! Instructions, loads and stores.
+
+use super::value::{is_narrow_float, lane_type, memory_type, register_type, type_of, vector_of};
+use super::{Result, Translator};
+use kc_abi::DType;
+use kc_abi::call::MathFunction;
+use kc_ir::kernel::{Index, Instruction, MemoryId, Register, RegisterType};
+use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};
+
+impl Translator<'_> {
+    /// Emits an instruction and gives the name of its value.
+    pub(super) fn instruction(&mut self, register: Register, instruction: &Instruction) -> Result<String> {
+        let Some(&result) = self.kernel.registers.get(register.0 as usize) else {
+            return self.error(format!("register {} has no type", register.0));
+        };
+        let RegisterType { dtype, lanes } = result;
+        match instruction {
+            Instruction::Constant(value) => Ok(self.scalar_constant(dtype, *value, lanes)),
+            Instruction::Position { index, step } => self.position(index, *step, result),
+            Instruction::Splat(x) => {
+                let x = self.register(*x)?;
+                Ok(self.splat(&x, lane_type(dtype), lanes))
+            }
+            Instruction::Unary(function, x) => {
+                let (x, ty) = self.operand(*x)?;
+                self.unary(*function, &x, ty)
+            }
+            Instruction::Binary(function, a, b) => {
+                let ((a, ty), (b, _)) = (self.operand(*a)?, self.operand(*b)?);
+                self.binary(*function, &a, &b, ty)
+            }
+            Instruction::MultiplyAdd(a, b, c) => {
+                let (a, b, c) = (self.register(*a)?, self.register(*b)?, self.register(*c)?);
+                self.multiply_add(&a, &b, &c, result)
+            }
+            Instruction::Compare(function, a, b) => {
+                let ((a, ty), (b, _)) = (self.operand(*a)?, self.operand(*b)?);
+                Ok(self.compare(*function, &a, &b, ty))
+            }
+            Instruction::Select(condition, a, b) => {
+                let (condition, a, b) = (self.register(*condition)?, self.register(*a)?, self.register(*b)?);
+                let types = match lanes {
+                    1 => lane_type(dtype).to_string(),
+                    _ => format!("{}, {}", type_of(DType::Bool, lanes), register_type(result)),
+                };
+                Ok(self.op(&format!("arith.select {condition}, {a}, {b} : {types}")))
+            }
+            Instruction::Convert(x) => {
+                let (x, ty) = self.operand(*x)?;
+                Ok(self.convert(&x, ty, dtype))
+            }
+            Instruction::Bitcast(x) => {
+                let (x, ty) = self.operand(*x)?;
+                let (from, to) = (register_type(ty), register_type(result));
+                Ok(if from == to { x } else { self.op(&format!("arith.bitcast {x} : {from} to {to}")) })
+            }
+            Instruction::ReduceLanes(kind, x) => {
+                let (x, ty) = self.operand(*x)?;
+                self.reduce_lanes(*kind, x, ty)
+            }
+            Instruction::Load { memory, position, count } => self.load(*memory, position, count.as_ref(), result),
+            Instruction::Math(function, operands) => self.math(*function, operands, result),
+        }
+    }
+
+    fn operand(&self, register: Register) -> Result<(String, RegisterType)> {
+        Ok((self.register(register)?, self.kernel.registers[register.0 as usize]))
+    }
+
+    pub(super) fn splat(&mut self, x: &str, element: &str, lanes: u32) -> String {
+        match lanes {
+            1 => x.to_string(),
+            _ => self.op(&format!("vector.broadcast {x} : {element} to vector<{lanes}x{element}>")),
+        }
+    }
+
+    fn position(&mut self, index: &Index, step: i64, result: RegisterType) -> Result<String> {
+        let RegisterType { dtype, lanes } = result;
+        let mut start = self.index(index)?;
+        if dtype.bits() < 64 {
+            start = self.op(&format!("arith.trunci {start} : i64 to i{}", dtype.bits()));
+        }
+        if lanes == 1 {
+            return Ok(start);
+        }
+        let start = self.splat(&start, lane_type(dtype), lanes);
+        let offsets = self.iota(dtype.bits(), step, lanes);
+        Ok(self.op(&format!("arith.addi {start}, {offsets} : {}", register_type(result))))
+    }
+
+    fn unary(&mut self, function: Unary, x: &str, ty: RegisterType) -> Result<String> {
+        let RegisterType { dtype, lanes } = ty;
+        let text = register_type(ty);
+        if is_narrow_float(dtype) {
+            return match function {
+                Unary::Negate => {
+                    let sign = self.int_constant(16, -0x8000, lanes);
+                    Ok(self.op(&format!("arith.xori {x}, {sign} : {text}")))
+                }
+                Unary::Abs => {
+                    let rest = self.int_constant(16, 0x7fff, lanes);
+                    Ok(self.op(&format!("arith.andi {x}, {rest} : {text}")))
+                }
+                _ => {
+                    let wide = self.widen(x, ty);
+                    let value = self.unary(function, &wide, RegisterType { dtype: DType::F32, lanes })?;
+                    Ok(self.narrow(&value, ty))
+                }
+            };
+        }
+        let operation = match (function, dtype.is_float()) {
+            (Unary::Negate, true) => "arith.negf",
+            (Unary::Abs, true) => "math.absf",
+            (Unary::Sqrt, true) => "math.sqrt",
+            (Unary::Floor, true) => "math.floor",
+            (Unary::Ceil, true) => "math.ceil",
+            (Unary::Trunc, true) => "math.trunc",
+            (Unary::RoundEven, true) => "math.roundeven",
+            (Unary::Abs, false) if dtype.is_signed_integer() => "math.absi",
+            (Unary::Abs, false) if dtype.is_unsigned_integer() => return Ok(x.to_string()),
+            (Unary::PopulationCount, false) if dtype.is_integer() => "math.ctpop",
+            (Unary::CountLeadingZeros, false) if dtype.is_integer() => "math.ctlz",
+            (Unary::Negate, false) if dtype.is_integer() => {
+                let zero = self.int_constant(dtype.bits(), 0, lanes);
+                return Ok(self.op(&format!("arith.subi {zero}, {x} : {text}")));
+            }
+            (Unary::Not, false) => {
+                let ones = match dtype {
+                    DType::Bool => self.splat_constant("true", "i1", lanes),
+                    _ => self.int_constant(dtype.bits(), -1, lanes),
+                };
+                return Ok(self.op(&format!("arith.xori {x}, {ones} : {text}")));
+            }
+            _ => {
+                return self
+                    .error(format!("`{}` of {dtype} is no basic function; lower the kernel first", function.text()));
+            }
+        };
+        Ok(self.op(&format!("{operation} {x} : {text}")))
+    }
+
+    pub(super) fn binary(&mut self, function: Binary, a: &str, b: &str, ty: RegisterType) -> Result<String> {
+        let RegisterType { dtype, lanes } = ty;
+        if is_narrow_float(dtype) {
+            let (a, b) = (self.widen(a, ty), self.widen(b, ty));
+            let value = self.binary(function, &a, &b, RegisterType { dtype: DType::F32, lanes })?;
+            return Ok(self.narrow(&value, ty));
+        }
+        let signed = dtype.is_signed_integer();
+        let operation = match (function, dtype.is_float(), dtype == DType::Bool) {
+            (Binary::Add, true, _) => "addf",
+            (Binary::Subtract, true, _) => "subf",
+            (Binary::Multiply, true, _) => "mulf",
+            (Binary::Divide, true, _) => "divf",
+            (Binary::Maximum, true, _) => "maximumf",
+            (Binary::Minimum, true, _) => "minimumf",
+            (Binary::Add | Binary::Maximum | Binary::Or, false, true) => "ori",
+            (Binary::Multiply | Binary::Minimum | Binary::And, false, true) => "andi",
+            (Binary::Add, false, false) => "addi",
+            (Binary::Subtract, false, false) => "subi",
+            (Binary::Multiply, false, false) => "muli",
+            (Binary::Divide, false, false) => {
+                if signed {
+                    "divsi"
+                } else {
+                    "divui"
+                }
+            }
+            (Binary::Maximum, false, false) => {
+                if signed {
+                    "maxsi"
+                } else {
+                    "maxui"
+                }
+            }
+            (Binary::Minimum, false, false) => {
+                if signed {
+                    "minsi"
+                } else {
+                    "minui"
+                }
+            }
+            (Binary::And, false, false) => "andi",
+            (Binary::Or, false, false) => "ori",
+            (Binary::Xor, false, _) => "xori",
+            (Binary::ShiftLeft, false, false) => "shli",
+            (Binary::ShiftRight, false, false) => {
+                if signed {
+                    "shrsi"
+                } else {
+                    "shrui"
+                }
+            }
+            _ => {
+                return self
+                    .error(format!("`{}` of {dtype} is no basic function; lower the kernel first", function.text()));
+            }
+        };
+        Ok(self.op(&format!("arith.{operation} {a}, {b} : {}", register_type(ty))))
+    }
+
+    fn compare(&mut self, function: Compare, a: &str, b: &str, ty: RegisterType) -> String {
+        let RegisterType { dtype, lanes } = ty;
+        if is_narrow_float(dtype) {
+            let (a, b) = (self.widen(a, ty), self.widen(b, ty));
+            return self.compare(function, &a, &b, RegisterType { dtype: DType::F32, lanes });
+        }
+        let text = register_type(ty);
+        if dtype.is_float() {
+            let predicate = match function {
+                Compare::Equal => "oeq",
+                Compare::NotEqual => "une",
+                Compare::Less => "olt",
+                Compare::LessEqual => "ole",
+                Compare::Greater => "ogt",
+                Compare::GreaterEqual => "oge",
+            };
+            return self.op(&format!("arith.cmpf {predicate}, {a}, {b} : {text}"));
+        }
+        let sign = if dtype.is_signed_integer() { "s" } else { "u" };
+        let predicate = match function {
+            Compare::Equal => "eq".to_string(),
+            Compare::NotEqual => "ne".to_string(),
+            Compare::Less => format!("{sign}lt"),
+            Compare::LessEqual => format!("{sign}le"),
+            Compare::Greater => format!("{sign}gt"),
+            Compare::GreaterEqual => format!("{sign}ge"),
+        };
+        self.op(&format!("arith.cmpi {predicate}, {a}, {b} : {text}"))
+    }
+
+    /// Halves are combined until one lane is left.
+    fn reduce_lanes(&mut self, kind: Reduction, x: String, ty: RegisterType) -> Result<String> {
+        let function = match kind {
+            Reduction::Sum => Binary::Add,
+            Reduction::Product => Binary::Multiply,
+            Reduction::Max => Binary::Maximum,
+            Reduction::Min => Binary::Minimum,
+        };
+        let (mut x, mut lanes) = (x, ty.lanes);
+        while lanes > 1 {
+            let from = type_of(ty.dtype, lanes);
+            lanes /= 2;
+            let part = |translator: &mut Self, first: u32| {
+                if lanes == 1 {
+                    return translator
+                        .op(&format!("vector.extract {x}[{first}] : {} from {from}", lane_type(ty.dtype)));
+                }
+                let positions: Vec<String> = (first..first + lanes).map(|lane| lane.to_string()).collect();
+                translator.op(&format!("vector.shuffle {x}, {x} [{}] : {from}, {from}", positions.join(", ")))
+            };
+            let (low, high) = (part(self, 0), part(self, lanes));
+            x = self.binary(function, &low, &high, RegisterType { dtype: ty.dtype, lanes })?;
+        }
+        Ok(x)
+    }
+
+    /// The table's function, lane by lane, computed in f64.
+    fn math(&mut self, function: MathFunction, operands: &[Register], result: RegisterType) -> Result<String> {
+        let RegisterType { dtype, lanes } = result;
+        if !matches!(dtype, DType::F32 | DType::F64) {
+            return self.error(format!("a call of {function:?} in {dtype}, expected f32 or f64"));
+        }
+        let offset = match operands.len() {
+            1 => 24,
+            2 => 32,
+            n => return self.error(format!("a call of {function:?} with {n} operands, expected 1 or 2")),
+        };
+        let operands = self.register_list(operands)?;
+        let entry = self.intrinsic(offset);
+        let number = self.int_constant(32, i128::from(function as u32), 1);
+        let (element, vector) = (lane_type(dtype), register_type(result));
+        let parameters = if operands.len() == 1 { "(i32, f64) -> f64" } else { "(i32, f64, f64) -> f64" };
+        let mut all = match lanes {
+            1 => String::new(),
+            _ => self.splat_constant("0.0", element, lanes),
+        };
+        for lane in 0..lanes {
+            let mut arguments = vec![number.clone()];
+            for operand in &operands {
+                let mut x = operand.clone();
+                if lanes > 1 {
+                    x = self.op(&format!("vector.extract {x}[{lane}] : {element} from {vector}"));
+                }
+                if dtype == DType::F32 {
+                    x = self.op(&format!("arith.extf {x} : f32 to f64"));
+                }
+                arguments.push(x);
+            }
+            let mut value = self.op(&format!("llvm.call {entry}({}) : !llvm.ptr, {parameters}", arguments.join(", ")));
+            if dtype == DType::F32 {
+                value = self.op(&format!("arith.truncf {value} : f64 to f32"));
+            }
+            all = match lanes {
+                1 => value,
+                _ => self.op(&format!("vector.insert {value}, {all}[{lane}] : {element} into {vector}")),
+            };
+        }
+        Ok(all)
+    }
+
+    fn load(
+        &mut self,
+        memory: MemoryId,
+        position: &Index,
+        count: Option<&Index>,
+        result: RegisterType,
+    ) -> Result<String> {
+        let RegisterType { dtype, lanes } = result;
+        let pointer = self.address(memory, position)?;
+        let (stored, alignment) = (memory_type(dtype, lanes), dtype.bytes());
+        let value = match count {
+            Some(count) if !covers(count, lanes) => {
+                let vector = vector_of_lanes(&memory_type(dtype, 1), lanes);
+                let mask = self.mask(count, lanes, dtype.bits())?;
+                let other = self.constant_text(match dtype {
+                    DType::F32 | DType::F64 => format!("dense<0.0> : {vector}"),
+                    _ => format!("dense<0> : {vector}"),
+                });
+                let value = self.op(&format!(
+                    "llvm.intr.masked.load {pointer}, {mask}, {other} {{alignment = {alignment} : i32}} : (!llvm.ptr, vector<{lanes}xi1>, {vector}) -> {vector}"
+                ));
+                match lanes {
+                    1 => self.op(&format!("vector.extract {value}[0] : {stored} from {vector}")),
+                    _ => value,
+                }
+            }
+            _ => self.op(&format!("llvm.load {pointer} {{alignment = {alignment} : i64}} : !llvm.ptr -> {stored}")),
+        };
+        if dtype != DType::Bool {
+            return Ok(value);
+        }
+        let zero = self.int_constant(8, 0, lanes);
+        Ok(self.op(&format!("arith.cmpi ne, {value}, {zero} : {stored}")))
+    }
+
+    pub(super) fn store(
+        &mut self,
+        memory: MemoryId,
+        position: &Index,
+        value: Register,
+        count: Option<&Index>,
+    ) -> Result<()> {
+        let (mut value, RegisterType { dtype, lanes }) = self.operand(value)?;
+        let pointer = self.address(memory, position)?;
+        let (stored, alignment) = (memory_type(dtype, lanes), dtype.bytes());
+        if dtype == DType::Bool {
+            value = self.op(&format!("arith.extui {value} : {} to {stored}", type_of(dtype, lanes)));
+        }
+        match count {
+            Some(count) if !covers(count, lanes) => {
+                let vector = vector_of_lanes(&memory_type(dtype, 1), lanes);
+                let mask = self.mask(count, lanes, dtype.bits())?;
+                if lanes == 1 {
+                    value = self.op(&format!("vector.broadcast {value} : {stored} to {vector}"));
+                }
+                self.line(&format!(
+                    "llvm.intr.masked.store {value}, {pointer}, {mask} {{alignment = {alignment} : i32}} : {vector}, vector<{lanes}xi1> into !llvm.ptr"
+                ));
+            }
+            _ => self.line(&format!(
+                "llvm.store {value}, {pointer} {{alignment = {alignment} : i64}} : {}, !llvm.ptr",
+                vector_of(&memory_type(dtype, 1), lanes)
+            )),
+        }
+        Ok(())
+    }
+}
+
+/// Whether a constant count covers all lanes.
+fn covers(count: &Index, lanes: u32) -> bool {
+    count.as_constant().is_some_and(|count| count >= i64::from(lanes))
+}
+
+/// A vector type even where there is one lane.
+fn vector_of_lanes(element: &str, lanes: u32) -> String {
+    format!("vector<{lanes}x{element}>")
+}

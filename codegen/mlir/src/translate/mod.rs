@@ -1,0 +1,468 @@
+//! Kernel IR to MLIR text, one module a kernel. Nothing is scheduled here: loops become `scf.for`, lanewise instructions
+//! `arith` and `math` on vectors, loads and stores the LLVM dialect's on plain pointers.
+//!
+//! A kernel is two functions. `@kernel` has the calling convention of `kc_abi::call::KernelFn`; it fetches the pointers and
+//! calls `@tasks`, whose pointer parameters carry what is known of them (no aliasing, alignment, read only).
+//!
+//! Registers: `bool` is `i1` (a byte in memory), `f16` and `bf16` are their bits as `i16`, computed in `f32` and rounded after every
+//! instruction; integers are signless. Bit for bit the kernel interpreter's results: no fast-math flag is set anywhere.
+
+mod float;
+mod instruction;
+mod value;
+
+use crate::cpu::Cpu;
+use kc_abi::DType;
+use kc_ir::kernel::{Access, For, Gemm, If, Index, Kernel, Matrix, MemoryId, Register, Space, Statement};
+use std::collections::HashMap;
+use std::fmt::Write;
+
+/// The kernel cannot be translated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("kernel `{kernel}`: {message}")]
+pub struct TranslateError {
+    /// Name of the kernel.
+    pub kernel: String,
+    /// What was found and what was expected.
+    pub message: String,
+}
+
+/// The symbol of a kernel's entry point in its module.
+pub const ENTRY: &str = "kernel";
+
+/// The kernel as the text of an MLIR module.
+pub fn translate(kernel: &Kernel, cpu: &Cpu) -> Result<String, TranslateError> {
+    let mut translator = Translator::new(kernel, cpu);
+    translator.task_loop()?;
+    Ok(translator.finish())
+}
+
+type Result<T, E = TranslateError> = std::result::Result<T, E>;
+
+/// Values that are computed once in a scope: index expressions and masks.
+#[derive(PartialEq, Eq, Hash)]
+enum Known {
+    Index(Index),
+    Mask { count: Index, lanes: u32, bits: u32 },
+}
+
+struct Translator<'k> {
+    kernel: &'k Kernel,
+    cpu: &'k Cpu,
+    /// Constants and stack slots, before the loop over the tasks.
+    prelude: String,
+    constants: HashMap<String, String>,
+    out: String,
+    depth: usize,
+    values: u32,
+    registers: Vec<Option<String>>,
+    axes: HashMap<u32, String>,
+    scopes: Vec<HashMap<Known, String>>,
+    pointers: Vec<String>,
+    gemm_slot: bool,
+}
+
+impl<'k> Translator<'k> {
+    fn new(kernel: &'k Kernel, cpu: &'k Cpu) -> Self {
+        let pointers = kernel.memory.iter().enumerate().map(|(i, memory)| format!("%{}_{i}", identifier(&memory.name)));
+        Translator {
+            kernel,
+            cpu,
+            prelude: String::new(),
+            constants: HashMap::new(),
+            out: String::new(),
+            depth: 2,
+            values: 0,
+            registers: vec![None; kernel.registers.len()],
+            axes: HashMap::new(),
+            scopes: vec![HashMap::new()],
+            pointers: pointers.collect(),
+            gemm_slot: false,
+        }
+    }
+
+    fn error<T>(&self, message: impl Into<String>) -> Result<T> {
+        Err(TranslateError { kernel: self.kernel.name.clone(), message: message.into() })
+    }
+
+    fn line(&mut self, text: &str) {
+        for _ in 0..self.depth {
+            self.out.push_str("  ");
+        }
+        self.out.push_str(text);
+        self.out.push('\n');
+    }
+
+    /// Emits an operation with one result and gives its name.
+    fn op(&mut self, text: &str) -> String {
+        self.values += 1;
+        let name = format!("%{}", self.values);
+        self.line(&format!("{name} = {text}"));
+        name
+    }
+
+    /// A constant of the prelude, given what follows `arith.constant`.
+    fn constant_text(&mut self, text: String) -> String {
+        if let Some(name) = self.constants.get(&text) {
+            return name.clone();
+        }
+        let name = format!("%c{}", self.constants.len());
+        let _ = writeln!(self.prelude, "    {name} = arith.constant {text}");
+        self.constants.insert(text, name.clone());
+        name
+    }
+
+    fn i64(&mut self, value: i64) -> String {
+        self.constant_text(format!("{value} : i64"))
+    }
+
+    fn register(&self, register: Register) -> Result<String> {
+        match self.registers.get(register.0 as usize) {
+            Some(Some(name)) => Ok(name.clone()),
+            _ => self.error(format!("register {} is used before it has a value", register.0)),
+        }
+    }
+
+    fn register_list(&self, registers: &[Register]) -> Result<Vec<String>> {
+        registers.iter().map(|&register| self.register(register)).collect()
+    }
+
+    fn define(&mut self, register: Register, name: String) -> Result<()> {
+        match self.registers.get_mut(register.0 as usize) {
+            Some(slot) => {
+                *slot = Some(name);
+                Ok(())
+            }
+            None => self.error(format!("register {} has no type", register.0)),
+        }
+    }
+
+    fn known(&self, key: &Known) -> Option<String> {
+        self.scopes.iter().rev().find_map(|scope| scope.get(key)).cloned()
+    }
+
+    fn remember(&mut self, key: Known, name: &str) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.insert(key, name.to_string());
+        }
+    }
+
+    fn memory_dtype(&self, memory: MemoryId) -> Result<DType> {
+        match self.kernel.memory.get(memory.0 as usize) {
+            Some(memory) => Ok(memory.dtype),
+            None => self.error(format!("memory {} is not declared", memory.0)),
+        }
+    }
+
+    /// The pointer to an element.
+    fn address(&mut self, memory: MemoryId, position: &Index) -> Result<String> {
+        let element = value::memory_type(self.memory_dtype(memory)?, 1);
+        let (position, offset) = match position {
+            Index::Constant(offset) => (None, *offset),
+            Index::Add(a, b) if b.as_constant().is_some() => (Some(&**a), b.as_constant().unwrap_or(0)),
+            other => (Some(other), 0),
+        };
+        let mut pointer = self.pointers[memory.0 as usize].clone();
+        if let Some(position) = position {
+            let index = self.index(position)?;
+            pointer =
+                self.op(&format!("llvm.getelementptr {pointer}[{index}] : (!llvm.ptr, i64) -> !llvm.ptr, {element}"));
+        }
+        if offset != 0 {
+            let index = self.i64(offset);
+            pointer =
+                self.op(&format!("llvm.getelementptr {pointer}[{index}] : (!llvm.ptr, i64) -> !llvm.ptr, {element}"));
+        }
+        Ok(pointer)
+    }
+
+    /// The value of an index expression, an `i64`.
+    fn index(&mut self, index: &Index) -> Result<String> {
+        match index {
+            Index::Constant(value) => return Ok(self.i64(*value)),
+            Index::Dim(dim) if *dim < self.kernel.dims => return Ok(format!("%d{dim}")),
+            Index::Dim(dim) => {
+                return self.error(format!("dimension {dim} is not among the {} declared", self.kernel.dims));
+            }
+            Index::Axis(axis) => {
+                return match self.axes.get(&axis.0) {
+                    Some(name) => Ok(name.clone()),
+                    None => self.error(format!("axis {} is used outside its loop", axis.0)),
+                };
+            }
+            _ => (),
+        }
+        let key = Known::Index(index.clone());
+        if let Some(name) = self.known(&key) {
+            return Ok(name);
+        }
+        let name = self.index_operation(index)?;
+        self.remember(key, &name);
+        Ok(name)
+    }
+
+    fn index_operation(&mut self, index: &Index) -> Result<String> {
+        let (a, b, operation) = match index {
+            Index::Constant(_) | Index::Dim(_) | Index::Axis(_) => return self.index(index),
+            Index::Register(register) => {
+                let ty = self.kernel.registers[register.0 as usize];
+                let value = self.register(*register)?;
+                return Ok(match (ty.dtype.bits(), ty.dtype.is_signed_integer()) {
+                    (64, _) => value,
+                    (bits, true) => self.op(&format!("arith.extsi {value} : i{bits} to i64")),
+                    (bits, false) => self.op(&format!("arith.extui {value} : i{bits} to i64")),
+                });
+            }
+            Index::Add(a, b) => (a, b, "arith.addi"),
+            Index::Multiply(a, b) => (a, b, "arith.muli"),
+            Index::Min(a, b) => (a, b, "arith.minsi"),
+            Index::Max(a, b) => (a, b, "arith.maxsi"),
+            Index::FloorDiv(a, b) | Index::Modulo(a, b) => {
+                return self.floor_division(a, b, matches!(index, Index::FloorDiv(..)));
+            }
+        };
+        let (a, b) = (self.index(a)?, self.index(b)?);
+        Ok(self.op(&format!("{operation} {a}, {b} : i64")))
+    }
+
+    /// Quotient or remainder of the division that rounds down, by a divisor above 0.
+    fn floor_division(&mut self, a: &Index, b: &Index, quotient: bool) -> Result<String> {
+        let x = self.index(a)?;
+        if let Some(power) = b.as_constant().filter(|b| *b > 0 && b.count_ones() == 1) {
+            let (operation, by) =
+                if quotient { ("shrsi", i64::from(power.trailing_zeros())) } else { ("andi", power - 1) };
+            let by = self.i64(by);
+            return Ok(self.op(&format!("arith.{operation} {x}, {by} : i64")));
+        }
+        let (y, zero) = (self.index(b)?, self.i64(0));
+        let remainder = self.op(&format!("arith.remsi {x}, {y} : i64"));
+        let negative = self.op(&format!("arith.cmpi slt, {remainder}, {zero} : i64"));
+        if quotient {
+            let truncated = self.op(&format!("arith.divsi {x}, {y} : i64"));
+            let correction = self.op(&format!("arith.extsi {negative} : i1 to i64"));
+            return Ok(self.op(&format!("arith.addi {truncated}, {correction} : i64")));
+        }
+        let raised = self.op(&format!("arith.addi {remainder}, {y} : i64"));
+        Ok(self.op(&format!("arith.select {negative}, {raised}, {remainder} : i64")))
+    }
+
+    /// Statements of a nested region.
+    fn region(&mut self, statements: &[Statement]) -> Result<()> {
+        self.depth += 1;
+        self.scopes.push(HashMap::new());
+        for statement in statements {
+            self.statement(statement)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a nested region with the values that it gives.
+    fn end_region(&mut self, values: &[Register]) -> Result<()> {
+        if !values.is_empty() {
+            let names = self.register_list(values)?.join(", ");
+            let types = self.type_list(values);
+            self.line(&format!("scf.yield {names} : {types}"));
+        }
+        self.scopes.pop();
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn type_list(&self, registers: &[Register]) -> String {
+        let types: Vec<String> =
+            registers.iter().map(|register| value::register_type(self.kernel.registers[register.0 as usize])).collect();
+        types.join(", ")
+    }
+
+    fn task_loop(&mut self) -> Result<()> {
+        let one = self.i64(1);
+        let task = "%task".to_string();
+        self.axes.insert(self.kernel.task.0, task.clone());
+        self.line(&format!("scf.for {task} = %first_task to %end_task step {one} : i64 {{"));
+        let kernel = self.kernel;
+        self.region(&kernel.body)?;
+        self.end_region(&[])?;
+        self.line("}");
+        Ok(())
+    }
+
+    fn statement(&mut self, statement: &Statement) -> Result<()> {
+        match statement {
+            Statement::Let(register, instruction) => {
+                let name = self.instruction(*register, instruction)?;
+                self.define(*register, name)
+            }
+            Statement::Store { memory, position, value, count } => {
+                self.store(*memory, position, *value, count.as_ref())
+            }
+            Statement::For(f) => self.for_loop(f),
+            Statement::If(branch) => self.branch(branch),
+            Statement::Gemm(gemm) => self.gemm(gemm),
+        }
+    }
+
+    fn for_loop(&mut self, f: &For) -> Result<()> {
+        let (start, end, step) = (self.index(&f.start)?, self.index(&f.end)?, self.i64(f.step));
+        let initial = self.register_list(&f.initial)?;
+        let axis = format!("%i{}", f.axis.0);
+        self.axes.insert(f.axis.0, axis.clone());
+        self.values += 1;
+        let results = format!("%{}", self.values);
+        let mut carried = Vec::new();
+        for (&parameter, initial) in f.parameters.iter().zip(&initial) {
+            let name = format!("%r{}", parameter.0);
+            carried.push(format!("{name} = {initial}"));
+            self.define(parameter, name)?;
+        }
+        let range = format!("scf.for {axis} = {start} to {end} step {step}");
+        if carried.is_empty() {
+            self.line(&format!("{range} : i64 {{"));
+        } else {
+            let (count, carried, types) = (carried.len(), carried.join(", "), self.type_list(&f.parameters));
+            self.line(&format!("{results}:{count} = {range} iter_args({carried}) -> ({types}) : i64 {{"));
+        }
+        self.region(&f.body)?;
+        self.end_region(&f.next)?;
+        self.line("}");
+        self.axes.remove(&f.axis.0);
+        self.define_results(&f.results, &results)
+    }
+
+    fn branch(&mut self, branch: &If) -> Result<()> {
+        let condition = self.register(branch.condition)?;
+        self.values += 1;
+        let results = format!("%{}", self.values);
+        if branch.results.is_empty() {
+            self.line(&format!("scf.if {condition} {{"));
+        } else {
+            let (count, types) = (branch.results.len(), self.type_list(&branch.results));
+            self.line(&format!("{results}:{count} = scf.if {condition} -> ({types}) {{"));
+        }
+        self.region(&branch.then)?;
+        self.end_region(&branch.then_values)?;
+        if !branch.otherwise.is_empty() || !branch.results.is_empty() {
+            self.line("} else {");
+            self.region(&branch.otherwise)?;
+            self.end_region(&branch.otherwise_values)?;
+        }
+        self.line("}");
+        self.define_results(&branch.results, &results)
+    }
+
+    fn define_results(&mut self, registers: &[Register], results: &str) -> Result<()> {
+        for (i, &register) in registers.iter().enumerate() {
+            self.define(register, format!("{results}#{i}"))?;
+        }
+        Ok(())
+    }
+
+    /// The function at that byte offset of the intrinsics' table.
+    fn intrinsic(&mut self, offset: i64) -> String {
+        let table = self.op("llvm.load %environment : !llvm.ptr -> !llvm.ptr");
+        let offset = self.i64(offset);
+        let entry = self.op(&format!("llvm.getelementptr {table}[{offset}] : (!llvm.ptr, i64) -> !llvm.ptr, i8"));
+        self.op(&format!("llvm.load {entry} : !llvm.ptr -> !llvm.ptr"))
+    }
+
+    fn gemm(&mut self, gemm: &Gemm) -> Result<()> {
+        let offset = match self.memory_dtype(gemm.c.memory)? {
+            DType::F32 => 8,
+            DType::F64 => 16,
+            other => return self.error(format!("a matrix product in {other}, expected f32 or f64")),
+        };
+        self.gemm_slot = true;
+        let mut fields = Vec::new();
+        for extent in [&gemm.m, &gemm.n, &gemm.k] {
+            fields.push((self.index(extent)?, "i64"));
+        }
+        for matrix in [&gemm.a, &gemm.b, &gemm.c] {
+            let Matrix { memory, position, row_stride, column_stride } = matrix;
+            fields.push((self.address(*memory, position)?, "!llvm.ptr"));
+            fields.push((self.index(row_stride)?, "i64"));
+            fields.push((self.index(column_stride)?, "i64"));
+        }
+        fields.push((self.i64(i64::from(gemm.accumulate)), "i64"));
+        for (i, (name, ty)) in fields.iter().enumerate() {
+            let slot = self.op(&format!("llvm.getelementptr %gemm[{i}] : (!llvm.ptr) -> !llvm.ptr, i64"));
+            self.line(&format!("llvm.store {name}, {slot} : {ty}, !llvm.ptr"));
+        }
+        let function = self.intrinsic(offset);
+        self.line(&format!("llvm.call {function}(%gemm) : !llvm.ptr, (!llvm.ptr) -> ()"));
+        Ok(())
+    }
+
+    /// The module around the body.
+    fn finish(self) -> String {
+        let kernel = self.kernel;
+        let attributes = self.cpu.function_attributes();
+        let mut parameters = Vec::new();
+        let mut fetch = String::new();
+        let mut arguments = Vec::new();
+        let mut scratch = 0u64;
+        for (i, memory) in kernel.memory.iter().enumerate() {
+            let pointer = &self.pointers[i];
+            let access = match memory.space {
+                Space::Parameter(Access::Read) => ", llvm.readonly",
+                Space::Parameter(Access::Write | Access::ReadWrite) | Space::Scratch { .. } => "",
+            };
+            parameters.push(format!("{pointer}: !llvm.ptr {{llvm.noalias, llvm.align = 64 : i64{access}}}"));
+            arguments.push((pointer.clone(), "!llvm.ptr"));
+            let _ = match memory.space {
+                Space::Parameter(_) => writeln!(
+                    fetch,
+                    "    %slot_{i} = llvm.getelementptr %buffers[{i}] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr\n    \
+                     {pointer} = llvm.load %slot_{i} : !llvm.ptr -> !llvm.ptr"
+                ),
+                Space::Scratch { elements } => {
+                    let offset = scratch;
+                    scratch += value::scratch_bytes(memory.dtype, elements);
+                    writeln!(
+                        fetch,
+                        "    %base_{i} = llvm.getelementptr %environment[8] : (!llvm.ptr) -> !llvm.ptr, i8\n    \
+                         %scratch_{i} = llvm.load %base_{i} : !llvm.ptr -> !llvm.ptr\n    \
+                         %offset_{i} = arith.constant {offset} : i64\n    \
+                         {pointer} = llvm.getelementptr %scratch_{i}[%offset_{i}] : (!llvm.ptr, i64) -> !llvm.ptr, i8"
+                    )
+                }
+            };
+        }
+        for dim in 0..kernel.dims {
+            parameters.push(format!("%d{dim}: i64"));
+            arguments.push((format!("%d{dim}"), "i64"));
+            let _ = writeln!(
+                fetch,
+                "    %dim_{dim} = llvm.getelementptr %dims[{dim}] : (!llvm.ptr) -> !llvm.ptr, i64\n    \
+                 %d{dim} = llvm.load %dim_{dim} : !llvm.ptr -> i64"
+            );
+        }
+        parameters.extend(["%first_task: i64", "%end_task: i64", "%environment: !llvm.ptr"].map(String::from));
+        arguments.extend(
+            [("%first_task", "i64"), ("%end_task", "i64"), ("%environment", "!llvm.ptr")]
+                .map(|(a, b)| (a.to_string(), b)),
+        );
+        let names: Vec<&str> = arguments.iter().map(|(name, _)| name.as_str()).collect();
+        let types: Vec<&str> = arguments.iter().map(|(_, ty)| *ty).collect();
+        let slot = if self.gemm_slot {
+            "    %gemm_slots = arith.constant 1 : i64\n    \
+             %gemm = llvm.alloca %gemm_slots x !llvm.array<13 x i64> {alignment = 8 : i64} : (i64) -> !llvm.ptr\n"
+        } else {
+            ""
+        };
+        format!(
+            "// {name}\nmodule {{\n  llvm.func internal @tasks({parameters}) attributes {{{attributes}}} {{\n{slot}{prelude}{out}    llvm.return\n  }}\n  \
+             llvm.func @{ENTRY}(%buffers: !llvm.ptr, %dims: !llvm.ptr, %first_task: i64, %end_task: i64, %environment: !llvm.ptr) attributes {{{attributes}}} {{\n\
+             {fetch}    llvm.call @tasks({names}) : ({types}) -> ()\n    llvm.return\n  }}\n}}\n",
+            name = identifier(&kernel.name),
+            parameters = parameters.join(", "),
+            prelude = self.prelude,
+            out = self.out,
+            names = names.join(", "),
+            types = types.join(", "),
+        )
+    }
+}
+
+/// A name with only letters, digits and underscores.
+fn identifier(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}

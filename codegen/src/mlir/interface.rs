@@ -1,0 +1,91 @@
+//! The C interface between the loader and the plug-in. Both include this file, so it names nothing of either crate.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of everything in this file; the loader refuses a plug-in of another version.
+pub const API_VERSION: u32 = 1;
+
+/// `kc_mlir_api_version`: the plug-in's [`API_VERSION`].
+pub type ApiVersionFn = unsafe extern "C" fn() -> u32;
+
+/// `kc_mlir_compile`: reads a list of kernels in the kernel IR's text form and [`Options`] as JSON, both UTF-8, and fills
+/// `output`. 0: `output` holds a code image ([`decode_image`]) or the text that was asked for; otherwise an error's text.
+/// In both cases the caller hands `output` to `kc_mlir_free`.
+pub type CompileFn = unsafe extern "C" fn(
+    kernels: *const u8,
+    kernels_length: usize,
+    options: *const u8,
+    options_length: usize,
+    output: *mut Blob,
+) -> i32;
+
+/// `kc_mlir_free`: gives back what `kc_mlir_compile` allocated.
+pub type FreeFn = unsafe extern "C" fn(blob: *mut Blob);
+
+/// Bytes that the plug-in allocated.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Blob {
+    /// First byte.
+    pub data: *mut u8,
+    /// Number of bytes.
+    pub length: usize,
+    /// Allocated bytes.
+    pub capacity: usize,
+}
+
+/// What `kc_mlir_compile` gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// A code image.
+    #[default]
+    Image,
+    /// MLIR as translated from the kernels.
+    Mlir,
+    /// LLVM IR after the optimising passes.
+    Llvm,
+    /// Assembly text.
+    Asm,
+}
+
+/// What to compile for. Missing fields mean the machine that compiles.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// What is asked for.
+    pub output: Output,
+    /// LLVM's target triple.
+    pub triple: Option<String>,
+    /// The CPU that instructions are scheduled for, as LLVM names it; the code runs on every CPU with `features`.
+    pub tune: Option<String>,
+    /// Instruction sets that the code may use, as LLVM names them (`avx512f`).
+    pub features: Option<Vec<String>>,
+    /// Threads that compile; the result does not depend on their number.
+    pub threads: Option<usize>,
+}
+
+/// What stands before the code in an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageHeader {
+    /// Byte offsets of the kernels' entry points in the code, in the order of the kernels.
+    pub kernel_offsets: Vec<u64>,
+    /// Instruction sets that the code needs.
+    pub features: Vec<String>,
+}
+
+/// An image as bytes: length of the header (8 bytes, little endian), header as JSON, code.
+pub fn encode_image(header: &ImageHeader, code: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    let header = serde_json::to_vec(header)?;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(&header);
+    bytes.extend_from_slice(code);
+    Ok(bytes)
+}
+
+/// The reverse of [`encode_image`]; `None` for bytes that are no image.
+pub fn decode_image(bytes: &[u8]) -> Option<(ImageHeader, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let (header, code) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    Some((serde_json::from_slice(header).ok()?, code))
+}
