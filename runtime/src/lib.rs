@@ -6,12 +6,12 @@ pub mod convert;
 pub mod image;
 pub mod intrinsics;
 mod memory;
-mod package;
+pub mod package;
 pub mod pool;
 mod session;
 
 pub use array::{Array, ArrayError, Element};
 pub use kc_abi;
 pub use memory::AlignedBytes;
-pub use package::Package;
+pub use package::{Package, PackageError};
 pub use session::{EntryId, LaunchTime, Profile, Session, SessionError, SessionOptions};

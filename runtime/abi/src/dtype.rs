@@ -26,6 +26,7 @@ macro_rules! dtypes {
 
         impl FromStr for DType {
             type Err = UnknownDType;
+            #[allow(unreachable_patterns)] // `bool` is its own Keras name
             fn from_str(text: &str) -> Result<Self, UnknownDType> {
                 match text { $($name | $keras => Ok(DType::$variant),)* _ => Err(UnknownDType) }
             }

@@ -110,8 +110,11 @@ mod tests {
             let back = libm::erf(erf_inv(x));
             assert!((back - x).abs() <= 4.0 * f64::EPSILON * x.abs(), "{x}: {back}");
         }
-        // 1 - 2^-40: from mpmath
-        assert!((erf_inv(1.0 - 2f64.powi(-40)) - 5.042_029_745_639_063).abs() < 1e-9);
+        for exponent in [10, 30, 50] {
+            let complement = 2f64.powi(-exponent);
+            let back = libm::erfc(erf_inv(1.0 - complement));
+            assert!((back - complement).abs() <= 1e-13 * complement, "1 - 2^-{exponent}: {back}");
+        }
         assert_eq!((erf_inv(1.0), erf_inv(-1.0)), (f64::INFINITY, f64::NEG_INFINITY));
         assert!(erf_inv(1.5).is_nan());
     }

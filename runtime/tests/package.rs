@@ -1,0 +1,299 @@
+//! Packages: what is written is read back; what was cut, altered or made up is refused, and says why.
+
+use kc_abi::manifest::*;
+use kc_abi::{DType, Dim, TensorType};
+use kc_runtime::{Array, Package, PackageError};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn sample() -> Package {
+    let state = |name: &str, dtype, shape: &[i64]| StateTensor {
+        name: name.into(),
+        role: StateRole::Trainable,
+        ty: TensorType::new(dtype, shape.iter().copied()),
+    };
+    let manifest = Manifest {
+        format: FORMAT_VERSION,
+        model: ModelInfo { name: "sample".into(), ..Default::default() },
+        state: vec![state("dense/kernel", DType::F32, &[2, 3]), state("flag \"é\"", DType::Bool, &[])],
+        entries: vec![Entry {
+            name: "predict".into(),
+            symbols: vec![kc_abi::Symbol::new("B")],
+            inputs: vec![Input {
+                name: "x".into(),
+                role: InputRole::Feature,
+                ty: TensorType::new(DType::F32, [Dim::symbol("B"), Dim::from(2i64)]),
+                checks: vec![ValueCheck::NotNan],
+            }],
+            outputs: vec![],
+            plan: Plan::default(),
+        }],
+        code: Code {
+            backend: "test".into(),
+            target: "x86_64-linux".into(),
+            features: vec!["avx2".into()],
+            intrinsics_version: 1,
+            kernels: vec![Kernel { name: "k".into(), offset: 3, scratch_bytes: 0 }],
+        },
+    };
+    Package {
+        manifest,
+        code: b"code!".to_vec(),
+        constants: vec![7; 100],
+        state: Some(vec![
+            Array::from_slice(&[1f32, 2.0, 3.0, 4.0, 5.0, -0.0], &[2, 3]).unwrap(),
+            Array::from_bools(&[true], &[]).unwrap(),
+        ]),
+    }
+}
+
+fn error(bytes: &[u8]) -> String {
+    Package::from_bytes(bytes).expect_err("the package is bad").to_string()
+}
+
+/// A folder of its own for a test, removed when the test ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("kc-runtime-package-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            std::fs::read_dir(&self.0).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_package_is_read_as_it_was_written() {
+    let folder = Folder::new("roundtrip");
+    let path = folder.0.join("sample.kcp");
+    let package = sample();
+    package.write(&path).unwrap();
+    package.write(&path).unwrap();
+    assert_eq!(folder.names(), ["sample.kcp"]);
+    let read = Package::read(&path).unwrap();
+    assert_eq!(read.manifest, package.manifest);
+    assert_eq!((read.code, read.constants, read.state), (package.code, package.constants, package.state));
+    assert_eq!(Package::read_manifest(&path).unwrap(), package.manifest);
+    assert_eq!(std::fs::read(&path).unwrap(), sample().to_bytes().unwrap());
+
+    let fresh = Package { state: None, ..sample() };
+    assert_eq!(Package::from_bytes(&fresh.to_bytes().unwrap()).unwrap().state, None);
+}
+
+#[test]
+fn every_truncation_says_how_much_is_missing() {
+    let bytes = sample().to_bytes().unwrap();
+    for length in 0..bytes.len() {
+        let message = error(&bytes[..length]);
+        match length {
+            0 => assert_eq!(
+                message,
+                r#"it is no kc package: it starts with nothing, a package with "\x89KCP\r\n\x1a\n""#
+            ),
+            1..64 => assert_eq!(message, format!("it is truncated: 64 bytes were expected, {length} were found")),
+            _ => assert_eq!(
+                message,
+                format!("it is truncated: {} bytes were expected, {length} were found", bytes.len())
+            ),
+        }
+    }
+    let longer = [&bytes[..], b"xyz"].concat();
+    assert_eq!(
+        error(&longer),
+        format!("3 bytes follow its end: {} bytes were expected, {} were found", bytes.len(), longer.len())
+    );
+}
+
+/// The bytes of the file that no hash covers: padding between sections.
+fn is_padding(bytes: &[u8], position: usize) -> bool {
+    let count = u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+    position >= 64 + 64 * count
+        && !(0..count).any(|i| {
+            let entry = &bytes[64 + 64 * i..];
+            let number = |at: usize| u64::from_le_bytes(entry[at..at + 8].try_into().unwrap()) as usize;
+            (number(16)..number(16) + number(24)).contains(&position)
+        })
+}
+
+#[test]
+fn every_altered_byte_is_found() {
+    let bytes = sample().to_bytes().unwrap();
+    for position in (0..bytes.len()).filter(|&position| !is_padding(&bytes, position)) {
+        let mut altered = bytes.clone();
+        altered[position] ^= 0x10;
+        let found = Package::from_bytes(&altered);
+        assert!(found.is_err(), "byte {position}");
+    }
+}
+
+#[test]
+fn an_altered_section_is_named() {
+    let bytes = sample().to_bytes().unwrap();
+    let start = bytes.windows(5).position(|window| window == b"code!").unwrap();
+    let mut altered = bytes.clone();
+    altered[start] = b'C';
+    let hash = |bytes: &[u8]| format!("{:032x}", xxhash_rust::xxh3::xxh3_128(bytes));
+    assert_eq!(
+        error(&altered),
+        format!("its section `code` was altered: hash {} was expected, {} was found", hash(b"code!"), hash(b"Code!"))
+    );
+    let mut altered = bytes.clone();
+    altered[40] = 1;
+    assert!(error(&altered).starts_with("its header was altered: hash "));
+    let mut other = bytes.clone();
+    other[8] = 9;
+    assert_eq!(
+        error(&other),
+        "it has version 9 of the package format, this runtime reads version 1; compile the model again"
+    );
+    assert_eq!(
+        error(b"PK\x03\x04 a zip file"),
+        r#"it is no kc package: it starts with "PK\x03\x04 a z", a package with "\x89KCP\r\n\x1a\n""#
+    );
+}
+
+/// The sample's file with its header changed by `change` and hashed again, as a hostile writer would.
+fn hostile(change: impl Fn(&mut Vec<u8>)) -> String {
+    let mut bytes = sample().to_bytes().unwrap();
+    change(&mut bytes);
+    let count = u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+    if let Some(table) = bytes.get(64..64 + 64 * count.min(64)) {
+        let hash = xxhash_rust::xxh3::xxh3_128(&[&bytes[..48], table].concat());
+        bytes[48..64].copy_from_slice(&hash.to_le_bytes());
+    }
+    error(&bytes)
+}
+
+#[test]
+fn hostile_headers_are_refused() {
+    let length = sample().to_bytes().unwrap().len();
+    let code = 64 + 64; // the entry of the second section
+    assert_eq!(
+        hostile(|bytes| bytes[code + 16..code + 32].fill(0xff)),
+        format!(
+            "its section `code` should be at bytes 18446744073709551615 to 36893488147419103230, the file has {length}"
+        )
+    );
+    assert_eq!(
+        hostile(|bytes| bytes[12..16].fill(0xff)),
+        format!("its header is wrong: 4294967295 sections in a file of {length} bytes")
+    );
+    assert_eq!(
+        hostile(|bytes| bytes[code..code + 4].copy_from_slice(b"evil")),
+        "its header is wrong: unknown section `evil`"
+    );
+    assert_eq!(hostile(|bytes| bytes.copy_within(64..80, code)), "its header is wrong: two sections `manifest`");
+    assert_eq!(hostile(|bytes| bytes[12] = 1), "its section `code` is missing");
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let mut package = sample();
+    package.manifest.code.kernels[0].offset = 5;
+    assert_eq!(error(&package.to_bytes().unwrap()), "kernel `k` starts at byte 5 of the section `code`, which has 5");
+    let mut package = sample();
+    package.state.as_mut().unwrap()[0] = Array::zeros(DType::F32, &[3, 2]).unwrap();
+    assert_eq!(
+        package.to_bytes().unwrap_err().to_string(),
+        "its section `weights` is wrong: tensor `dense/kernel` is f32(3, 2), the manifest says f32[2, 3]"
+    );
+    let mut package = sample();
+    package.state.as_mut().unwrap().pop();
+    assert_eq!(
+        package.to_bytes().unwrap_err().to_string(),
+        "its section `weights` is wrong: 1 tensors for the manifest's 2"
+    );
+}
+
+#[test]
+fn hostile_safetensors_are_refused() {
+    use kc_runtime::package::safetensors::read;
+    let file = |header: &str, data: &[u8]| [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat();
+    for (bytes, message) in [
+        (vec![1, 2], "2 bytes are too few for a header"),
+        (
+            u64::MAX.to_le_bytes().to_vec(),
+            "a header of 18446744073709551615 bytes is longer than the 0 bytes there are",
+        ),
+        (file("[]", &[]), "the header is no JSON object: invalid type: sequence, expected a map at line 1 column 0"),
+        (
+            file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}}"#, &[0; 4]),
+            "tensor `a` should be at bytes 0 to 8 of the data, which has 4",
+        ),
+        (
+            file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, &[0; 4]),
+            "tensor `a` should be at bytes 4 to 0 of the data, which has 4",
+        ),
+        (
+            file(r#"{"a":{"dtype":"F32","shape":[9223372036854775807,9],"data_offsets":[0,4]}}"#, &[0; 4]),
+            "tensor `a` has 4 bytes, which is not what f32(9223372036854775807, 9) takes",
+        ),
+        (
+            file(r#"{"a":{"dtype":"F7","shape":[],"data_offsets":[0,4]}}"#, &[0; 4]),
+            "tensor `a` has the unknown dtype F7",
+        ),
+        (
+            file(r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}"#, &[0; 4]),
+            "tensor `a`: invalid value: integer `-1`, expected usize",
+        ),
+    ] {
+        assert_eq!(read(&bytes).unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let path = Path::new("no/such/folder/model.kcp");
+    assert_eq!(
+        Package::read(path).unwrap_err().to_string(),
+        "cannot read the package `no/such/folder/model.kcp`: No such file or directory (os error 2)"
+    );
+    assert_eq!(
+        sample().write(path).unwrap_err().to_string(),
+        "cannot write the package `no/such/folder/model.kcp`: No such file or directory (os error 2); no file was changed"
+    );
+}
+
+/// Run by [`a_full_disk_keeps_the_old_file`] in a process that may write only small files.
+#[test]
+fn write_where_space_is_short() {
+    let Some(path) = std::env::var_os("KC_TEST_SHORT_SPACE").map(PathBuf::from) else { return };
+    let package = Package { constants: vec![1; 100_000], ..sample() };
+    let error = package.write(&path).expect_err("100,000 bytes do not fit");
+    assert!(matches!(error, PackageError::Write { .. }));
+    std::fs::write(path.with_extension("message"), error.to_string()).unwrap();
+}
+
+#[test]
+fn a_full_disk_keeps_the_old_file() {
+    let folder = Folder::new("full");
+    let path = folder.0.join("model.kcp");
+    sample().write(&path).unwrap();
+    // a limit of 32 blocks of 512 or 1024 bytes, and no signal where it is passed, so that writing fails as on a full disk
+    let status = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 32; exec \"$0\" --exact write_where_space_is_short"])
+        .arg(std::env::current_exe().unwrap())
+        .env("KC_TEST_SHORT_SPACE", &path)
+        .output()
+        .unwrap();
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stdout));
+    assert_eq!(
+        std::fs::read_to_string(folder.0.join("model.message")).unwrap(),
+        format!("cannot write the package `{}`: File too large (os error 27); no file was changed", path.display())
+    );
+    assert_eq!(folder.names(), ["model.kcp", "model.message"]);
+    assert_eq!(Package::read(&path).unwrap().constants, sample().constants);
+}
