@@ -1,0 +1,203 @@
+//! What the right sides of rules compute from the attributes, types and constants that their left sides bound.
+//!
+//! A computation that gives `None` says that the rule does not apply.
+
+use super::facts::EGraph;
+use egg::Id;
+use kc_ir::TensorType;
+use kc_ir::tensor::composites::{
+    Activation, CategoricalCrossEntropy, CategoricalCrossEntropyGradient, CategoricalCrossEntropyWithGradient,
+    Composite, ConvolutionBias, Dense, Scores,
+};
+use kc_ir::tensor::ops::{Broadcast, Constant, DotGeneral, Extremum, Projection, Transpose};
+use kc_ir::tensor::{Literal, Op};
+
+/// What a computation is given.
+pub(crate) struct Arguments<'a> {
+    egraph: &'a EGraph,
+    ids: Vec<Id>,
+}
+
+impl<'a> Arguments<'a> {
+    pub fn new(egraph: &'a EGraph, ids: Vec<Id>) -> Self {
+        Arguments { egraph, ids }
+    }
+    fn op(&self, position: usize) -> Option<&Op> {
+        self.egraph[*self.ids.get(position)?].data.attributes().map(|op| &**op)
+    }
+    fn ty(&self, position: usize) -> Option<&TensorType> {
+        self.egraph[*self.ids.get(position)?].data.tensor()
+    }
+    fn splat(&self, position: usize) -> Option<&Literal> {
+        self.egraph[*self.ids.get(position)?].data.splat()
+    }
+    fn contraction(&self, position: usize) -> Option<&DotGeneral> {
+        match self.op(position)? {
+            Op::DotGeneral(contraction) => Some(contraction),
+            _ => None,
+        }
+    }
+    fn broadcast(&self, position: usize) -> Option<&Broadcast> {
+        match self.op(position)? {
+            Op::Broadcast(broadcast) => Some(broadcast),
+            _ => None,
+        }
+    }
+    fn permutation(&self, position: usize) -> Option<&[usize]> {
+        match self.op(position)? {
+            Op::Transpose(Transpose { permutation }) => Some(permutation),
+            _ => None,
+        }
+    }
+    /// The axis along which a broadcast lays a vector, where it repeats nothing of the vector itself.
+    fn vector_axis(&self, broadcast: usize, vector: usize) -> Option<usize> {
+        let (broadcast, ty) = (self.broadcast(broadcast)?, self.ty(vector)?);
+        match broadcast.axes.as_slice() {
+            [axis] if ty.shape[0] == broadcast.shape[*axis] => Some(*axis),
+            _ => None,
+        }
+    }
+}
+
+type Computation = fn(&Arguments) -> Option<Op>;
+
+/// Every computation, by name.
+const COMPUTATIONS: &[(&str, Computation)] = &[
+    ("dense", |a| {
+        let (contraction, broadcast) = (a.contraction(0)?, a.broadcast(1)?);
+        let last = broadcast.shape.len().checked_sub(1)?;
+        (a.vector_axis(1, 2)? == last)
+            .then(|| Dense { contraction: contraction.clone(), activation: Activation::Identity }.into())
+    }),
+    ("convolution_bias", |a| {
+        let Op::Convolution(convolution) = a.op(0)? else { return None };
+        (a.vector_axis(1, 2)? == convolution.axes.out[1])
+            .then(|| ConvolutionBias { convolution: convolution.clone(), activation: Activation::Identity }.into())
+    }),
+    ("relu", |a| activated(a, Activation::Relu)),
+    ("logistic", |a| activated(a, Activation::Logistic)),
+    ("tanh", |a| activated(a, Activation::Tanh)),
+    ("silu", |a| activated(a, Activation::Silu)),
+    ("untransposed_lhs", |a| {
+        let (contraction, permutation) = (a.contraction(0)?, a.permutation(1)?);
+        let [batch, contract] = [&contraction.lhs_batch, &contraction.lhs_contract].map(|axes| through(axes, permutation));
+        in_order(&contraction.lhs_free(permutation.len()), permutation)
+            .then(|| DotGeneral { lhs_batch: batch, lhs_contract: contract, ..contraction.clone() }.into())
+    }),
+    ("untransposed_rhs", |a| {
+        let (contraction, permutation) = (a.contraction(0)?, a.permutation(1)?);
+        let [batch, contract] = [&contraction.rhs_batch, &contraction.rhs_contract].map(|axes| through(axes, permutation));
+        in_order(&contraction.rhs_free(permutation.len()), permutation)
+            .then(|| DotGeneral { rhs_batch: batch, rhs_contract: contract, ..contraction.clone() }.into())
+    }),
+    // the contraction with its sides exchanged, where the permutation does just that to the result
+    ("exchanged", |a| {
+        let (contraction, permutation) = (a.contraction(0)?, a.permutation(1)?);
+        let (left, right) = (a.ty(2)?.rank(), a.ty(3)?.rank());
+        let batch = contraction.lhs_batch.len();
+        let left = contraction.lhs_free(left).len();
+        let right = contraction.rhs_free(right).len();
+        let exchange = (0..batch).chain(batch + left..batch + left + right).chain(batch..batch + left);
+        permutation.iter().copied().eq(exchange).then(|| {
+            let DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract } = contraction.clone();
+            DotGeneral {
+                lhs_batch: rhs_batch,
+                rhs_batch: lhs_batch,
+                lhs_contract: rhs_contract,
+                rhs_contract: lhs_contract,
+            }
+            .into()
+        })
+    }),
+    // a vector along the last axis of a contraction, repeated to the shape of the right operand
+    ("along_columns", |a| {
+        let (contraction, broadcast, rhs) = (a.contraction(0)?, a.broadcast(1)?, a.ty(3)?);
+        let last = broadcast.shape.len().checked_sub(1)?;
+        let axis = *contraction.rhs_free(rhs.rank()).last()?;
+        (a.vector_axis(1, 2)? == last).then(|| Broadcast { shape: rhs.shape.clone(), axes: vec![axis] }.into())
+    }),
+    // a vector along the features of a convolution, repeated to the shape of the kernel
+    ("along_filters", |a| {
+        let Op::Convolution(convolution) = a.op(0)? else { return None };
+        let kernel = a.ty(3)?;
+        let axes = vec![convolution.axes.rhs[0]];
+        (a.vector_axis(1, 2)? == convolution.axes.out[1])
+            .then(|| Broadcast { shape: kernel.shape.clone(), axes }.into())
+    }),
+    // the inverse of a splat, as a scalar
+    ("inverse", |a| {
+        let splat = a.splat(0)?;
+        Some(Constant { value: Literal::scalar(splat.dtype(), 1.0 / splat.get(0).to_f64()) }.into())
+    }),
+    // a scalar repeated to the shape of a tensor
+    ("filling", |a| Some(Broadcast { shape: a.ty(0)?.shape.clone(), axes: vec![] }.into())),
+    // the cross-entropy of a softmax's operand
+    ("of_logits", |a| {
+        let Op::Composite(Composite::Softmax(softmax)) = a.op(1)? else { return None };
+        let clipped = |loss: &CategoricalCrossEntropy| {
+            (loss.axis == softmax.axis && loss.scores == Scores::Probabilities)
+                .then(|| CategoricalCrossEntropy { scores: Scores::ClippedLogits, ..loss.clone() })
+        };
+        match a.op(0)? {
+            Op::Composite(Composite::CategoricalCrossEntropy(loss)) => Some(clipped(loss)?.into()),
+            Op::Composite(Composite::CategoricalCrossEntropyGradient(gradient)) => {
+                Some(CategoricalCrossEntropyGradient { loss: clipped(&gradient.loss)? }.into())
+            }
+            _ => None,
+        }
+    }),
+    ("with_gradient", |a| Some(CategoricalCrossEntropyWithGradient { loss: loss(a.op(0)?)?.clone() }.into())),
+    ("first", |_| Some(Projection { index: 0 }.into())),
+    ("second", |_| Some(Projection { index: 1 }.into())),
+    // a value for each row of a cross-entropy, repeated along the classes
+    ("along_classes", |a| {
+        let (loss, scores) = (loss(a.op(0)?)?, a.ty(1)?);
+        let axes = (0..scores.rank()).filter(|&axis| axis != loss.axis).collect();
+        Some(Broadcast { shape: scores.shape.clone(), axes }.into())
+    }),
+    // the position of the largest along the axis of a softmax
+    ("largest_along", |a| match (a.op(0)?, a.op(1)?) {
+        (Op::ArgReduce(reduce), Op::Composite(Composite::Softmax(softmax)))
+            if reduce.kind == Extremum::Max && reduce.axis == softmax.axis =>
+        {
+            Some(reduce.clone().into())
+        }
+        _ => None,
+    }),
+];
+
+fn activated(a: &Arguments, activation: Activation) -> Option<Op> {
+    match a.op(0)? {
+        Op::Composite(Composite::Dense(dense)) => Some(Dense { activation, ..dense.clone() }.into()),
+        Op::Composite(Composite::ConvolutionBias(fused)) => Some(ConvolutionBias { activation, ..fused.clone() }.into()),
+        _ => None,
+    }
+}
+
+fn loss(op: &Op) -> Option<&CategoricalCrossEntropy> {
+    match op {
+        Op::Composite(Composite::CategoricalCrossEntropy(loss)) => Some(loss),
+        Op::Composite(Composite::CategoricalCrossEntropyGradient(gradient)) => Some(&gradient.loss),
+        _ => None,
+    }
+}
+
+/// The axes before a transposition.
+fn through(axes: &[usize], permutation: &[usize]) -> Vec<usize> {
+    axes.iter().map(|&axis| permutation[axis]).collect()
+}
+
+/// Whether the axes have the same order before a transposition.
+fn in_order(axes: &[usize], permutation: &[usize]) -> bool {
+    through(axes, permutation).is_sorted()
+}
+
+/// The name in the table, where it is there.
+pub(crate) fn name(name: &str) -> Option<&'static str> {
+    COMPUTATIONS.iter().map(|(known, _)| *known).find(|known| *known == name)
+}
+
+/// The result of a computation.
+pub(crate) fn evaluate(name: &str, arguments: &Arguments) -> Option<Op> {
+    COMPUTATIONS.iter().find(|(known, _)| *known == name).and_then(|(_, computation)| computation(arguments))
+}

@@ -1,0 +1,199 @@
+//! The cost model: a roofline over memory traffic, operations and kernel launches.
+
+use crate::{CostConstants, Target};
+use kc_ir::tensor::ops::{Binary, Unary};
+use kc_ir::tensor::{Builder, Graph, Op, Type};
+use kc_ir::{Dim, TensorType};
+
+/// The share of its traffic that an elementwise op pays: scheduling computes it inside of the kernel that makes its operand or
+/// takes its result.
+const FUSED_TRAFFIC: f64 = 0.1;
+
+/// Nanoseconds of any op at all, so that of two equal costs the one of fewer ops is taken.
+const OP: f64 = 0.5;
+
+/// What ops cost on a machine, in nanoseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CostModel {
+    /// The machine's constants.
+    pub constants: CostConstants,
+    /// The extent that a symbol such as the batch size is taken to have.
+    pub extent: i64,
+}
+
+/// What an op does: operations and how they are computed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Work {
+    contraction: f64,
+    elementwise: f64,
+    /// Whether it is the root of a kernel; else it is fused into one.
+    root: bool,
+    /// Whether its result's elements are not at its operand's places, so that they must be moved.
+    moves: bool,
+}
+
+impl CostModel {
+    /// The model of a target, with 64 for symbols.
+    pub fn new(target: &Target) -> Self {
+        CostModel { constants: target.cost, extent: 64 }
+    }
+
+    /// Cost of all nodes of a graph.
+    pub fn graph(&self, graph: &Graph) -> f64 {
+        graph.nodes.iter().map(|node| {
+            let operands: Vec<&Type> = node.operands.iter().map(|&operand| &graph.node(operand).ty).collect();
+            self.op(&node.op, &operands, &node.ty)
+        }).sum()
+    }
+
+    /// Cost of an op.
+    pub fn op(&self, op: &Op, operands: &[&Type], result: &Type) -> f64 {
+        if matches!(op, Op::Parameter(_) | Op::Constant(_) | Op::Projection(_)) {
+            return 0.0;
+        }
+        let work = self.work(op, operands, result);
+        let c = &self.constants;
+        let operations = work.contraction / c.contraction_flops_per_nanosecond
+            + work.elementwise / c.elementwise_operations_per_nanosecond;
+        let read: f64 = operands.iter().map(|ty| self.bytes(ty)).sum();
+        let written = self.bytes(result);
+        let cost = if work.root {
+            c.launch_nanoseconds + operations.max((read + written) / c.bytes_per_nanosecond)
+        } else if work.moves {
+            (read + written) / c.bytes_per_nanosecond
+        } else {
+            operations + FUSED_TRAFFIC * written / c.bytes_per_nanosecond
+        };
+        OP + cost
+    }
+
+    fn extent(&self, dim: &Dim) -> f64 {
+        dim.evaluate(&|_| Some(self.extent)).unwrap_or(self.extent).max(0) as f64
+    }
+
+    fn elements(&self, ty: &TensorType) -> f64 {
+        ty.shape.iter().map(|dim| self.extent(dim)).product()
+    }
+
+    fn bytes(&self, ty: &Type) -> f64 {
+        let of = |ty: &TensorType| self.elements(ty) * ty.dtype.bytes() as f64;
+        match ty {
+            Type::Tensor(ty) => of(ty),
+            Type::Tuple(types) => types.iter().map(of).sum(),
+        }
+    }
+
+    fn work(&self, op: &Op, operands: &[&Type], result: &Type) -> Work {
+        let elements = result.as_tensor().map_or(0.0, |ty| self.elements(ty));
+        let operand = |position: usize| operands.get(position).and_then(|ty| ty.as_tensor());
+        let given = operand(0).map_or(0.0, |ty| self.elements(ty));
+        let elementwise = |operations: f64| Work { elementwise: operations, ..Work::default() };
+        let root = |operations: f64| Work { elementwise: operations, root: true, ..Work::default() };
+        match op {
+            Op::Unary(function) => elementwise(elements * unary(*function)),
+            Op::Binary(function) => elementwise(elements * binary(*function)),
+            Op::Compare(_) | Op::Select(_) | Op::Convert(_) | Op::Iota(_) => elementwise(elements),
+            // twenty rounds for two words
+            Op::RandomBits(_) => elementwise(elements * 60.0),
+            Op::Slice(_) | Op::Pad(_) | Op::Reverse(_) => elementwise(elements),
+            Op::Broadcast(_) | Op::Reshape(_) | Op::BitcastConvert(_) | Op::StopGradient(_) => Work::default(),
+            Op::Transpose(_) | Op::Concatenate(_) => Work { moves: true, ..Work::default() },
+            Op::Reduce(_) | Op::ArgReduce(_) => root(given),
+            Op::DotGeneral(contraction) => {
+                let summed = operand(0).map_or(0.0, |ty| {
+                    contraction.lhs_contract.iter().filter_map(|&axis| ty.shape.get(axis)).map(|dim| self.extent(dim)).product()
+                });
+                Work { contraction: 2.0 * elements * summed, root: true, ..Work::default() }
+            }
+            Op::Convolution(convolution) => {
+                let features = operand(1).map_or(1.0, |ty| self.extent(&ty.shape[convolution.axes.rhs[0]]));
+                let kernel = operand(1).map_or(0.0, |ty| self.elements(ty));
+                Work { contraction: 2.0 * elements * kernel / features.max(1.0), root: true, ..Work::default() }
+            }
+            Op::ReduceWindow(reduce) => root(elements * reduce.window.size.iter().product::<i64>() as f64),
+            Op::SelectAndScatter(scatter) => {
+                root(operand(1).map_or(0.0, |ty| self.elements(ty)) * scatter.window.size.iter().product::<i64>() as f64)
+            }
+            Op::Composite(composite) => self.composite(composite.composition(), operands),
+            Op::Parameter(_) | Op::Constant(_) | Op::Projection(_) => Work::default(),
+            Op::Gradient(_) => root(0.0),
+        }
+    }
+
+    /// The work of a composite is its body's, in one kernel.
+    fn composite(&self, composition: &dyn kc_ir::tensor::composites::Composition, operands: &[&Type]) -> Work {
+        let mut builder = Builder::new();
+        let parameters = operands
+            .iter()
+            .filter_map(|ty| builder.parameter("operand", ty.as_tensor()?.clone()).ok())
+            .collect::<Vec<_>>();
+        if composition.body(&mut builder, &parameters).is_err() {
+            return Work { root: true, ..Work::default() };
+        }
+        let graph = builder.graph();
+        graph.nodes.iter().fold(Work::default(), |sum, node| {
+            let operands: Vec<&Type> = node.operands.iter().map(|&operand| &graph.node(operand).ty).collect();
+            let work = self.work(&node.op, &operands, &node.ty);
+            Work {
+                contraction: sum.contraction + work.contraction,
+                elementwise: sum.elementwise + work.elementwise,
+                root: sum.root || work.root,
+                moves: false,
+            }
+        })
+    }
+}
+
+/// Operations of an elementwise function, in additions.
+fn unary(function: Unary) -> f64 {
+    match function {
+        Unary::Negate
+        | Unary::Abs
+        | Unary::Sign
+        | Unary::Floor
+        | Unary::Ceil
+        | Unary::Trunc
+        | Unary::RoundEven
+        | Unary::IsFinite
+        | Unary::Not
+        | Unary::PopulationCount
+        | Unary::CountLeadingZeros => 1.0,
+        Unary::Sqrt | Unary::Rsqrt => 5.0,
+        Unary::Exp | Unary::Log | Unary::Logistic | Unary::Tanh | Unary::Expm1 | Unary::Log1p => 12.0,
+        Unary::Cbrt
+        | Unary::Sin
+        | Unary::Cos
+        | Unary::Tan
+        | Unary::Asin
+        | Unary::Acos
+        | Unary::Atan
+        | Unary::Sinh
+        | Unary::Cosh
+        | Unary::Asinh
+        | Unary::Acosh
+        | Unary::Atanh
+        | Unary::Erf
+        | Unary::Erfc
+        | Unary::ErfInv
+        | Unary::Lgamma
+        | Unary::Digamma => 25.0,
+    }
+}
+
+fn binary(function: Binary) -> f64 {
+    match function {
+        Binary::Add
+        | Binary::Subtract
+        | Binary::Multiply
+        | Binary::Maximum
+        | Binary::Minimum
+        | Binary::And
+        | Binary::Or
+        | Binary::Xor
+        | Binary::ShiftLeft
+        | Binary::ShiftRight => 1.0,
+        Binary::Divide => 4.0,
+        Binary::Remainder => 8.0,
+        Binary::Power | Binary::Atan2 => 30.0,
+    }
+}

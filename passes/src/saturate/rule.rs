@@ -1,0 +1,173 @@
+//! Rules: their declaration, and how they become egg's rewrites.
+
+use super::compute::{self, Arguments};
+use super::condition::Condition;
+use super::facts::{EGraph, Fact, Facts};
+use super::term::{Term, is_leaf};
+use egg::{Applier, ENodeOrVar, Id, Pattern, PatternAst, RecExpr, Rewrite, Subst, Symbol, Var};
+use kc_ir::tensor::Op;
+use std::sync::Arc;
+
+/// How far the two sides of a rule may differ.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Numeric {
+    /// Not at all: the same bits, any NaN for any NaN.
+    Exact,
+    /// By the rounding of sums and products taken in another order.
+    Reassociates,
+    /// By a named bound.
+    Approximates(Bound),
+}
+
+/// The bound of an approximation, for finite operands whose intermediate results are neither huge nor denormal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bound {
+    /// Largest error in units in the last place of the largest result of the same row.
+    pub ulps: f64,
+    /// In words: relative to what, and what happens outside of finite values.
+    pub words: &'static str,
+}
+
+impl std::fmt::Display for Numeric {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Numeric::Exact => formatter.write_str("exact"),
+            Numeric::Reassociates => formatter.write_str("reassociates"),
+            Numeric::Approximates(bound) => write!(formatter, "approximates ({})", bound.words),
+        }
+    }
+}
+
+/// Which classes of rules may fire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MathMode {
+    /// Exact rules only: the result has the bits of the unoptimised graph.
+    Strict,
+    /// Results stay within Keras' own tolerance.
+    #[default]
+    Default,
+}
+
+/// Units in the last place that [`MathMode::Default`] admits: of f32, 1e-6.
+const DEFAULT_ULPS: f64 = 16.0;
+
+impl MathMode {
+    /// Whether rules of the class may fire.
+    pub fn admits(self, numeric: Numeric) -> bool {
+        match (self, numeric) {
+            (_, Numeric::Exact) => true,
+            (MathMode::Strict, _) => false,
+            (MathMode::Default, Numeric::Reassociates) => true,
+            (MathMode::Default, Numeric::Approximates(bound)) => bound.ulps <= DEFAULT_ULPS,
+        }
+    }
+}
+
+/// A rule: wherever `left` matches and the conditions hold, it equals `right`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Its name, for people.
+    pub name: &'static str,
+    /// The pattern.
+    pub left: &'static str,
+    /// What it equals; `!name` computes attributes from those that the pattern bound.
+    pub right: &'static str,
+    /// Facts that must hold, such as `splat ?c 1`; all of them.
+    pub conditions: &'static [&'static str],
+    /// How far the sides may differ.
+    pub numeric: Numeric,
+    /// The algebra in words.
+    pub algebra: &'static str,
+}
+
+impl Rule {
+    /// The rewrite of egg.
+    ///
+    /// # Panics
+    /// Where the rule's text is malformed: rules are part of the program, and a test builds all of them.
+    pub(crate) fn rewrite(&self) -> Rewrite<Term, Facts> {
+        let fail = |what: &str, error: String| -> ! { panic!("rule `{}`: {what}: {error}", self.name) };
+        let left: Pattern<Term> = self.left.parse().unwrap_or_else(|error| fail("left side", format!("{error}")));
+        let right: Pattern<Term> = self.right.parse().unwrap_or_else(|error| fail("right side", format!("{error}")));
+        let conditions = self.conditions.iter().map(|text| {
+            Condition::parse(text).unwrap_or_else(|error| fail("condition", error))
+        });
+        let applier = RightSide { ast: right.ast, conditions: conditions.collect() };
+        Rewrite::new(self.name, left, applier).unwrap_or_else(|error| fail("variables", error))
+    }
+}
+
+/// The right side of a rule, with its conditions.
+struct RightSide {
+    ast: PatternAst<Term>,
+    conditions: Vec<Condition>,
+}
+
+impl RightSide {
+    /// Adds the right side; `None` where a computation or a type rule says that the rule does not apply. Also gives the right
+    /// side with its computations replaced by their results.
+    fn instantiate(&self, egraph: &mut EGraph, subst: &Subst) -> Option<(Id, PatternAst<Term>)> {
+        let mut ids: Vec<Id> = Vec::with_capacity(self.ast.len());
+        let mut concrete: Vec<ENodeOrVar<Term>> = Vec::with_capacity(self.ast.len());
+        for node in &self.ast {
+            match node {
+                ENodeOrVar::Var(var) => {
+                    ids.push(subst[*var]);
+                    concrete.push(node.clone());
+                }
+                ENodeOrVar::ENode(Term::Compute(name, children)) => {
+                    let arguments = children.iter().map(|&child| ids[usize::from(child)]).collect();
+                    let op: Arc<Op> = Arc::new(compute::evaluate(name, &Arguments::new(egraph, arguments))?);
+                    let term = if is_leaf(&op) { Term::Leaf(op) } else { Term::Attributes(op) };
+                    ids.push(egraph.add(term.clone()));
+                    concrete.push(ENodeOrVar::ENode(term));
+                }
+                ENodeOrVar::ENode(term) => {
+                    let mut canonical = term.clone();
+                    for child in egg::Language::children_mut(&mut canonical) {
+                        *child = ids[usize::from(*child)];
+                    }
+                    let id = egraph.add(canonical);
+                    if matches!(egraph[id].data, Fact::Invalid(_)) {
+                        return None;
+                    }
+                    ids.push(id);
+                    concrete.push(node.clone());
+                }
+            }
+        }
+        Some((*ids.last()?, RecExpr::from(concrete)))
+    }
+}
+
+impl Applier<Term, Facts> for RightSide {
+    fn apply_one(
+        &self,
+        egraph: &mut EGraph,
+        eclass: Id,
+        subst: &Subst,
+        searched: Option<&PatternAst<Term>>,
+        rule_name: Symbol,
+    ) -> Vec<Id> {
+        if !self.conditions.iter().all(|condition| condition.holds(egraph, subst)) {
+            return vec![];
+        }
+        let Some((id, concrete)) = self.instantiate(egraph, subst) else { return vec![] };
+        if egraph[id].data.ty() != egraph[eclass].data.ty() {
+            return vec![];
+        }
+        let united = match searched {
+            Some(left) => egraph.union_instantiations(left, &concrete, subst, rule_name).1,
+            None => egraph.union(eclass, id),
+        };
+        if united { vec![eclass] } else { vec![] }
+    }
+
+    fn vars(&self) -> Vec<Var> {
+        let in_right = self.ast.iter().filter_map(|node| match node {
+            ENodeOrVar::Var(var) => Some(*var),
+            ENodeOrVar::ENode(_) => None,
+        });
+        in_right.chain(self.conditions.iter().map(|condition| condition.variable)).collect()
+    }
+}
