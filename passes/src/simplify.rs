@@ -136,6 +136,7 @@ impl Simplifier {
             | Op::ReduceWindow(_)
             | Op::SelectAndScatter(_)
             | Op::RandomBits(_)
+            | Op::Dimension(_)
             | Op::Composite(_)
             | Op::Gradient(_)
             | Op::Projection(Projection { .. })

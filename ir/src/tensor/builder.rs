@@ -111,6 +111,14 @@ impl Builder {
         self.add(Constant { value }, &[])
     }
 
+    /// The value of a dimension as a scalar: a constant where it is known.
+    pub fn dimension(&mut self, dim: Dim, dtype: DType) -> Result<Value, TypeError> {
+        match dim.as_constant() {
+            Some(extent) => self.constant(Literal::scalar(dtype, extent)),
+            None => self.add(Dimension { dim, dtype }, &[]),
+        }
+    }
+
     /// A scalar constant, broadcast to a shape.
     pub fn splat(&mut self, dtype: DType, value: impl Into<Scalar>, shape: &[Dim]) -> Result<Value, TypeError> {
         let scalar = self.constant(Literal::scalar(dtype, value))?;

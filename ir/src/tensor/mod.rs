@@ -5,6 +5,7 @@
 mod builder;
 pub mod composites;
 mod error;
+mod expression;
 mod graph;
 mod literal;
 pub mod ops;
@@ -13,6 +14,7 @@ mod verify;
 
 pub use builder::Builder;
 pub use error::TypeError;
+pub use expression::{Operand, Scope, Tensor, express};
 pub use graph::{Argument, Function, Graph, Location, Module, Node, ResultSlot, Type, Value};
 pub use literal::{Literal, Scalar, integer_range, round};
 pub use ops::Op;

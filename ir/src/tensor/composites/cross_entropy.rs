@@ -27,6 +27,7 @@ pub enum Scores {
 /// Operands: the target, then the scores (float). A sparse target holds class numbers (an integer type, the scores' shape
 /// without the axis; a number outside of the axis counts for nothing), a dense one weights of the classes (the scores' type).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CategoricalCrossEntropy {
     /// The axis of the classes.
     pub axis: usize,
@@ -39,6 +40,7 @@ pub struct CategoricalCrossEntropy {
 /// The gradient of [`CategoricalCrossEntropy`] by the scores: operands are those of the loss and the loss' cotangent. Scores that
 /// were clipped have none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CategoricalCrossEntropyGradient {
     /// The loss.
     pub loss: CategoricalCrossEntropy,
@@ -46,6 +48,7 @@ pub struct CategoricalCrossEntropyGradient {
 
 /// [`CategoricalCrossEntropy`] and its gradient by the scores for a cotangent of 1, from one pass over the scores.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CategoricalCrossEntropyWithGradient {
     /// The loss.
     pub loss: CategoricalCrossEntropy,

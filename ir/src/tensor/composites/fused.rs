@@ -41,6 +41,7 @@ impl Activation {
 
 /// `activation(contraction + bias)`: operands are those of the contraction and the bias, a vector along the result's last axis.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Dense {
     /// The contraction.
     pub contraction: DotGeneral,
@@ -69,6 +70,7 @@ impl Composition for Dense {
 
 /// `activation(convolution + bias)`: operands are those of the convolution and the bias, a vector along the result's features.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ConvolutionBias {
     /// The convolution.
     pub convolution: Convolution,

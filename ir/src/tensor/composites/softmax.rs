@@ -41,6 +41,7 @@ impl Composition for Softmax {
 
 /// The gradient of [`Softmax`]: `y * (g - sum(g * y))` of its result `y` and the cotangent `g`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SoftmaxGradient {
     /// The axis of the softmax.
     pub axis: usize,

@@ -15,7 +15,7 @@ pub use elementwise::{Binary, BitcastConvert, Compare, Convert, Select, Unary};
 pub use movement::{Broadcast, Concatenate, Pad, Reshape, Reverse, Slice, Transpose};
 pub use random::RandomBits;
 pub use reduce::{ArgReduce, Extremum, Reduce, Reduction};
-pub use source::{Constant, Iota, Parameter};
+pub use source::{Constant, Dimension, Iota, Parameter};
 pub use structure::{Gradient, Projection, StopGradient};
 pub use window::{ReduceWindow, SelectAndScatter, Window};
 
@@ -56,6 +56,8 @@ operations! {
     Constant,
     /// Positions along an axis.
     Iota,
+    /// An extent as a scalar.
+    Dimension,
     /// Elementwise function of one operand.
     Unary,
     /// Elementwise function of two operands of one type.

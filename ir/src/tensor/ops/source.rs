@@ -2,7 +2,7 @@
 
 use super::Operation;
 use crate::tensor::{Literal, Type, TypeError};
-use kc_abi::{DType, TensorType};
+use kc_abi::{DType, Dim, TensorType};
 use serde::{Deserialize, Serialize};
 
 /// The graph's argument of that index.
@@ -68,5 +68,28 @@ impl Operation for Iota {
             return Err(TypeError::new("iota", "positions cannot be bool"));
         }
         Ok(Type::Tensor(self.ty.clone()))
+    }
+}
+
+/// The value of a dimension, such as the batch size, as a scalar.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dimension {
+    /// The dimension; its symbols occur in the parameters' shapes.
+    pub dim: Dim,
+    /// The result's dtype, not bool; a float is rounded to nearest.
+    pub dtype: DType,
+}
+
+impl Operation for Dimension {
+    fn name(&self) -> &'static str {
+        "dimension"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        super::arity("dimension", operands, 0)?;
+        if self.dtype == DType::Bool {
+            return Err(TypeError::new("dimension", "an extent cannot be bool, expected a number type"));
+        }
+        Ok(Type::Tensor(TensorType::scalar(self.dtype)))
     }
 }
