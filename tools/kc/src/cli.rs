@@ -156,6 +156,9 @@ pub struct Bench {
     /// Print the figures as one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Command of a program to measure beside kc, such as one of those in benches/
+    #[arg(long, value_name = "COMMAND")]
+    pub peer: Vec<String>,
     /// Back ends to measure; without it all that are present
     #[arg(long)]
     pub backend: Vec<Backend>,
@@ -194,6 +197,9 @@ pub struct Doctor {}
 /// How a model is compiled.
 #[derive(Debug, Args)]
 pub struct Code {
+    /// `fused` optimises whole steps; `eager` makes one kernel an op, for debugging and as a measure
+    #[arg(long, default_value = "fused")]
+    pub mode: Mode,
     /// Code generator; `auto` takes mlir where its plug-in is, else cranelift
     #[arg(long, default_value = "auto")]
     pub backend: Backend,
@@ -216,6 +222,25 @@ pub enum Backend {
     Mlir,
     /// Cranelift, built in
     Cranelift,
+}
+
+/// How far a model is optimised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// The whole step as one graph
+    Fused,
+    /// One op after the other
+    Eager,
+}
+
+impl Mode {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Fused => "fused",
+            Mode::Eager => "eager",
+        }
+    }
 }
 
 /// What code is generated for.

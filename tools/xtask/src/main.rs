@@ -2,6 +2,7 @@
 
 mod imports;
 mod mnist;
+mod peers;
 mod process;
 mod setup;
 mod stages;
@@ -16,6 +17,8 @@ cargo xtask COMMAND
   mnist [--model mlp|cnn]
                       build kc, get MNIST, train the example, evaluate it; ends with one line:
                       test_accuracy=0.9764 test_loss=0.0801 train_seconds=3.2
+  bench [--peers] [KC BENCH'S OPTIONS]
+                      `kc bench` of the MLP example; --peers installs PyTorch and measures it beside kc
   help                this text
 
 ";
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
     let outcome: Outcome = match command {
         "test" => stages::test(rest),
         "mnist" => mnist::mnist(rest),
+        "bench" => peers::bench(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}{}", stages::help());
             Ok(())

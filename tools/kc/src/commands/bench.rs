@@ -1,0 +1,171 @@
+use crate::cli::Bench;
+use crate::compile::{self, Mode};
+use crate::failure::{Context, Outcome};
+use crate::measure::{self, Peer, PeerEntry};
+use crate::{model, synthetic, table};
+use kc_runtime::{Session, SessionOptions};
+use serde_json::json;
+
+/// The entry points that are measured.
+const ENTRIES: [&str; 2] = ["train_step", "predict"];
+
+struct Program {
+    backend: Backend,
+    mode: Mode,
+    session: Session,
+    profiled: Option<Session>,
+}
+
+struct Figure {
+    entry: &'static str,
+    /// The back end, or the peer.
+    program: String,
+    mode: &'static str,
+    milliseconds: f64,
+    kernels: Vec<(String, f64)>,
+}
+
+/// `kc bench`: medians of fused and eager execution with every back end, measured in turns.
+pub fn bench(arguments: &Bench) -> Outcome {
+    let traced = model::trace(&arguments.model)?;
+    let mut programs = Vec::new();
+    for backend in compile::present(&arguments.backend)? {
+        for mode in [Mode::Eager, Mode::Fused] {
+            let package = compile::compile(&traced.module, backend, mode)?;
+            let open = |profile| -> Outcome<Session> {
+                let options = SessionOptions { threads: arguments.machine.threads.unwrap_or(0), profile };
+                let mut session = Session::new(&package, &options).context(|| "cannot load the program".to_owned())?;
+                session.init(0).context(|| "cannot initialise the model".to_owned())?;
+                Ok(session)
+            };
+            let profiled = arguments.explain.then(|| open(true)).transpose()?;
+            programs.push(Program { backend, mode, session: open(false)?, profiled });
+        }
+    }
+    let threads = programs.first().map_or(1, |program| program.session.pool().threads());
+    let mut peers = Vec::new();
+    for command in &arguments.peer {
+        peers.push(Peer::start(command, threads)?);
+    }
+    let mut figures = Vec::new();
+    for entry in ENTRIES {
+        figures.extend(measure(&mut programs, &mut peers, entry, arguments)?);
+    }
+    if arguments.json {
+        println!("{}", as_json(&figures, arguments));
+    } else {
+        let Bench { batch_size, repeats, .. } = arguments;
+        println!("batch {batch_size}, {threads} threads, medians of {repeats} samples taken in turns\n");
+        print!("{}", as_table(&figures));
+        if arguments.explain {
+            print!("{}", as_kernels(&figures));
+        }
+    }
+    Ok(())
+}
+
+fn measure(
+    programs: &mut [Program],
+    peers: &mut [Peer],
+    entry: &'static str,
+    arguments: &Bench,
+) -> Outcome<Vec<Figure>> {
+    let batch_size = arguments.batch_size;
+    let mut subjects: Vec<Box<dyn measure::Program + '_>> = Vec::new();
+    let mut figures = Vec::new();
+    for Program { backend, mode, session, profiled } in programs {
+        let Some(description) = session.manifest().entry(entry) else { continue };
+        let inputs = synthetic::inputs(description, batch_size)?;
+        let kernels = match profiled {
+            Some(session) => kernel_times(session, entry, &inputs, arguments.repeats)?,
+            None => Vec::new(),
+        };
+        figures.push(Figure { entry, program: backend.to_string(), mode: mode.name(), milliseconds: 0.0, kernels });
+        subjects.push(Box::new(measure::Entry { session, entry, inputs, outputs: Vec::new() }));
+    }
+    for peer in peers {
+        if peer.time(entry, batch_size, 1)?.is_some() {
+            let program = peer.name().to_owned();
+            figures.push(Figure { entry, program, mode: "-", milliseconds: 0.0, kernels: Vec::new() });
+            subjects.push(Box::new(PeerEntry { peer, entry, batch_size }));
+        }
+    }
+    for (figure, median) in figures.iter_mut().zip(measure::medians(&mut subjects, arguments.repeats)?) {
+        figure.milliseconds = median;
+    }
+    Ok(figures)
+}
+
+/// Mean milliseconds of each launch.
+fn kernel_times(
+    session: &mut Session,
+    entry: &str,
+    inputs: &[kc_runtime::Array],
+    repeats: usize,
+) -> Outcome<Vec<(String, f64)>> {
+    let inputs: Vec<_> = inputs.iter().collect();
+    let failed = || format!("cannot run `{entry}`");
+    session.run(entry, &inputs).context(failed)?;
+    session.take_profile();
+    for _ in 0..repeats.max(1) {
+        session.run(entry, &inputs).context(failed)?;
+    }
+    let profile = session.take_profile().unwrap_or_default();
+    let times = profile.launches(entry).iter();
+    Ok(times.map(|launch| (launch.kernel.clone(), launch.time.as_secs_f64() * 1e3 / launch.calls.max(1) as f64)).collect())
+}
+
+/// The figure of the same entry point and back end in eager mode, divided by this one.
+fn ratio(figures: &[Figure], figure: &Figure) -> Option<f64> {
+    let eager = figures
+        .iter()
+        .find(|other| other.entry == figure.entry && other.program == figure.program && other.mode == Mode::Eager.name())?;
+    Some(eager.milliseconds / figure.milliseconds)
+}
+
+fn as_table(figures: &[Figure]) -> String {
+    let mut rows = vec![["entry", "program", "mode", "ms", "eager/this"].map(str::to_owned).to_vec()];
+    for figure in figures {
+        rows.push(vec![
+            figure.entry.to_owned(),
+            figure.program.clone(),
+            figure.mode.to_owned(),
+            format!("{:.4}", figure.milliseconds),
+            ratio(figures, figure).map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")),
+        ]);
+    }
+    table::columns(&rows)
+}
+
+fn as_kernels(figures: &[Figure]) -> String {
+    let mut text = String::new();
+    for figure in figures.iter().filter(|figure| !figure.kernels.is_empty()) {
+        let total: f64 = figure.kernels.iter().map(|(_, time)| time).sum();
+        let mut rows =
+            vec![vec![format!("{} {} {}", figure.entry, figure.program, figure.mode), "ms".into(), "%".into()]];
+        for (kernel, time) in &figure.kernels {
+            rows.push(vec![format!("  {kernel}"), format!("{time:.4}"), format!("{:.1}", 100.0 * time / total)]);
+        }
+        text += &format!("\n{}", table::columns(&rows));
+    }
+    text
+}
+
+fn as_json(figures: &[Figure], arguments: &Bench) -> serde_json::Value {
+    let figures: Vec<_> = figures
+        .iter()
+        .map(|figure| {
+            let kernels: Vec<_> =
+                figure.kernels.iter().map(|(name, time)| json!({"kernel": name, "milliseconds": time})).collect();
+            json!({
+                "entry": figure.entry,
+                "program": figure.program,
+                "mode": figure.mode,
+                "milliseconds": figure.milliseconds,
+                "eager_ratio": ratio(figures, figure),
+                "kernels": kernels,
+            })
+        })
+        .collect();
+    json!({"batch_size": arguments.batch_size, "repeats": arguments.repeats, "figures": figures})
+}
