@@ -3,8 +3,10 @@
 //! A pass is a function from a graph (or a program) and options to a new one; nothing here does I/O, reads a clock or keeps
 //! global state.
 
+mod differentiate;
 mod simplify;
 mod target;
 
+pub use differentiate::differentiate;
 pub use simplify::simplify;
 pub use target::{Contraction, CostConstants, Target};

@@ -11,7 +11,7 @@ pub use cross_entropy::{
 pub use fused::{Activation, ConvolutionBias, Dense};
 pub use softmax::{LogSoftmax, Softmax, SoftmaxGradient};
 
-use super::ops::Operation;
+use super::ops::{Backward, Cotangents, Operation};
 use super::{Builder, Type, TypeError, Value};
 use kc_abi::TensorType;
 use serde::{Deserialize, Serialize};
@@ -92,5 +92,13 @@ impl Operation for Composite {
             Ok([ty]) => Type::Tensor(ty),
             Err(types) => Type::Tuple(types),
         })
+    }
+
+    /// Its own; differentiation takes the body's where it has none.
+    fn gradient(&self, builder: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        match self.composition().gradient(builder, at.operands, at.results, at.cotangents) {
+            Some(cotangents) => cotangents,
+            None => Err(TypeError::new(self.name(), "it has no gradient of its own, differentiate its body")),
+        }
     }
 }

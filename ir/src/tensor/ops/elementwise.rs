@@ -1,7 +1,7 @@
 //! Elementwise ops. The functions themselves are one line each in the tables at the end, which kernels share.
 
-use super::Operation;
-use crate::tensor::{Type, TypeError};
+use super::{Backward, Cotangents, Operation};
+use crate::tensor::{Builder, Tensor, Type, TypeError, express};
 use kc_abi::{DType, TensorType};
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,14 @@ impl Operation for Unary {
         let dtype = if *self == Unary::IsFinite { DType::Bool } else { ty.dtype };
         Ok(Type::Tensor(TensorType { dtype, shape: ty.shape.clone() }))
     }
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        let g = at.cotangent(self.text())?;
+        let cotangent = express(b, |scope| {
+            let [x, y, g] = [at.operands[0], at.results[0], g].map(|value| scope.tensor(value));
+            Ok(vec![super::derivatives::unary(*self, x, y, g)?.map(Tensor::value)])
+        });
+        cotangent?
+    }
 }
 
 impl Operation for Binary {
@@ -98,6 +106,16 @@ impl Operation for Binary {
         in_domain(self.text(), self.domain(), ty.dtype)?;
         Ok(Type::Tensor(ty.clone()))
     }
+    fn gradient(&self, builder: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        let g = at.cotangent(self.text())?;
+        express(builder, |scope| {
+            let [a, b, y, g] = [at.operands[0], at.operands[1], at.results[0], g].map(|value| scope.tensor(value));
+            match super::derivatives::binary(*self, a, b, y, g) {
+                Some(cotangents) => cotangents.map(|cotangent| Some(cotangent.value())).to_vec(),
+                None => at.none(),
+            }
+        })
+    }
 }
 
 impl Operation for Compare {
@@ -107,6 +125,9 @@ impl Operation for Compare {
     fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
         let ty = same_type(self.text(), operands)?;
         Ok(Type::Tensor(TensorType { dtype: DType::Bool, shape: ty.shape.clone() }))
+    }
+    fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        Ok(at.none())
     }
 }
 
@@ -129,6 +150,11 @@ impl Operation for Select {
         }
         Ok(Type::Tensor(ty.clone()))
     }
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        let (condition, g) = (at.operands[0], at.cotangent("select")?);
+        let zero = b.splat_like(0.0, g)?;
+        Ok(vec![None, Some(b.select(condition, g, zero)?), Some(b.select(condition, zero, g)?)])
+    }
 }
 
 /// The values in another dtype: rounded to nearest even; floats to integers truncate and saturate, NaN becomes 0;
@@ -147,6 +173,10 @@ impl Operation for Convert {
     fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
         let ty = super::one_tensor("convert", operands)?;
         Ok(Type::Tensor(TensorType { dtype: self.dtype, shape: ty.shape.clone() }))
+    }
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        let dtype = b.tensor_type(at.operands[0]).dtype;
+        Ok(vec![Some(b.convert(dtype, at.cotangent("convert")?)?)])
     }
 }
 
@@ -171,6 +201,9 @@ impl Operation for BitcastConvert {
             ));
         }
         Ok(Type::Tensor(TensorType { dtype: self.dtype, shape: ty.shape.clone() }))
+    }
+    fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        Ok(at.none())
     }
 }
 

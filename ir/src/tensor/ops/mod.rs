@@ -2,6 +2,8 @@
 //! the methods of [`Operation`]. The enum [`Op`] lists them; back ends match it exhaustively.
 
 mod contract;
+mod convolution;
+mod derivatives;
 mod elementwise;
 mod movement;
 mod random;
@@ -10,7 +12,8 @@ mod source;
 mod structure;
 mod window;
 
-pub use contract::{Convolution, ConvolutionAxes, DotGeneral};
+pub use contract::DotGeneral;
+pub use convolution::{Convolution, ConvolutionAxes};
 pub use elementwise::{Binary, BitcastConvert, Compare, Convert, Select, Unary};
 pub use movement::{Broadcast, Concatenate, Pad, Reshape, Reverse, Slice, Transpose};
 pub use random::RandomBits;
@@ -19,7 +22,7 @@ pub use source::{Constant, Dimension, Iota, Parameter};
 pub use structure::{Gradient, Projection, StopGradient};
 pub use window::{ReduceWindow, SelectAndScatter, Window};
 
-use super::{Type, TypeError};
+use super::{Builder, Type, TypeError, Value};
 use serde::{Deserialize, Serialize};
 
 /// What every op declares.
@@ -29,6 +32,41 @@ pub trait Operation {
 
     /// The type rule: the type of the result, from the operands' types.
     fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError>;
+
+    /// The gradient rule: adds what computes the operands' cotangents; `None` for an operand that the result does not depend on
+    /// smoothly (its derivative is zero). Asked only where a result is of a floating-point type.
+    fn gradient(&self, builder: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError>;
+}
+
+/// One cotangent an operand.
+pub type Cotangents = Vec<Option<Value>>;
+
+/// Where a gradient rule is applied.
+#[derive(Clone, Copy, Debug)]
+pub struct Backward<'a> {
+    /// The node's operands.
+    pub operands: &'a [Value],
+    /// The node's results: one, or those of a tuple.
+    pub results: &'a [Value],
+    /// One a result, at least one of them given; a missing one is zero.
+    pub cotangents: &'a [Option<Value>],
+    /// For each operand whether its cotangent will be used. A rule may leave out the others.
+    pub wanted: &'a [bool],
+}
+
+impl Backward<'_> {
+    /// The cotangent of the only result.
+    pub fn cotangent(&self, op: &str) -> Result<Value, TypeError> {
+        match self.cotangents {
+            [Some(cotangent)] => Ok(*cotangent),
+            _ => Err(TypeError::new(op, format!("got {} cotangents, expected one", self.cotangents.len()))),
+        }
+    }
+
+    /// The cotangents of operands without any.
+    pub fn none(&self) -> Cotangents {
+        vec![None; self.operands.len()]
+    }
 }
 
 macro_rules! operations {

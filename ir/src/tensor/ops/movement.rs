@@ -1,7 +1,10 @@
 //! Ops that move elements and compute nothing.
 
-use super::{Operation, ascending_axes, axis, one_per_axis, one_tensor, permutation, tensor};
-use crate::tensor::{Type, TypeError};
+use super::{
+    Backward, Binary, Cotangents, Operation, Reduction, ascending_axes, axis, one_per_axis, one_tensor, permutation,
+    tensor,
+};
+use crate::tensor::{Builder, Literal, Type, TypeError};
 use kc_abi::{Dim, TensorType};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +41,17 @@ impl Operation for Broadcast {
         }
         Ok(with_shape(ty, self.shape.clone()))
     }
+    /// The sum over what was repeated.
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        let shape = b.tensor_type(at.operands[0]).shape.clone();
+        let repeated = |axis: usize| match self.axes.iter().position(|&a| a == axis) {
+            Some(i) => shape[i] != self.shape[axis],
+            None => true,
+        };
+        let axes: Vec<usize> = (0..self.shape.len()).filter(|&axis| repeated(axis)).collect();
+        let sum = b.reduce(Reduction::Sum, &axes, at.cotangent("broadcast")?)?;
+        Ok(vec![Some(b.reshape(sum, &shape)?)])
+    }
 }
 
 /// The same elements in row-major order in another shape.
@@ -71,6 +85,10 @@ impl Operation for Reshape {
         }
         Ok(with_shape(ty, self.shape.clone()))
     }
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        let shape = b.tensor_type(at.operands[0]).shape.clone();
+        Ok(vec![Some(b.reshape(at.cotangent("reshape")?, &shape)?)])
+    }
 }
 
 /// `result.shape[i] = operand.shape[permutation[i]]`.
@@ -89,6 +107,12 @@ impl Operation for Transpose {
         let ty = one_tensor("transpose", operands)?;
         permutation("transpose", &self.permutation, ty.rank())?;
         Ok(with_shape(ty, self.permutation.iter().map(|&a| ty.shape[a].clone()).collect()))
+    }
+    /// The inverse permutation.
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        let mut inverse = vec![0; self.permutation.len()];
+        self.permutation.iter().enumerate().for_each(|(i, &a)| inverse[a] = i);
+        Ok(vec![Some(b.transpose(at.cotangent("transpose")?, &inverse)?)])
     }
 }
 
@@ -131,6 +155,40 @@ impl Operation for Slice {
         }
         Ok(with_shape(ty, shape))
     }
+    /// Zeros around and between the elements.
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        let g = at.cotangent("slice")?;
+        let (ty, taken) = (b.tensor_type(at.operands[0]).clone(), b.tensor_type(g).shape.clone());
+        let interior: Vec<i64> = self.stride.iter().map(|stride| stride - 1).collect();
+        let ends: Vec<(Dim, Dim)> = (0..ty.rank())
+            .map(|i| {
+                let end = self.start[i].clone() + padded("slice", &taken[i], 0, 0, interior[i])?;
+                Ok((self.start[i].clone(), ty.shape[i].clone() - end))
+            })
+            .collect::<Result<_, TypeError>>()?;
+        let known: Option<Vec<(i64, i64)>> =
+            ends.iter().map(|(low, high)| Some((low.as_constant()?, high.as_constant()?))).collect();
+        if let Some(known) = known {
+            let (low, high) = known.into_iter().unzip();
+            let zero = b.constant(Literal::scalar(ty.dtype, 0.0))?;
+            return Ok(vec![Some(b.add(Pad { low, high, interior }, &[g, zero])?)]);
+        }
+        // a padding that is a symbol's is made of blocks of zeros
+        if self.stride.iter().any(|&stride| stride != 1) {
+            return Err(TypeError::new("slice", format!("with a stride other than 1 on {ty} it has no gradient")));
+        }
+        let mut sum = g;
+        for (i, (low, high)) in ends.into_iter().enumerate() {
+            let mut block = |b: &mut Builder, extent: Dim| {
+                let mut shape = b.tensor_type(sum).shape.clone();
+                shape[i] = extent;
+                b.splat(ty.dtype, 0.0, &shape)
+            };
+            let (before, after) = (block(b, low)?, block(b, high)?);
+            sum = b.add(Concatenate { axis: i }, &[before, sum, after])?;
+        }
+        Ok(vec![Some(sum)])
+    }
 }
 
 /// Padding with a scalar: operands are the tensor and the scalar. Negative `low` and `high` crop.
@@ -168,6 +226,31 @@ impl Operation for Pad {
             return Err(TypeError::new("pad", format!("axis {axis} of {ty} becomes {} long", shape[axis])));
         }
         Ok(with_shape(ty, shape))
+    }
+    /// The elements taken back; the scalar's cotangent is the sum of the others.
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        let g = at.cotangent("pad")?;
+        let shape = b.tensor_type(at.operands[0]).shape.clone();
+        let positive = |values: &[i64]| values.iter().map(|&value| value.max(0)).collect::<Vec<i64>>();
+        let negative = |values: &[i64]| values.iter().map(|&value| (-value).max(0)).collect::<Vec<i64>>();
+        let zero = b.constant(Literal::scalar(b.tensor_type(g).dtype, 0.0))?;
+        let cropped = Pad { low: negative(&self.low), high: negative(&self.high), interior: vec![0; shape.len()] };
+        let uncropped =
+            if cropped.low.iter().chain(&cropped.high).all(|&n| n == 0) { g } else { b.add(cropped, &[g, zero])? };
+        let start: Vec<Dim> = positive(&self.low).into_iter().map(Dim::constant).collect();
+        let limit = (0..shape.len())
+            .map(|i| Ok(start[i].clone() + padded("pad", &shape[i], 0, 0, self.interior[i])?))
+            .collect::<Result<Vec<Dim>, TypeError>>()?;
+        let stride = self.interior.iter().map(|interior| interior + 1).collect();
+        let taken = b.add(Slice { start, limit, stride }, &[uncropped])?;
+        let by_value = if at.wanted[1] {
+            let axes: Vec<usize> = (0..shape.len()).collect();
+            let (all, inside) = (b.reduce(Reduction::Sum, &axes, g)?, b.reduce(Reduction::Sum, &axes, taken)?);
+            Some(b.binary(Binary::Subtract, all, inside)?)
+        } else {
+            None
+        };
+        Ok(vec![Some(taken), by_value])
     }
 }
 
@@ -209,6 +292,9 @@ impl Operation for Reverse {
         ascending_axes("reverse", &self.axes, ty.rank())?;
         Ok(Type::Tensor(ty.clone()))
     }
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        Ok(vec![Some(b.add(self.clone(), &[at.cotangent("reverse")?])?)])
+    }
 }
 
 /// The operands, one or more, side by side along an axis.
@@ -241,5 +327,20 @@ impl Operation for Concatenate {
             shape[self.axis] = shape[self.axis].clone() + ty.shape[self.axis].clone();
         }
         Ok(with_shape(first, shape))
+    }
+    /// Each operand's part.
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        let g = at.cotangent("concatenate")?;
+        let shape = b.tensor_type(g).shape.clone();
+        let mut position = Dim::constant(0);
+        let mut cotangents = Vec::with_capacity(at.operands.len());
+        for &operand in at.operands {
+            let (mut start, mut limit) = (vec![Dim::constant(0); shape.len()], shape.clone());
+            start[self.axis] = position.clone();
+            position = position + b.tensor_type(operand).shape[self.axis].clone();
+            limit[self.axis] = position.clone();
+            cotangents.push(Some(b.add(Slice { start, limit, stride: vec![1; shape.len()] }, &[g])?));
+        }
+        Ok(cotangents)
     }
 }

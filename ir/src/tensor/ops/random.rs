@@ -1,7 +1,7 @@
 //! Random bits.
 
-use super::{Operation, one_tensor};
-use crate::tensor::{Type, TypeError};
+use super::{Backward, Cotangents, Operation, one_tensor};
+use crate::tensor::{Builder, Type, TypeError};
 use kc_abi::{DType, Dim, TensorType};
 use serde::{Deserialize, Serialize};
 
@@ -27,5 +27,8 @@ impl Operation for RandomBits {
             return Err(TypeError::new("random_bits", format!("the key is {key}, expected {expected}")));
         }
         Ok(Type::Tensor(TensorType { dtype: DType::U32, shape: self.shape.clone() }))
+    }
+    fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        Ok(at.none())
     }
 }

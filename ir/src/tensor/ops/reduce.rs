@@ -1,7 +1,7 @@
 //! Reductions over axes.
 
-use super::{Operation, ascending_axes, axis, one_tensor};
-use crate::tensor::{Type, TypeError};
+use super::{Backward, Cotangents, Operation, ascending_axes, axis, one_tensor};
+use crate::tensor::{Builder, Type, TypeError, express};
 use kc_abi::{DType, TensorType};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,35 @@ impl Operation for Reduce {
         }
         Ok(without(ty, ty.dtype, &self.axes))
     }
+    /// Of a sum the cotangent for each element; of an extremum in equal shares for those that are equal to it; of a product times
+    /// the product of the other elements.
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        let g = at.cotangent("reduce")?;
+        let cotangent = express(b, |scope| {
+            let [x, y, g] = [at.operands[0], at.results[0], g].map(|value| scope.tensor(value));
+            let shape = x.shape();
+            let [y, g] = [y, g].map(|reduced| reduced.broadcast_along(&shape, &self.axes));
+            let cotangent = match self.kind {
+                Reduction::Sum => g,
+                Reduction::Max | Reduction::Min => {
+                    let hit = x.equal(y).convert(x.ty().dtype);
+                    g * hit / hit.sum_keep(&self.axes)
+                }
+                Reduction::Product => {
+                    let is_zero = x.equal(0.0);
+                    let zeros = is_zero.convert(x.ty().dtype).sum_keep(&self.axes);
+                    let nonzero = is_zero.select(x.number(1.0), x);
+                    let product = nonzero.reduce(Reduction::Product, &self.axes).broadcast_along(&shape, &self.axes);
+                    // the others' product is not 0 where there is no zero, or where this is the only one
+                    let alone =
+                        is_zero.select(zeros.equal(1.0).convert(x.ty().dtype), zeros.equal(0.0).convert(x.ty().dtype));
+                    g * (product / nonzero) * alone
+                }
+            };
+            cotangent.value()
+        });
+        Ok(vec![Some(cotangent?)])
+    }
 }
 
 /// Which extremum.
@@ -84,5 +113,8 @@ impl Operation for ArgReduce {
             ));
         }
         Ok(without(ty, self.dtype, &[self.axis]))
+    }
+    fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        Ok(at.none())
     }
 }

@@ -1,7 +1,7 @@
 //! Ops without operands.
 
-use super::Operation;
-use crate::tensor::{Literal, Type, TypeError};
+use super::{Backward, Cotangents, Operation};
+use crate::tensor::{Builder, Literal, Type, TypeError};
 use kc_abi::{DType, Dim, TensorType};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,9 @@ impl Operation for Parameter {
         super::extents("parameter", &self.ty.shape)?;
         Ok(Type::Tensor(self.ty.clone()))
     }
+    fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        Ok(at.none())
+    }
 }
 
 /// A tensor known at compile time. Large splats are a scalar constant and a broadcast.
@@ -43,6 +46,9 @@ impl Operation for Constant {
     fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
         super::arity("constant", operands, 0)?;
         Ok(Type::Tensor(self.value.ty()))
+    }
+    fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        Ok(at.none())
     }
 }
 
@@ -69,6 +75,9 @@ impl Operation for Iota {
         }
         Ok(Type::Tensor(self.ty.clone()))
     }
+    fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        Ok(at.none())
+    }
 }
 
 /// The value of a dimension, such as the batch size, as a scalar.
@@ -91,5 +100,8 @@ impl Operation for Dimension {
             return Err(TypeError::new("dimension", "an extent cannot be bool, expected a number type"));
         }
         Ok(Type::Tensor(TensorType::scalar(self.dtype)))
+    }
+    fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        Ok(at.none())
     }
 }

@@ -1,7 +1,7 @@
 //! Ops about the graph itself.
 
-use super::{Operation, one_tensor, tensor};
-use crate::tensor::{Type, TypeError};
+use super::{Backward, Cotangents, Operation, one_tensor, tensor};
+use crate::tensor::{Builder, Type, TypeError};
 use kc_abi::TensorType;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,9 @@ impl Operation for Gradient {
         }
         Ok(Type::Tuple(types))
     }
+    fn gradient(&self, _: &mut Builder, _: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        Err(TypeError::new("gradient", "it must be expanded before it is differentiated itself"))
+    }
 }
 
 /// The tuple's tensor of that index.
@@ -60,6 +63,10 @@ impl Operation for Projection {
             }
         }
     }
+    /// Differentiation carries the cotangent to the tuple's slot itself.
+    fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        Ok(vec![Some(at.cotangent("projection")?)])
+    }
 }
 
 /// Its operand, whose derivative is taken to be zero.
@@ -73,5 +80,8 @@ impl Operation for StopGradient {
     }
     fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
         Ok(Type::Tensor(one_tensor("stop_gradient", operands)?.clone()))
+    }
+    fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        Ok(at.none())
     }
 }

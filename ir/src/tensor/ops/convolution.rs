@@ -1,0 +1,268 @@
+//! Convolutions.
+
+use super::{Backward, Cotangents, Operation, arity, permutation, tensor};
+use crate::tensor::{Builder, Type, TypeError, Value};
+use kc_abi::{Dim, TensorType};
+use serde::{Deserialize, Serialize};
+
+/// Which axis of an operand plays which part in a convolution.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConvolutionAxes {
+    /// Of the input: batch, feature, then the spatial axes.
+    pub lhs: Vec<usize>,
+    /// Of the kernel: output feature, input feature, then the spatial axes.
+    pub rhs: Vec<usize>,
+    /// Of the result: batch, feature, then the spatial axes.
+    pub out: Vec<usize>,
+}
+
+impl ConvolutionAxes {
+    /// Keras' `channels_last`: input `[batch, spatial..., feature]`, kernel `[spatial..., in, out]`.
+    pub fn channels_last(spatial: usize) -> Self {
+        let data: Vec<usize> = [0, spatial + 1].into_iter().chain(1..=spatial).collect();
+        ConvolutionAxes {
+            lhs: data.clone(),
+            rhs: [spatial + 1, spatial].into_iter().chain(0..spatial).collect(),
+            out: data,
+        }
+    }
+    /// Keras' `channels_first`: input `[batch, feature, spatial...]`, kernel `[spatial..., in, out]`.
+    pub fn channels_first(spatial: usize) -> Self {
+        let data: Vec<usize> = (0..spatial + 2).collect();
+        ConvolutionAxes {
+            lhs: data.clone(),
+            rhs: [spatial + 1, spatial].into_iter().chain(0..spatial).collect(),
+            out: data,
+        }
+    }
+}
+
+/// Convolution (a cross-correlation, as in all frameworks): with `p = o*strides - padding.low + k*rhs_dilation`,
+/// `result[n, o, f] = sum over k, c of lhs[n, p / lhs_dilation, c] * rhs[k, c, f]`, where positions between dilated
+/// elements and outside of the input count as 0.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Convolution {
+    /// The parts of the axes.
+    pub axes: ConvolutionAxes,
+    /// Step of the window on each spatial axis.
+    pub strides: Vec<i64>,
+    /// Zeros before and after each spatial axis; negative crops.
+    pub padding: Vec<(i64, i64)>,
+    /// 1 + zeros between two neighbours of the input (transposed convolution).
+    pub lhs_dilation: Vec<i64>,
+    /// 1 + skipped positions between two neighbours of the kernel.
+    pub rhs_dilation: Vec<i64>,
+    /// Groups of features: input feature `c` of group `g` meets the output features of group `g` only.
+    pub feature_groups: i64,
+    /// Groups of the batch (gradient of grouped convolutions): the batch axis is split, and the output features with it.
+    pub batch_groups: i64,
+}
+
+impl Operation for Convolution {
+    fn name(&self) -> &'static str {
+        "convolution"
+    }
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        let op = "convolution";
+        arity(op, operands, 2)?;
+        let (lhs, rhs) = (tensor(op, operands, 0)?, tensor(op, operands, 1)?);
+        let rank = lhs.rank();
+        if lhs.dtype != rhs.dtype || rhs.rank() != rank || rank < 2 {
+            return Err(TypeError::new(
+                op,
+                format!("got {lhs} and {rhs}, expected one dtype and one rank of at least 2"),
+            ));
+        }
+        for axes in [&self.axes.lhs, &self.axes.rhs, &self.axes.out] {
+            permutation(op, axes, rank)?;
+        }
+        let spatial = rank - 2;
+        for (what, given) in [
+            ("strides", self.strides.len()),
+            ("padding", self.padding.len()),
+            ("lhs_dilation", self.lhs_dilation.len()),
+            ("rhs_dilation", self.rhs_dilation.len()),
+        ] {
+            super::one_per_axis(op, what, given, spatial)?;
+        }
+        if self
+            .strides
+            .iter()
+            .chain(&self.lhs_dilation)
+            .chain(&self.rhs_dilation)
+            .chain([&self.feature_groups, &self.batch_groups])
+            .any(|&x| x < 1)
+        {
+            return Err(TypeError::new(op, "strides, dilations and groups must be at least 1"));
+        }
+        let (groups, batch_groups) = (Dim::constant(self.feature_groups), Dim::constant(self.batch_groups));
+        let batch = &lhs.shape[self.axes.lhs[0]];
+        let (in_features, kernel_in) = (&lhs.shape[self.axes.lhs[1]], &rhs.shape[self.axes.rhs[1]]);
+        let out_features = &rhs.shape[self.axes.rhs[0]];
+        if *in_features != kernel_in.clone() * groups.clone() {
+            return Err(TypeError::new(
+                op,
+                format!(
+                    "the input {lhs} has {in_features} features, the kernel {rhs} takes {kernel_in} in each of {groups} groups"
+                ),
+            ));
+        }
+        for (what, dim, by) in [
+            ("output features", out_features, &groups),
+            ("output features", out_features, &batch_groups),
+            ("batch", batch, &batch_groups),
+        ] {
+            if dim.exact_div(by).is_none() {
+                return Err(TypeError::new(op, format!("{what} {dim} cannot be split into {by} groups")));
+            }
+        }
+        let mut shape = vec![Dim::default(); rank];
+        shape[self.axes.out[0]] = batch.floor_div(&batch_groups);
+        shape[self.axes.out[1]] = out_features.clone();
+        for s in 0..spatial {
+            let extent = &lhs.shape[self.axes.lhs[2 + s]];
+            let (low, high) = self.padding[s];
+            let Some(kernel) = rhs.shape[self.axes.rhs[2 + s]].as_constant() else {
+                // the gradient of a kernel convolves with a cotangent, whose spatial extents may be symbols
+                let kernel = &rhs.shape[self.axes.rhs[2 + s]];
+                let reach =
+                    (kernel.clone() - Dim::constant(1)) * Dim::constant(self.rhs_dilation[s]) + Dim::constant(1);
+                let padded = super::movement::padded(op, extent, low, high, self.lhs_dilation[s] - 1)?;
+                shape[self.axes.out[2 + s]] =
+                    (padded - reach).floor_div(&Dim::constant(self.strides[s])) + Dim::constant(1);
+                continue;
+            };
+            shape[self.axes.out[2 + s]] = super::window::positions(
+                op,
+                lhs,
+                extent,
+                kernel,
+                self.strides[s],
+                (low, high),
+                self.lhs_dilation[s],
+                self.rhs_dilation[s],
+            )?;
+        }
+        Ok(Type::Tensor(TensorType { dtype: lhs.dtype, shape }))
+    }
+    /// Convolutions of the cotangent with the kernel and of the input with the cotangent, whose dilations are the strides.
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
+        let g = at.cotangent("convolution")?;
+        let (lhs, rhs) = (at.operands[0], at.operands[1]);
+        let by_lhs = if at.wanted[0] { Some(self.input_cotangent(b, lhs, rhs, g)?) } else { None };
+        let by_rhs = if at.wanted[1] { Some(self.kernel_cotangent(b, lhs, rhs, g)?) } else { None };
+        Ok(vec![by_lhs, by_rhs])
+    }
+}
+
+/// The axes with the first two exchanged.
+fn exchanged(axes: &[usize]) -> Vec<usize> {
+    [axes[1], axes[0]].into_iter().chain(axes[2..].iter().copied()).collect()
+}
+
+impl Convolution {
+    /// For each spatial axis the dilated extents of input, kernel and result.
+    fn dilated(&self, b: &Builder, lhs: Value, rhs: Value, g: Value) -> Result<Vec<[Dim; 3]>, TypeError> {
+        let extent = |value: Value, axes: &[usize], s: usize, dilation: i64| {
+            super::movement::padded("convolution", &b.tensor_type(value).shape[axes[2 + s]], 0, 0, dilation - 1)
+        };
+        (0..self.strides.len())
+            .map(|s| {
+                Ok([
+                    extent(lhs, &self.axes.lhs, s, self.lhs_dilation[s])?,
+                    extent(rhs, &self.axes.rhs, s, self.rhs_dilation[s])?,
+                    extent(g, &self.axes.out, s, self.strides[s])?,
+                ])
+            })
+            .collect()
+    }
+
+    /// The cotangent convolved with the reversed kernel, whose features are exchanged.
+    fn input_cotangent(&self, b: &mut Builder, lhs: Value, rhs: Value, g: Value) -> Result<Value, TypeError> {
+        let padding = self.dilated(b, lhs, rhs, g)?.into_iter().enumerate().map(|(s, [input, kernel, result])| {
+            let low = kernel.clone() - Dim::constant(self.padding[s].0 + 1);
+            let high = input + kernel - Dim::constant(1) - result - low.clone();
+            known_padding(low, high)
+        });
+        let padding = padding.collect::<Result<_, _>>()?;
+        let groups = self.feature_groups.max(self.batch_groups);
+        let mut kernel = rhs;
+        if groups > 1 {
+            kernel = move_groups(b, kernel, self.axes.rhs[0], self.axes.rhs[1], groups)?;
+        }
+        let mut spatial = self.axes.rhs[2..].to_vec();
+        spatial.sort_unstable();
+        if !spatial.is_empty() {
+            kernel = b.add(super::Reverse { axes: spatial }, &[kernel])?;
+        }
+        let axes =
+            ConvolutionAxes { lhs: self.axes.out.clone(), rhs: exchanged(&self.axes.rhs), out: self.axes.lhs.clone() };
+        let backward = Convolution {
+            axes,
+            strides: self.lhs_dilation.clone(),
+            padding,
+            lhs_dilation: self.strides.clone(),
+            rhs_dilation: self.rhs_dilation.clone(),
+            feature_groups: groups,
+            batch_groups: 1,
+        };
+        let cotangent = b.add(backward, &[g, kernel])?;
+        if self.batch_groups == 1 {
+            return Ok(cotangent);
+        }
+        move_groups(b, cotangent, self.axes.lhs[1], self.axes.lhs[0], self.batch_groups)
+    }
+
+    /// The input convolved with the cotangent, with batch and features exchanged.
+    fn kernel_cotangent(&self, b: &mut Builder, lhs: Value, rhs: Value, g: Value) -> Result<Value, TypeError> {
+        let padding = self.dilated(b, lhs, rhs, g)?.into_iter().enumerate().map(|(s, [input, kernel, result])| {
+            let low = Dim::constant(self.padding[s].0);
+            let high = result - input + kernel - low.clone() - Dim::constant(1);
+            known_padding(low, high)
+        });
+        let backward = Convolution {
+            padding: padding.collect::<Result<_, _>>()?,
+            axes: ConvolutionAxes {
+                lhs: exchanged(&self.axes.lhs),
+                rhs: exchanged(&self.axes.out),
+                out: exchanged(&self.axes.rhs),
+            },
+            strides: self.rhs_dilation.clone(),
+            lhs_dilation: self.lhs_dilation.clone(),
+            rhs_dilation: self.strides.clone(),
+            feature_groups: self.batch_groups,
+            batch_groups: self.feature_groups,
+        };
+        b.add(backward, &[lhs, g])
+    }
+}
+
+fn known_padding(low: Dim, high: Dim) -> Result<(i64, i64), TypeError> {
+    low.as_constant().zip(high.as_constant()).ok_or_else(|| {
+        let message =
+            format!("its gradient would be padded by {low} and {high}: with strides the spatial extents must be known");
+        TypeError::new("convolution", message)
+    })
+}
+
+/// Splits `groups` off the front of one axis and merges them into the front of another.
+fn move_groups(b: &mut Builder, x: Value, from: usize, to: usize, groups: i64) -> Result<Value, TypeError> {
+    let groups = Dim::constant(groups);
+    let mut shape = b.tensor_type(x).shape.clone();
+    let rank = shape.len();
+    shape[from] = shape[from].floor_div(&groups);
+    shape.insert(from, groups.clone());
+    let split = b.reshape(x, &shape)?;
+    // the groups' axis stands at `from`; it moves in front of the axis `to`, which has moved if it is behind
+    let target = if to > from { to + 1 } else { to };
+    let mut permutation: Vec<usize> = (0..=rank).filter(|&axis| axis != from).collect();
+    let position = permutation.iter().position(|&axis| axis == target).unwrap_or(0);
+    permutation.insert(position, from);
+    let moved = b.transpose(split, &permutation)?;
+    let mut shape = b.tensor_type(moved).shape.clone();
+    shape.remove(position);
+    shape[position] = shape[position].clone() * groups;
+    b.reshape(moved, &shape)
+}

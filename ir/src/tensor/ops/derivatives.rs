@@ -1,0 +1,65 @@
+//! The derivatives of the elementwise functions: one line each. `x`, `a`, `b` are operands, `y` is the result, `g` its cotangent.
+
+use super::{Binary, Unary};
+use crate::tensor::{Tensor, TypeError};
+use std::f64::consts::{FRAC_2_SQRT_PI, PI};
+
+/// The cotangent of `x`; `None` where the derivative is zero.
+#[rustfmt::skip]
+pub(super) fn unary<'s, 'b>(function: Unary, x: Tensor<'s, 'b>, y: Tensor<'s, 'b>, g: Tensor<'s, 'b>) -> Result<Option<Tensor<'s, 'b>>, TypeError> {
+    Ok(Some(match function {
+        Unary::Negate   => -g,
+        Unary::Abs      => g * x.sign(),
+        Unary::Exp      => g * y,
+        Unary::Expm1    => g * (y + 1.0),
+        Unary::Log      => g / x,
+        Unary::Log1p    => g / (x + 1.0),
+        Unary::Sqrt     => g * 0.5 / y,
+        Unary::Rsqrt    => g * -0.5 * y / x,
+        Unary::Cbrt     => g / (3.0 * y.square()),
+        Unary::Sin      => g * x.cos(),
+        Unary::Cos      => -(g * x.sin()),
+        Unary::Tan      => g * (y.square() + 1.0),
+        Unary::Asin     => g * (1.0 - x.square()).rsqrt(),
+        Unary::Acos     => -(g * (1.0 - x.square()).rsqrt()),
+        Unary::Atan     => g / (x.square() + 1.0),
+        Unary::Sinh     => g * x.cosh(),
+        Unary::Cosh     => g * x.sinh(),
+        Unary::Tanh     => g * (1.0 - y.square()),
+        Unary::Asinh    => g * (x.square() + 1.0).rsqrt(),
+        Unary::Acosh    => g * ((x - 1.0) * (x + 1.0)).rsqrt(),
+        Unary::Atanh    => g / (1.0 - x.square()),
+        Unary::Logistic => g * (y * (1.0 - y)),
+        Unary::Erf      => g * FRAC_2_SQRT_PI * (-x.square()).exp(),
+        Unary::Erfc     => g * -FRAC_2_SQRT_PI * (-x.square()).exp(),
+        Unary::ErfInv   => g * (PI.sqrt() / 2.0) * y.square().exp(),
+        Unary::Lgamma   => g * x.digamma(),
+        Unary::Digamma  => return Err(TypeError::new("digamma", "its derivative, the trigamma function, is not an op")),
+        Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Trunc | Unary::RoundEven => return Ok(None),
+        Unary::IsFinite | Unary::Not | Unary::PopulationCount | Unary::CountLeadingZeros => return Ok(None),
+    }))
+}
+
+/// The cotangents of `a` and `b`; `None` where the derivatives are zero.
+#[rustfmt::skip]
+pub(super) fn binary<'s, 'b>(function: Binary, a: Tensor<'s, 'b>, b: Tensor<'s, 'b>, y: Tensor<'s, 'b>, g: Tensor<'s, 'b>) -> Option<[Tensor<'s, 'b>; 2]> {
+    Some(match function {
+        Binary::Add       => [g, g],
+        Binary::Subtract  => [g, -g],
+        Binary::Multiply  => [g * b, g * a],
+        Binary::Divide    => [g / b, -(g * y / b)],
+        Binary::Remainder => [g, -(g * (a / b).trunc())],
+        // at b = 0 the first is 0, at a = 0 the second
+        Binary::Power     => [g * b * a.power(b.equal(0.0).select(b.number(1.0), b - 1.0)), g * y * a.equal(0.0).select(a.number(1.0), a).log()],
+        // equal operands share
+        Binary::Maximum   => [g * share(a.greater(b), a, b), g * share(b.greater(a), a, b)],
+        Binary::Minimum   => [g * share(a.less(b), a, b), g * share(b.less(a), a, b)],
+        Binary::Atan2     => [g * b / (a.square() + b.square()), -(g * a / (a.square() + b.square()))],
+        Binary::And | Binary::Or | Binary::Xor | Binary::ShiftLeft | Binary::ShiftRight => return None,
+    })
+}
+
+/// 1 where the operand is chosen, 1/2 where both are equal, else 0.
+fn share<'s, 'b>(chosen: Tensor<'s, 'b>, a: Tensor<'s, 'b>, b: Tensor<'s, 'b>) -> Tensor<'s, 'b> {
+    chosen.select(a.number(1.0), a.equal(b).select(a.number(0.5), 0.0))
+}
