@@ -5,7 +5,10 @@ use super::*;
 pub struct KernelBuilder {
     kernel: Kernel,
     axes: u32,
+    /// Statements of the open blocks, innermost last.
     blocks: Vec<Vec<Statement>>,
+    /// Loops and branches that are open, innermost last.
+    open: Vec<Statement>,
 }
 
 impl KernelBuilder {
@@ -13,7 +16,7 @@ impl KernelBuilder {
     pub fn new(name: &str) -> Self {
         let kernel =
             Kernel { name: name.to_string(), dims: 0, memory: vec![], task: Axis(0), registers: vec![], body: vec![] };
-        KernelBuilder { kernel, axes: 1, blocks: vec![vec![]] }
+        KernelBuilder { kernel, axes: 1, blocks: vec![vec![]], open: vec![] }
     }
 
     /// The finished kernel, with that many dimension parameters.
@@ -142,6 +145,85 @@ impl KernelBuilder {
         self.push(Statement::Store { memory, position, value, count });
     }
 
+    /// Opens a loop; returns its variable and the carried values. [`close_loop`](Self::close_loop) ends it.
+    pub fn open_loop(
+        &mut self,
+        start: impl Into<Index>,
+        end: impl Into<Index>,
+        step: i64,
+        initial: &[Register],
+    ) -> (Index, Vec<Register>) {
+        let axis = Axis(self.axes);
+        self.axes += 1;
+        let parameters: Vec<Register> = initial.iter().map(|&r| self.register(self.register_type(r))).collect();
+        self.blocks.push(vec![]);
+        self.open.push(Statement::For(For {
+            axis,
+            start: start.into(),
+            end: end.into(),
+            step,
+            parameters: parameters.clone(),
+            initial: initial.to_vec(),
+            body: vec![],
+            next: vec![],
+            results: vec![],
+        }));
+        (Index::Axis(axis), parameters)
+    }
+
+    /// Ends the innermost open loop with the carried values of the next round; returns those after the loop.
+    ///
+    /// # Panics
+    /// Where the innermost open statement is no loop.
+    pub fn close_loop(&mut self, next: Vec<Register>) -> Vec<Register> {
+        let Some(Statement::For(mut open)) = self.open.pop() else { panic!("no loop is open") };
+        open.body = self.blocks.pop().unwrap_or_default();
+        open.next = next;
+        open.results = open.initial.clone().iter().map(|&r| self.register(self.register_type(r))).collect();
+        let results = open.results.clone();
+        self.push(Statement::For(open));
+        results
+    }
+
+    /// Opens a branch on a scalar bool, and its first side. [`open_otherwise`](Self::open_otherwise) follows.
+    pub fn open_branch(&mut self, condition: Register) {
+        self.blocks.push(vec![]);
+        self.open.push(Statement::If(If {
+            condition,
+            then: vec![],
+            then_values: vec![],
+            otherwise: vec![],
+            otherwise_values: vec![],
+            results: vec![],
+        }));
+    }
+
+    /// Ends the first side of the innermost open branch with its values and opens the other side.
+    ///
+    /// # Panics
+    /// Where the innermost open statement is no branch.
+    pub fn open_otherwise(&mut self, then_values: Vec<Register>) {
+        let then = self.blocks.pop().unwrap_or_default();
+        let Some(Statement::If(open)) = self.open.last_mut() else { panic!("no branch is open") };
+        open.then = then;
+        open.then_values = then_values;
+        self.blocks.push(vec![]);
+    }
+
+    /// Ends the innermost open branch with the other side's values, of the same types; returns the chosen ones.
+    ///
+    /// # Panics
+    /// Where the innermost open statement is no branch.
+    pub fn close_branch(&mut self, otherwise_values: Vec<Register>) -> Vec<Register> {
+        let Some(Statement::If(mut open)) = self.open.pop() else { panic!("no branch is open") };
+        open.otherwise = self.blocks.pop().unwrap_or_default();
+        open.otherwise_values = otherwise_values;
+        open.results = open.then_values.clone().iter().map(|&r| self.register(self.register_type(r))).collect();
+        let results = open.results.clone();
+        self.push(Statement::If(open));
+        results
+    }
+
     /// A loop that carries values: `body` gets the loop variable and the carried values and returns the next ones; the
     /// carried values after the loop are returned.
     pub fn for_carrying(
@@ -152,25 +234,9 @@ impl KernelBuilder {
         initial: &[Register],
         body: impl FnOnce(&mut Self, Index, &[Register]) -> Vec<Register>,
     ) -> Vec<Register> {
-        let axis = Axis(self.axes);
-        self.axes += 1;
-        let parameters: Vec<Register> = initial.iter().map(|&r| self.register(self.register_type(r))).collect();
-        self.blocks.push(vec![]);
-        let next = body(self, Index::Axis(axis), &parameters);
-        let block = self.blocks.pop().unwrap_or_default();
-        let results: Vec<Register> = initial.iter().map(|&r| self.register(self.register_type(r))).collect();
-        self.push(Statement::For(For {
-            axis,
-            start: start.into(),
-            end: end.into(),
-            step,
-            parameters,
-            initial: initial.to_vec(),
-            body: block,
-            next,
-            results: results.clone(),
-        }));
-        results
+        let (axis, carried) = self.open_loop(start, end, step, initial);
+        let next = body(self, axis, &carried);
+        self.close_loop(next)
     }
 
     /// A loop that carries nothing.
@@ -194,22 +260,11 @@ impl KernelBuilder {
         then: impl FnOnce(&mut Self) -> Vec<Register>,
         otherwise: impl FnOnce(&mut Self) -> Vec<Register>,
     ) -> Vec<Register> {
-        self.blocks.push(vec![]);
-        let then_values = then(self);
-        let then = self.blocks.pop().unwrap_or_default();
-        self.blocks.push(vec![]);
-        let otherwise_values = otherwise(self);
-        let otherwise = self.blocks.pop().unwrap_or_default();
-        let results: Vec<Register> = then_values.iter().map(|&r| self.register(self.register_type(r))).collect();
-        self.push(Statement::If(If {
-            condition,
-            then,
-            then_values,
-            otherwise,
-            otherwise_values,
-            results: results.clone(),
-        }));
-        results
+        self.open_branch(condition);
+        let values = then(self);
+        self.open_otherwise(values);
+        let values = otherwise(self);
+        self.close_branch(values)
     }
 
     /// A matrix product by the runtime's library.
