@@ -6,8 +6,12 @@
 
 mod builder;
 mod index;
+pub mod interpret;
 mod program;
+#[cfg(test)]
+mod tests;
 mod text;
+mod verify;
 
 pub use builder::KernelBuilder;
 pub use index::Index;
@@ -15,6 +19,7 @@ pub use program::{Buffer, Launch, Program, Role, Step};
 pub use text::{
     ParseError, parse_kernel, parse_kernels, parse_program, print_index, print_kernel, print_kernels, print_program,
 };
+pub use verify::{MAX_LANES, VerifyError, verify_kernel, verify_program};
 
 use crate::tensor::Scalar;
 use crate::tensor::ops::{Binary, Compare, Reduction, Unary};

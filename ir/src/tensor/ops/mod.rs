@@ -14,7 +14,7 @@ mod window;
 
 pub use contract::DotGeneral;
 pub use convolution::{Convolution, ConvolutionAxes};
-pub use elementwise::{Binary, BitcastConvert, Compare, Convert, Select, Unary};
+pub use elementwise::{Binary, BitcastConvert, Compare, Convert, Domain, Select, Unary};
 pub use movement::{Broadcast, Concatenate, Pad, Reshape, Reverse, Slice, Transpose};
 pub use random::RandomBits;
 pub use reduce::{ArgReduce, Extremum, Reduce, Reduction};

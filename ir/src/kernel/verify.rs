@@ -1,0 +1,437 @@
+use super::*;
+use crate::tensor::ops::Domain;
+
+/// What is wrong with a kernel, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("kernel `{kernel}`, {place}: {message}")]
+pub struct VerifyError {
+    /// The kernel's name.
+    pub kernel: String,
+    /// The statement, as the text form shows it in short.
+    pub place: String,
+    /// What was given, what was expected.
+    pub message: String,
+}
+
+/// The largest number of lanes of a register.
+pub const MAX_LANES: u32 = 1024;
+
+/// Checks that a kernel obeys the rules of the language:
+///
+/// * buffer parameters come before scratch memory;
+/// * registers have a power of two of lanes, are defined once, before their uses and in an enclosing block;
+/// * axes, dimension parameters and memory exist where they are used; an axis is not defined within its own loop;
+/// * every instruction's operands and result have the types that it says; carried and yielded values agree in number and type;
+/// * memory is loaded and stored in its own dtype; what is only read is not written, and the other way round.
+pub fn verify_kernel(kernel: &Kernel) -> Result<(), VerifyError> {
+    let mut verifier = Verifier {
+        kernel,
+        place: "header".to_string(),
+        visible: vec![false; kernel.registers.len()],
+        defined: vec![false; kernel.registers.len()],
+        axes: vec![kernel.task],
+    };
+    let scratch_first = kernel.memory.iter().position(|memory| matches!(memory.space, Space::Scratch { .. }));
+    if scratch_first.is_some_and(|first| first < kernel.parameters()) {
+        return verifier.fail("scratch memory stands before a buffer parameter; expected parameters first".to_string());
+    }
+    for (number, ty) in kernel.registers.iter().enumerate() {
+        if !ty.lanes.is_power_of_two() || ty.lanes > MAX_LANES {
+            let lanes = ty.lanes;
+            return verifier.fail(format!("%{number} has {lanes} lanes; expected a power of two up to {MAX_LANES}"));
+        }
+    }
+    verifier.block(&kernel.body, &[]).map(|_| ())
+}
+
+struct Verifier<'a> {
+    kernel: &'a Kernel,
+    place: String,
+    /// By register: whether it may be used here.
+    visible: Vec<bool>,
+    /// By register: whether some statement before defines it.
+    defined: Vec<bool>,
+    axes: Vec<Axis>,
+}
+
+type Verified<T = ()> = Result<T, VerifyError>;
+
+impl Verifier<'_> {
+    fn fail<T>(&self, message: String) -> Verified<T> {
+        Err(VerifyError { kernel: self.kernel.name.clone(), place: self.place.clone(), message })
+    }
+
+    /// The type of a register that is used.
+    fn used(&self, register: Register) -> Verified<RegisterType> {
+        match self.visible.get(register.0 as usize) {
+            Some(true) => Ok(self.kernel.registers[register.0 as usize]),
+            Some(false) => self.fail(format!("%{} is used where it is not defined", register.0)),
+            None => self.fail(format!("there is no register %{}", register.0)),
+        }
+    }
+
+    fn define(&mut self, register: Register, scope: &mut Vec<Register>) -> Verified<RegisterType> {
+        match self.defined.get(register.0 as usize) {
+            None => self.fail(format!("there is no register %{}", register.0)),
+            Some(true) => self.fail(format!("%{} is defined twice", register.0)),
+            Some(false) => {
+                self.defined[register.0 as usize] = true;
+                self.visible[register.0 as usize] = true;
+                scope.push(register);
+                Ok(self.kernel.registers[register.0 as usize])
+            }
+        }
+    }
+
+    /// Checks a block and the values that it yields, whose types are returned. `parameters` are defined in it.
+    fn block(&mut self, statements: &[Statement], parameters: &[Register]) -> Verified<Vec<Register>> {
+        let mut scope = Vec::new();
+        for &parameter in parameters {
+            self.define(parameter, &mut scope)?;
+        }
+        for statement in statements {
+            self.statement(statement, &mut scope)?;
+        }
+        Ok(scope)
+    }
+
+    fn leave(&mut self, scope: Vec<Register>) {
+        scope.into_iter().for_each(|register| self.visible[register.0 as usize] = false);
+    }
+
+    fn types(&self, registers: &[Register]) -> Verified<Vec<RegisterType>> {
+        registers.iter().map(|&register| self.used(register)).collect()
+    }
+
+    fn agree(&self, what: &str, given: &[RegisterType], expected: &[RegisterType]) -> Verified {
+        let list = |types: &[RegisterType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        if given == expected {
+            return Ok(());
+        }
+        self.fail(format!("{what} are ({}), expected ({})", list(given), list(expected)))
+    }
+
+    fn statement(&mut self, statement: &Statement, scope: &mut Vec<Register>) -> Verified {
+        match statement {
+            Statement::Let(register, instruction) => {
+                self.place = format!("%{}", register.0);
+                let operands = self.instruction_operands(instruction)?;
+                let result = self.define(*register, scope)?;
+                self.instruction(instruction, &operands, result)
+            }
+            Statement::Store { memory, position, value, count } => {
+                self.place = format!("store of %{}", value.0);
+                let memory = self.memory(*memory, Use::Write)?;
+                let value = self.used(*value)?;
+                if value.dtype != memory.dtype {
+                    return self.fail(format!("a {value} is stored to memory of {}", memory.dtype));
+                }
+                self.index(position)?;
+                count.as_ref().map_or(Ok(()), |count| self.index(count))
+            }
+            Statement::For(l) => self.for_loop(l, scope),
+            Statement::If(branch) => {
+                self.place = format!("if %{}", branch.condition.0);
+                let condition = self.used(branch.condition)?;
+                if condition != (RegisterType { dtype: DType::Bool, lanes: 1 }) {
+                    return self.fail(format!("the condition is a {condition}, expected a bool"));
+                }
+                let place = self.place.clone();
+                let mut sides = Vec::new();
+                for (statements, values) in
+                    [(&branch.then, &branch.then_values), (&branch.otherwise, &branch.otherwise_values)]
+                {
+                    let inner = self.block(statements, &[])?;
+                    self.place.clone_from(&place);
+                    sides.push(self.types(values)?);
+                    self.leave(inner);
+                }
+                let mut results = Vec::new();
+                for &result in &branch.results {
+                    results.push(self.define(result, scope)?);
+                }
+                self.agree("the values of the branch taken where true", &sides[0], &results)?;
+                self.agree("the values of the branch taken where false", &sides[1], &results)
+            }
+            Statement::Gemm(gemm) => {
+                self.place = "gemm".to_string();
+                let result_use = if gemm.accumulate { Use::Update } else { Use::Write };
+                let mut dtypes = Vec::new();
+                for (matrix, usage) in [(&gemm.a, Use::Read), (&gemm.b, Use::Read), (&gemm.c, result_use)] {
+                    dtypes.push(self.memory(matrix.memory, usage)?.dtype);
+                    for index in [&matrix.position, &matrix.row_stride, &matrix.column_stride] {
+                        self.index(index)?;
+                    }
+                }
+                for index in [&gemm.m, &gemm.n, &gemm.k] {
+                    self.index(index)?;
+                }
+                match dtypes[..] {
+                    [DType::F32, DType::F32, DType::F32] | [DType::F64, DType::F64, DType::F64] => Ok(()),
+                    _ => {
+                        let [a, b, c] = [dtypes[0], dtypes[1], dtypes[2]];
+                        self.fail(format!("the matrices are of {a}, {b} and {c}; expected f32 or f64 for all three"))
+                    }
+                }
+            }
+        }
+    }
+
+    fn for_loop(&mut self, l: &For, scope: &mut Vec<Register>) -> Verified {
+        let place = format!("for i{}", l.axis.0);
+        self.place.clone_from(&place);
+        self.index(&l.start)?;
+        self.index(&l.end)?;
+        if l.step < 1 {
+            return self.fail(format!("the step is {}, expected at least 1", l.step));
+        }
+        if self.axes.contains(&l.axis) {
+            return self.fail("the axis is defined by a surrounding loop too".to_string());
+        }
+        let initial = self.types(&l.initial)?;
+        self.axes.push(l.axis);
+        let inner = self.block(&l.body, &l.parameters)?;
+        self.axes.pop();
+        self.place = place;
+        let parameters = self.types(&l.parameters)?;
+        let next = self.types(&l.next)?;
+        self.leave(inner);
+        let mut results = Vec::new();
+        for &result in &l.results {
+            results.push(self.define(result, scope)?);
+        }
+        self.agree("the initial values", &initial, &parameters)?;
+        self.agree("the yielded values", &next, &parameters)?;
+        self.agree("the results", &results, &parameters)
+    }
+
+    fn memory(&self, memory: MemoryId, usage: Use) -> Verified<&Memory> {
+        let Some(found) = self.kernel.memory.get(memory.0 as usize) else {
+            return self.fail(format!("there is no memory @{}", memory.0));
+        };
+        let wrong = match (found.space, usage) {
+            (Space::Parameter(Access::Read), Use::Write | Use::Update) => "only read, but it is written here",
+            (Space::Parameter(Access::Write), Use::Read | Use::Update) => "only written, but it is read here",
+            (Space::Parameter(_) | Space::Scratch { .. }, _) => return Ok(found),
+        };
+        self.fail(format!("`{}` is {wrong}", found.name))
+    }
+
+    fn index(&self, index: &Index) -> Verified {
+        match index {
+            Index::Constant(_) => Ok(()),
+            Index::Dim(number) if *number < self.kernel.dims => Ok(()),
+            Index::Dim(number) => {
+                self.fail(format!("there is no d{number}; the kernel has {} dimension parameters", self.kernel.dims))
+            }
+            Index::Axis(axis) if self.axes.contains(axis) => Ok(()),
+            Index::Axis(axis) => self.fail(format!("axis {} is used outside of its loop", axis.0)),
+            Index::Register(register) => {
+                let ty = self.used(*register)?;
+                if ty.lanes == 1 && ty.dtype.is_integer() {
+                    return Ok(());
+                }
+                self.fail(format!("%{} is a {ty}; expected a scalar integer in an index", register.0))
+            }
+            Index::FloorDiv(_, b) | Index::Modulo(_, b) if b.as_constant().is_some_and(|value| value < 1) => {
+                self.fail(format!("`{}` divides; expected a divisor above 0", print_index(b, self.kernel.task)))
+            }
+            Index::Add(a, b)
+            | Index::Multiply(a, b)
+            | Index::FloorDiv(a, b)
+            | Index::Modulo(a, b)
+            | Index::Min(a, b)
+            | Index::Max(a, b) => {
+                self.index(a)?;
+                self.index(b)
+            }
+        }
+    }
+
+    fn instruction_operands(&self, instruction: &Instruction) -> Verified<Vec<RegisterType>> {
+        match instruction {
+            Instruction::Constant(_) => Ok(vec![]),
+            Instruction::Position { index, .. } => self.index(index).map(|_| vec![]),
+            Instruction::Splat(x)
+            | Instruction::Unary(_, x)
+            | Instruction::Convert(x)
+            | Instruction::Bitcast(x)
+            | Instruction::ReduceLanes(_, x) => self.types(&[*x]),
+            Instruction::Binary(_, a, b) | Instruction::Compare(_, a, b) => self.types(&[*a, *b]),
+            Instruction::MultiplyAdd(a, b, c) | Instruction::Select(a, b, c) => self.types(&[*a, *b, *c]),
+            Instruction::Load { position, count, .. } => {
+                self.index(position)?;
+                count.as_ref().map_or(Ok(()), |count| self.index(count))?;
+                Ok(vec![])
+            }
+            Instruction::Math(_, operands) => self.types(operands),
+        }
+    }
+
+    fn domain(&self, name: &str, domain: Domain, dtype: DType) -> Verified {
+        if domain.contains(dtype) {
+            return Ok(());
+        }
+        self.fail(format!("`{name}` of {dtype}, which it does not take"))
+    }
+
+    fn instruction(&self, instruction: &Instruction, operands: &[RegisterType], result: RegisterType) -> Verified {
+        let RegisterType { dtype, lanes } = result;
+        let with = |dtype: DType| RegisterType { dtype, lanes };
+        let expect = |expected: &[RegisterType]| self.agree("the operands", operands, expected);
+        match instruction {
+            Instruction::Constant(value) => {
+                let fits = match value {
+                    Scalar::Float(_) => dtype.is_float(),
+                    Scalar::Int(value) => {
+                        let (low, high) = crate::tensor::integer_range(dtype);
+                        !dtype.is_float() && (low..=high).contains(value)
+                    }
+                };
+                if fits { Ok(()) } else { self.fail(format!("the constant {value:?} is no value of {dtype}")) }
+            }
+            Instruction::Position { .. } if dtype.is_integer() => Ok(()),
+            Instruction::Position { .. } => self.fail(format!("a position of type {result}; expected integers")),
+            Instruction::Splat(_) => expect(&[RegisterType { dtype, lanes: 1 }]),
+            Instruction::Unary(Unary::IsFinite, _) => {
+                self.domain("is_finite", Domain::Float, operands[0].dtype)?;
+                self.agree("the result", &[result], &[RegisterType { dtype: DType::Bool, ..operands[0] }])
+            }
+            Instruction::Unary(function, _) => {
+                self.domain(function.text(), function.domain(), dtype)?;
+                expect(&[result])
+            }
+            Instruction::Binary(function, ..) => {
+                self.domain(function.text(), function.domain(), dtype)?;
+                expect(&[result, result])
+            }
+            Instruction::MultiplyAdd(..) => {
+                self.domain("multiply_add", Domain::Number, dtype)?;
+                expect(&[result, result, result])
+            }
+            Instruction::Compare(..) => {
+                expect(&[operands[0], operands[0]])?;
+                self.agree("the result", &[result], &[RegisterType { dtype: DType::Bool, ..operands[0] }])
+            }
+            Instruction::Select(..) => expect(&[with(DType::Bool), result, result]),
+            Instruction::Convert(_) => expect(&[with(operands[0].dtype)]),
+            Instruction::Bitcast(_) => {
+                let from = operands[0].dtype;
+                if from.bytes() != dtype.bytes() || from == DType::Bool || dtype == DType::Bool {
+                    return self.fail(format!("{from} as {dtype}: they differ in size or are bool"));
+                }
+                expect(&[with(from)])
+            }
+            Instruction::ReduceLanes(kind, _) => {
+                if dtype == DType::Bool && matches!(kind, Reduction::Sum | Reduction::Product) {
+                    return self.fail("a sum or product of bools; expected max (any) or min (all)".to_string());
+                }
+                self.agree("the result", &[result], &[RegisterType { lanes: 1, ..operands[0] }])
+            }
+            Instruction::Load { memory, .. } => {
+                let memory = self.memory(*memory, Use::Read)?;
+                if memory.dtype == dtype {
+                    return Ok(());
+                }
+                self.fail(format!("a {result} is loaded from memory of {}", memory.dtype))
+            }
+            Instruction::Math(function, _) => {
+                if !matches!(dtype, DType::F32 | DType::F64) {
+                    return self.fail(format!("`{}` of {dtype}; expected f32 or f64", function.name()));
+                }
+                expect(&vec![result; function.operands()])
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Use {
+    Read,
+    Write,
+    Update,
+}
+
+/// Checks a program's kernels, and that
+///
+/// * constants have their buffer's type;
+/// * launches give each kernel as many buffers and dimensions as it has parameters, in the right dtypes;
+/// * inputs and constants are not written, and a launch gives no buffer twice unless both are only read;
+/// * no launch reads what another launch of the same step writes.
+pub fn verify_program(program: &Program) -> Result<(), VerifyError> {
+    program.kernels.iter().try_for_each(verify_kernel)?;
+    let fail = |kernel: &str, place: String, message: String| {
+        Err(VerifyError { kernel: kernel.to_string(), place: format!("program `{}`, {place}", program.name), message })
+    };
+    for (number, buffer) in program.buffers.iter().enumerate() {
+        if let Role::Constant(literal) = &buffer.role
+            && literal.ty() != buffer.ty
+        {
+            let message = format!("the constant is {}, expected {}", literal.ty(), buffer.ty);
+            return fail("", format!("buffer {number}"), message);
+        }
+    }
+    for (number, step) in program.steps.iter().enumerate() {
+        // buffer and launch
+        let (mut written, mut read) = (Vec::new(), Vec::new());
+        for (position, launch) in step.launches.iter().enumerate() {
+            let place = format!("step {number}, launch {position}");
+            let Some(kernel) = program.kernels.get(launch.kernel) else {
+                return fail("", place, format!("there is no kernel {}", launch.kernel));
+            };
+            let (buffers, dims) = (launch.buffers.len(), launch.dims.len());
+            if buffers != kernel.parameters() || dims != kernel.dims as usize {
+                let message = format!(
+                    "got {buffers} buffers and {dims} dimensions, expected {} and {}",
+                    kernel.parameters(),
+                    kernel.dims
+                );
+                return fail(&kernel.name, place, message);
+            }
+            let mut given: Vec<(&Buffer, usize, bool)> = Vec::new();
+            for (&buffer_number, memory) in launch.buffers.iter().zip(&kernel.memory) {
+                let Some(buffer) = program.buffers.get(buffer_number) else {
+                    return fail(&kernel.name, place, format!("there is no buffer {buffer_number}"));
+                };
+                let writes = memory.space != Space::Parameter(super::Access::Read);
+                if buffer.ty.dtype != memory.dtype {
+                    let message = format!(
+                        "buffer {buffer_number} is of {}, `{}` of {}",
+                        buffer.ty.dtype, memory.name, memory.dtype
+                    );
+                    return fail(&kernel.name, place, message);
+                }
+                if writes && matches!(buffer.role, Role::Input(_) | Role::Constant(_)) {
+                    let message = format!("`{}` is written, but buffer {buffer_number} must not be", memory.name);
+                    return fail(&kernel.name, place, message);
+                }
+                if let Some((_, twice, _)) = given.iter().find(|(other, other_number, other_writes)| {
+                    (writes || *other_writes) && same_storage(other, *other_number, buffer, buffer_number)
+                }) {
+                    let message =
+                        format!("buffers {twice} and {buffer_number} are the same memory, and one is written");
+                    return fail(&kernel.name, place, message);
+                }
+                given.push((buffer, buffer_number, writes));
+                if writes {
+                    written.push((buffer_number, position));
+                }
+                if memory.space != Space::Parameter(super::Access::Write) {
+                    read.push((buffer_number, position));
+                }
+            }
+        }
+        for (buffer, reader) in read {
+            if let Some((_, writer)) = written.iter().find(|(other, writer)| *other == buffer && *writer != reader) {
+                let message = format!("buffer {buffer} is written by launch {writer} of the same step");
+                let kernel = &program.kernels[step.launches[reader].kernel].name;
+                return fail(kernel, format!("step {number}, launch {reader}"), message);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn same_storage(a: &Buffer, a_number: usize, b: &Buffer, b_number: usize) -> bool {
+    a_number == b_number || (a.role == b.role && matches!(a.role, Role::Input(_) | Role::Output(_) | Role::State(_)))
+}
