@@ -1,3 +1,60 @@
-//! kc
+//! The Keras API in Rust: `use kc::prelude::*;` is all that a model needs.
+//!
+//! Names, arguments, defaults and semantics are those of [Keras](https://keras.io); methods named after arguments set them:
+//!
+//! ```
+//! use kc::prelude::*;
+//!
+//! let mut model = Sequential::new()
+//!     .add(Input::new([784]))
+//!     .add(Dense::new(128).activation("relu"))
+//!     .add(Dropout::new(0.2))
+//!     .add(Dense::new(10).activation("softmax"));
+//! model.compile(Adam::new(), "sparse_categorical_crossentropy", ["accuracy"])?;
+//! let module = model.module()?;
+//! assert_eq!(module.functions.len(), 5);
+//! # Ok::<(), kc::Error>(())
+//! ```
+//!
+//! A model is traced into a [`kc_ir::tensor::Module`]; this crate computes nothing itself.
 
+pub mod activations;
+mod base;
 pub mod datasets;
+mod error;
+pub mod initializers;
+mod keras_tensor;
+mod layer;
+pub mod layers;
+pub mod losses;
+pub mod metrics;
+pub mod model;
+pub mod optimizers;
+pub mod random;
+mod scope;
+pub mod utils;
+
+pub use base::Base;
+pub use error::{Error, LayerError, Result};
+pub use keras_tensor::{AsTensor, Call, Input, IntoShape, IntoTensors, KerasTensor, shape_text};
+pub use layer::{Config, IntoLayer, Layer, LayerArguments, LayerRef};
+pub use model::{IntoModel, Model, Sequential};
+pub use scope::Scope;
+
+/// What a model file uses.
+pub mod prelude {
+    pub use crate::activations::Activation;
+    pub use crate::initializers::*;
+    pub use crate::layers::*;
+    pub use crate::losses::*;
+    pub use crate::metrics::*;
+    pub use crate::model::Compile;
+    pub use crate::optimizers::*;
+    pub use crate::{
+        Base, Call, Config, Input, IntoLayer, KerasTensor, Layer, LayerArguments, LayerRef, Model, Scope, Sequential,
+        layers,
+    };
+    pub use kc_ir::tensor::Value;
+    pub use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};
+    pub use kc_ir::{DType, Dim, TensorType};
+}

@@ -1,0 +1,114 @@
+//! What all layers have: an identity, a name, where they were made.
+
+use kc_ir::tensor::Location;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+thread_local! {
+    static NEXT_IDENTITY: Cell<u64> = const { Cell::new(1) };
+    static NAMES: RefCell<BTreeMap<String, usize>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// The part of a layer that all layers have. A clone is the same layer: it shares weights with the original.
+#[derive(Clone, Debug)]
+pub struct Base {
+    class: &'static str,
+    identity: u64,
+    given_name: Option<String>,
+    auto_name: Arc<OnceLock<String>>,
+    trainable: bool,
+    location: (&'static str, u32),
+}
+
+impl Base {
+    /// The base of a new layer of that class (Keras' name: `Dense`), made at the caller's place.
+    #[track_caller]
+    pub fn new(class: &'static str) -> Self {
+        let caller = std::panic::Location::caller();
+        Base {
+            class,
+            identity: next_identity(),
+            given_name: None,
+            auto_name: Arc::default(),
+            trainable: true,
+            location: (caller.file(), caller.line()),
+        }
+    }
+
+    /// The class, as Keras names it.
+    pub fn class(&self) -> &'static str {
+        self.class
+    }
+
+    /// What tells two layers apart.
+    pub fn identity(&self) -> u64 {
+        self.identity
+    }
+
+    /// The name: the one that was given, or the class in snake case with a number where it is not the first
+    /// (`dense`, `dense_1`), counted when the name is first asked for.
+    pub fn name(&self) -> &str {
+        match &self.given_name {
+            Some(name) => name,
+            None => self.auto_name.get_or_init(|| unique_name(&snake_case(self.class))),
+        }
+    }
+
+    /// Names the layer.
+    pub fn set_name(&mut self, name: impl Into<String>) {
+        self.given_name = Some(name.into());
+    }
+
+    /// Whether the optimizer updates the layer's weights.
+    pub fn is_trainable(&self) -> bool {
+        self.trainable
+    }
+
+    /// Says whether the optimizer updates the layer's weights.
+    pub fn set_trainable(&mut self, trainable: bool) {
+        self.trainable = trainable;
+    }
+
+    /// Where the layer was made; `path` is the layer's path.
+    pub(crate) fn location(&self, path: &str) -> Arc<Location> {
+        let (file, line) = self.location;
+        Arc::new(Location { file: file.to_string(), line, layer: path.to_string() })
+    }
+}
+
+pub(crate) fn next_identity() -> u64 {
+    NEXT_IDENTITY.with(|next| next.replace(next.get() + 1))
+}
+
+/// The name, with a number where it was given out before.
+pub(crate) fn unique_name(name: &str) -> String {
+    NAMES.with_borrow_mut(|names| {
+        let count = names.entry(name.to_string()).or_insert(0);
+        *count += 1;
+        if *count == 1 { name.to_string() } else { format!("{name}_{}", *count - 1) }
+    })
+}
+
+/// Forgets the automatic names that were given out in this thread, so that the next layer is `dense` again.
+pub fn clear_session() {
+    NAMES.with_borrow_mut(BTreeMap::clear);
+}
+
+/// `MaxPooling2D` -> `max_pooling2d`, as Keras does.
+pub(crate) fn snake_case(name: &str) -> String {
+    let chars: Vec<char> = name.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+    let mut text = String::new();
+    for (i, &c) in chars.iter().enumerate() {
+        let previous = i.checked_sub(1).map(|p| chars[p]);
+        let starts_word = c.is_uppercase()
+            && previous.is_some_and(|p| {
+                p.is_lowercase() || (p != '_' && chars.get(i + 1).is_some_and(|next| next.is_lowercase()))
+            });
+        if starts_word && !text.ends_with('_') {
+            text.push('_');
+        }
+        text.extend(c.to_lowercase());
+    }
+    text
+}

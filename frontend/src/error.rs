@@ -1,0 +1,90 @@
+use kc_ir::tensor::{Location, TypeError};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// What every fallible function of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a user can get wrong. The message says what was given, what was expected, and where.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A layer cannot be built or called as asked.
+    #[error("layer `{}` ({}): {}{}", .0.layer, .0.class, .0.message, place(&.0.location))]
+    Layer(Box<LayerError>),
+    /// A model, loss, metric or optimizer cannot be used as asked.
+    #[error("{message}")]
+    Model {
+        /// What was given, what was expected.
+        message: String,
+    },
+    /// An op outside of any layer does not take its operands.
+    #[error("{0}")]
+    Op(#[from] TypeError),
+    /// Data, files or compiled code could not be used.
+    #[error("{message}")]
+    Run {
+        /// What happened, and what to do.
+        message: String,
+    },
+}
+
+/// A layer that cannot be built or called as asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerError {
+    /// The layer's path.
+    pub layer: String,
+    /// Its class, as Keras names it.
+    pub class: String,
+    /// What was given, what was expected.
+    pub message: String,
+    /// Where the layer was made.
+    pub location: Option<Arc<Location>>,
+}
+
+impl Error {
+    /// An error of a model, loss, metric or optimizer.
+    pub fn model(message: impl Into<String>) -> Self {
+        Error::Model { message: message.into() }
+    }
+
+    /// An error of data, files or compiled code.
+    pub fn run(message: impl Into<String>) -> Self {
+        Error::Run { message: message.into() }
+    }
+}
+
+fn place(location: &Option<Arc<Location>>) -> String {
+    match location {
+        Some(location) => format!("\n  --> {}:{}", location.file, location.line),
+        None => String::new(),
+    }
+}
+
+/// The known name that an unknown one was probably meant to be.
+pub(crate) fn did_you_mean(unknown: &str, known: &[&str]) -> String {
+    let close = known
+        .iter()
+        .map(|name| (distance(unknown, name), *name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .min();
+    match close {
+        Some((_, name)) => format!("; did you mean `{name}`? Known are: {}", known.join(", ")),
+        None => format!("; known are: {}", known.join(", ")),
+    }
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let next = (diagonal + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], next);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,292 @@
+//! How weights start: `keras.initializers`. Each is a composition of ops in the entry point `init`.
+
+use crate::{Result, Scope, random};
+use kc_ir::TensorType;
+use kc_ir::tensor::ops::Binary;
+use kc_ir::tensor::{Literal, Scalar, Value};
+
+/// How a weight starts. Made from a name (`"he_normal"`) or from one of the types of this module.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Initializer {
+    /// All 0.
+    Zeros,
+    /// All 1.
+    Ones,
+    /// All the same.
+    Constant(f64),
+    /// Normal.
+    RandomNormal {
+        /// The mean.
+        mean: f64,
+        /// The standard deviation.
+        stddev: f64,
+        /// The seed; without one it is drawn when the model is initialised.
+        seed: Option<u32>,
+    },
+    /// Normal, without what is more than two standard deviations from the mean.
+    TruncatedNormal {
+        /// The mean.
+        mean: f64,
+        /// The standard deviation before truncation.
+        stddev: f64,
+        /// The seed; without one it is drawn when the model is initialised.
+        seed: Option<u32>,
+    },
+    /// Uniform.
+    RandomUniform {
+        /// The lower bound, which may occur.
+        minval: f64,
+        /// The upper bound, which does not occur.
+        maxval: f64,
+        /// The seed; without one it is drawn when the model is initialised.
+        seed: Option<u32>,
+    },
+    /// Scaled by the number of inputs, outputs or their mean: variance `scale / n`.
+    VarianceScaling {
+        /// The numerator of the variance.
+        scale: f64,
+        /// What is counted.
+        mode: FanMode,
+        /// The distribution.
+        distribution: Distribution,
+        /// The seed; without one it is drawn when the model is initialised.
+        seed: Option<u32>,
+    },
+    /// The state of a seed generator: the seed and 0.
+    #[doc(hidden)]
+    Seed(Option<u32>),
+    /// A name that no initializer has; the layer that is built with it reports it.
+    #[doc(hidden)]
+    Unknown(String),
+}
+
+/// What [`Initializer::VarianceScaling`] divides by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FanMode {
+    /// The number of inputs of a unit.
+    FanIn,
+    /// The number of units that an input reaches.
+    FanOut,
+    /// The mean of both.
+    FanAvg,
+}
+
+/// The distribution of [`Initializer::VarianceScaling`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distribution {
+    /// Normal without what is more than two standard deviations from 0, widened to have the wanted variance.
+    TruncatedNormal,
+    /// Normal.
+    UntruncatedNormal,
+    /// Uniform.
+    Uniform,
+}
+
+macro_rules! variance_scaling {
+    ($($name:ident $function:literal $scale:literal $mode:ident $distribution:ident;)*) => {
+        $(#[doc = concat!("`keras.initializers.", stringify!($name), "`.")]
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct $name {
+            seed: Option<u32>,
+        }
+
+        impl $name {
+            #[doc = concat!("`", stringify!($name), "(seed=None)`.")]
+            pub fn new() -> Self {
+                Self::default()
+            }
+            /// The seed; without one it is drawn when the model is initialised.
+            pub fn seed(mut self, seed: u32) -> Self {
+                self.seed = Some(seed);
+                self
+            }
+        }
+
+        impl From<$name> for Initializer {
+            fn from(given: $name) -> Initializer {
+                Initializer::VarianceScaling {
+                    scale: $scale,
+                    mode: FanMode::$mode,
+                    distribution: Distribution::$distribution,
+                    seed: given.seed,
+                }
+            }
+        })*
+
+        /// The names that a text can give.
+        pub(crate) const NAMES: &[&str] = &[$($function,)* "zeros", "ones", "random_normal", "random_uniform", "truncated_normal"];
+
+        impl From<&str> for Initializer {
+            fn from(name: &str) -> Self {
+                match name {
+                    $($function | stringify!($name) => $name::new().into(),)*
+                    "zeros" | "Zeros" | "zero" => Initializer::Zeros,
+                    "ones" | "Ones" | "one" => Initializer::Ones,
+                    "random_normal" | "RandomNormal" | "normal" => RandomNormal::new().into(),
+                    "random_uniform" | "RandomUniform" | "uniform" => RandomUniform::new().into(),
+                    "truncated_normal" | "TruncatedNormal" => TruncatedNormal::new().into(),
+                    _ => Initializer::Unknown(name.to_string()),
+                }
+            }
+        }
+    };
+}
+
+variance_scaling! {
+    GlorotUniform "glorot_uniform" 1.0 FanAvg Uniform;
+    GlorotNormal "glorot_normal" 1.0 FanAvg TruncatedNormal;
+    HeUniform "he_uniform" 2.0 FanIn Uniform;
+    HeNormal "he_normal" 2.0 FanIn TruncatedNormal;
+    LecunUniform "lecun_uniform" 1.0 FanIn Uniform;
+    LecunNormal "lecun_normal" 1.0 FanIn TruncatedNormal;
+}
+
+macro_rules! distributions {
+    ($($name:ident { $($field:ident: $default:literal),* };)*) => {
+        $(#[doc = concat!("`keras.initializers.", stringify!($name), "`.")]
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name {
+            $($field: f64,)*
+            seed: Option<u32>,
+        }
+
+        impl $name {
+            /// With Keras' defaults.
+            pub fn new() -> Self {
+                $name { $($field: $default,)* seed: None }
+            }
+            $(#[doc = concat!("Keras' argument `", stringify!($field), "` (default: ", stringify!($default), ").")]
+            pub fn $field(mut self, $field: f64) -> Self {
+                self.$field = $field;
+                self
+            })*
+            /// The seed; without one it is drawn when the model is initialised.
+            pub fn seed(mut self, seed: u32) -> Self {
+                self.seed = Some(seed);
+                self
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl From<$name> for Initializer {
+            fn from(given: $name) -> Initializer {
+                Initializer::$name { $($field: given.$field,)* seed: given.seed }
+            }
+        })*
+    };
+}
+
+distributions! {
+    RandomNormal { mean: 0.0, stddev: 0.05 };
+    TruncatedNormal { mean: 0.0, stddev: 0.05 };
+    RandomUniform { minval: -0.05, maxval: 0.05 };
+}
+
+impl From<f64> for Initializer {
+    fn from(value: f64) -> Self {
+        Initializer::Constant(value)
+    }
+}
+
+impl Initializer {
+    /// Whether a key must be drawn for it.
+    pub(crate) fn needs_key(&self) -> bool {
+        matches!(
+            self,
+            Initializer::RandomNormal { seed: None, .. }
+                | Initializer::TruncatedNormal { seed: None, .. }
+                | Initializer::RandomUniform { seed: None, .. }
+                | Initializer::VarianceScaling { seed: None, .. }
+                | Initializer::Seed(None)
+        )
+    }
+
+    /// The first value of a weight; `key` is the key drawn for it where [`Self::needs_key`].
+    pub(crate) fn build(&self, scope: &mut Scope, ty: &TensorType, key: Option<Value>) -> Result<Value> {
+        let constant = |scope: &mut Scope, value: f64| {
+            let value = if ty.dtype.is_float() { Scalar::Float(value) } else { Scalar::Int(value as i128) };
+            Ok(scope.splat(ty.dtype, value, &ty.shape)?)
+        };
+        match *self {
+            Initializer::Zeros => constant(scope, 0.0),
+            Initializer::Ones => constant(scope, 1.0),
+            Initializer::Constant(value) => constant(scope, value),
+            Initializer::RandomNormal { mean, stddev, seed } => {
+                let key = key_of(scope, seed, key)?;
+                let sample = random::normal(scope, key, &ty.shape)?;
+                affine(scope, sample, stddev, mean)
+            }
+            Initializer::TruncatedNormal { mean, stddev, seed } => {
+                let key = key_of(scope, seed, key)?;
+                let sample = random::truncated_normal(scope, key, &ty.shape)?;
+                affine(scope, sample, stddev, mean)
+            }
+            Initializer::RandomUniform { minval, maxval, seed } => {
+                let key = key_of(scope, seed, key)?;
+                random::uniform(scope, key, &ty.shape, minval, maxval)
+            }
+            Initializer::VarianceScaling { scale, mode, distribution, seed } => {
+                let key = key_of(scope, seed, key)?;
+                let (fan_in, fan_out) = fans(ty);
+                let fan = match mode {
+                    FanMode::FanIn => fan_in,
+                    FanMode::FanOut => fan_out,
+                    FanMode::FanAvg => (fan_in + fan_out) / 2.0,
+                };
+                let variance = scale / fan.max(1.0);
+                match distribution {
+                    Distribution::TruncatedNormal => {
+                        // the standard deviation of a normal truncated to (-2, 2)
+                        let stddev = variance.sqrt() / 0.879_625_661_034_239_8;
+                        let sample = random::truncated_normal(scope, key, &ty.shape)?;
+                        affine(scope, sample, stddev, 0.0)
+                    }
+                    Distribution::UntruncatedNormal => {
+                        let sample = random::normal(scope, key, &ty.shape)?;
+                        affine(scope, sample, variance.sqrt(), 0.0)
+                    }
+                    Distribution::Uniform => {
+                        let limit = (3.0 * variance).sqrt();
+                        random::uniform(scope, key, &ty.shape, -limit, limit)
+                    }
+                }
+            }
+            Initializer::Seed(seed) => key_of(scope, seed, key),
+            Initializer::Unknown(ref name) => Err(crate::Error::model(format!("unknown initializer `{name}`"))),
+        }
+    }
+}
+
+fn affine(scope: &mut Scope, x: Value, factor: f64, offset: f64) -> Result<Value> {
+    let scaled = scope.binary_constant(Binary::Multiply, x, factor)?;
+    scope.binary_constant(Binary::Add, scaled, offset)
+}
+
+/// The key of a seed (the seed and 0), or the one that was drawn.
+fn key_of(scope: &mut Scope, seed: Option<u32>, drawn: Option<Value>) -> Result<Value> {
+    match (seed, drawn) {
+        (None, Some(key)) => Ok(key),
+        (seed, _) => {
+            let words = [Scalar::Int(seed.unwrap_or(0).into()), Scalar::Int(0)];
+            Ok(scope.constant(Literal::from_scalars(kc_ir::DType::U32, vec![2], words))?)
+        }
+    }
+}
+
+/// The number of inputs and outputs of a unit of a kernel `[..., in, out]`.
+fn fans(ty: &TensorType) -> (f64, f64) {
+    let extents: Vec<f64> = ty.shape.iter().map(|dim| dim.as_constant().unwrap_or(1) as f64).collect();
+    match extents.as_slice() {
+        [] => (1.0, 1.0),
+        [n] => (*n, *n),
+        [window @ .., fan_in, fan_out] => {
+            let field: f64 = window.iter().product();
+            (fan_in * field, fan_out * field)
+        }
+    }
+}

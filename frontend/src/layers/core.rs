@@ -1,0 +1,138 @@
+//! Dense and activation layers.
+
+use crate::activations::Activation;
+use crate::initializers::{GlorotUniform, Initializer};
+use crate::layer::{arguments, base, one_input};
+use crate::{Base, Config, Error, Layer, Result, Scope, shape_text};
+use kc_ir::TensorType;
+use kc_ir::tensor::Value;
+use kc_ir::tensor::ops::{Binary, DotGeneral};
+use serde_json::json;
+
+/// A densely connected layer: `activation(x . kernel + bias)` over the last axis. `keras.layers.Dense`.
+#[derive(Clone, Debug)]
+pub struct Dense {
+    base: Base,
+    units: i64,
+    activation: Activation,
+    use_bias: bool,
+    kernel_initializer: Initializer,
+    bias_initializer: Initializer,
+}
+
+impl Dense {
+    /// A layer of that many units.
+    #[track_caller]
+    pub fn new(units: usize) -> Self {
+        Dense {
+            base: Base::new("Dense"),
+            units: units as i64,
+            activation: Activation::Linear,
+            use_bias: true,
+            kernel_initializer: GlorotUniform::new().into(),
+            bias_initializer: Initializer::Zeros,
+        }
+    }
+
+    arguments! {
+        /// The activation (default: none), an [`Activation`] or its name.
+        activation: Activation,
+        /// Whether a bias is added (default: yes).
+        use_bias: bool,
+        /// How the kernel `[features, units]` starts (default: `"glorot_uniform"`).
+        kernel_initializer: Initializer,
+        /// How the bias `[units]` starts (default: `"zeros"`).
+        bias_initializer: Initializer,
+    }
+}
+
+impl Layer for Dense {
+    base!();
+
+    fn build(&self, scope: &mut Scope, inputs: &[TensorType]) -> Result<()> {
+        if self.units < 1 {
+            return Err(Error::model("`units` is 0, expected at least 1"));
+        }
+        let features = last_extent(inputs)?;
+        scope.add_weight("kernel", &[features, self.units], &self.kernel_initializer)?;
+        if self.use_bias {
+            scope.add_weight("bias", &[self.units], &self.bias_initializer)?;
+        }
+        Ok(())
+    }
+
+    fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
+        let x = one_input(inputs)?;
+        let x = scope.float(x)?;
+        let kernel = scope.weight("kernel")?;
+        let (ty, kernel_ty) = (scope.tensor_type(x).clone(), scope.tensor_type(kernel).clone());
+        let last = ty.rank().saturating_sub(1);
+        if ty.shape.last() != kernel_ty.shape.first() {
+            return Err(Error::model(format!(
+                "the input's shape is {}, but the layer was built for inputs with {} features; \
+                 a layer that is called twice needs inputs with the same last axis",
+                shape_text(&ty.shape),
+                kernel_ty.shape[0]
+            )));
+        }
+        let op = DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![last], rhs_contract: vec![0] };
+        let mut y = scope.add(op, &[x, kernel])?;
+        if self.use_bias {
+            let bias = scope.weight("bias")?;
+            y = scope.binary(Binary::Add, y, bias)?;
+        }
+        Ok(vec![self.activation.apply(scope, y)?])
+    }
+
+    fn config(&self) -> Config {
+        Config::from([
+            ("units".into(), json!(self.units)),
+            ("activation".into(), json!(self.activation.name())),
+            ("use_bias".into(), json!(self.use_bias)),
+        ])
+    }
+}
+
+/// The extent of the last axis of the only input, which must be known.
+pub(super) fn last_extent(inputs: &[TensorType]) -> Result<i64> {
+    let [input] = inputs else {
+        return Err(Error::model(format!("expected 1 input, got {}", inputs.len())));
+    };
+    let shape = shape_text(&input.shape);
+    if input.rank() < 2 {
+        return Err(Error::model(format!("the input's shape is {shape}, expected at least 2 axes (batch, features)")));
+    }
+    input.shape[input.rank() - 1].as_constant().ok_or_else(|| {
+        Error::model(format!("the last axis of the input's shape {shape} is not known, expected a number of features"))
+    })
+}
+
+/// An activation as a layer of its own. `keras.layers.Activation`; `Activation::new("relu")` makes it.
+#[derive(Clone, Debug)]
+pub struct ActivationLayer {
+    base: Base,
+    activation: Activation,
+}
+
+impl Activation {
+    /// A layer that applies the activation: `keras.layers.Activation("relu")`.
+    #[track_caller]
+    #[allow(clippy::new_ret_no_self)]
+    pub fn new(activation: impl Into<Activation>) -> ActivationLayer {
+        ActivationLayer { base: Base::new("Activation"), activation: activation.into() }
+    }
+}
+
+impl Layer for ActivationLayer {
+    base!();
+
+    fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
+        let x = one_input(inputs)?;
+        let x = scope.float(x)?;
+        Ok(vec![self.activation.apply(scope, x)?])
+    }
+
+    fn config(&self) -> Config {
+        Config::from([("activation".into(), json!(self.activation.name()))])
+    }
+}

@@ -1,0 +1,100 @@
+//! Models: layers that know their inputs, and can be compiled, trained and run.
+
+mod compile;
+mod functional;
+mod sequential;
+mod trace;
+
+pub use compile::{Compile, IntoLosses, IntoMetrics, IntoOptimizer};
+pub use sequential::Sequential;
+
+use crate::keras_tensor::IntoTensors;
+use crate::layer::{LayerRef, base};
+use crate::{Base, Input, Layer, Result, Scope};
+use compile::Compiled;
+use functional::Functional;
+use kc_ir::tensor::{Module, Value};
+use std::sync::OnceLock;
+
+/// A model. Made from symbolic tensors (functional), or by [`Sequential`].
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub(crate) base: Base,
+    layers: Vec<LayerRef>,
+    network: OnceLock<Result<Functional>>,
+    compiled: Option<Compiled>,
+}
+
+impl Model {
+    /// The functional model that computes the outputs from the inputs: `Model::new(&x, &y)?`. Keras' `Model(inputs, outputs)`.
+    #[track_caller]
+    pub fn new(inputs: impl IntoTensors, outputs: impl IntoTensors) -> Result<Model> {
+        let base = Base::new("Functional");
+        let network = Functional::new(base.name(), inputs.into_tensors()?, outputs.into_tensors()?)?;
+        Ok(Model { base, layers: Vec::new(), network: OnceLock::from(Ok(network)), compiled: None })
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        self.base.name()
+    }
+
+    /// The layers, in Keras' order.
+    pub fn layers(&self) -> Result<Vec<LayerRef>> {
+        Ok(self.network()?.layers.clone())
+    }
+
+    /// Names the input of a sequential model that does not start with an [`Input`]: the shape of a sample.
+    pub fn build(&mut self, shape: impl crate::IntoShape) -> Result<()> {
+        if self.layers.first().is_some_and(|layer| layer.as_input().is_none()) {
+            self.layers.insert(0, std::sync::Arc::new(Input::new(shape)));
+            self.network = OnceLock::new();
+        }
+        self.network().map(|_| ())
+    }
+
+    fn network(&self) -> Result<&Functional> {
+        self.network.get_or_init(|| Functional::sequential(self.name(), &self.layers)).as_ref().map_err(Clone::clone)
+    }
+
+    /// Traces the model: its state and entry points. A compiled model has all of them, another only `init` and `predict`.
+    pub fn module(&self) -> Result<Module> {
+        trace::module(self)
+    }
+}
+
+impl Layer for Model {
+    base!();
+
+    fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
+        self.network()?.forward(scope, inputs)
+    }
+
+    fn as_model(&self) -> Option<&Model> {
+        Some(self)
+    }
+}
+
+/// What a function marked `#[kc::model]` returns: a model, or a result of one.
+pub trait IntoModel {
+    /// The model.
+    fn into_model(self) -> Result<Model, String>;
+}
+
+impl IntoModel for Model {
+    fn into_model(self) -> Result<Model, String> {
+        Ok(self)
+    }
+}
+
+impl IntoModel for Sequential {
+    fn into_model(self) -> Result<Model, String> {
+        Ok(self.into())
+    }
+}
+
+impl<M: IntoModel, E: std::fmt::Display> IntoModel for std::result::Result<M, E> {
+    fn into_model(self) -> Result<Model, String> {
+        self.map_err(|error| error.to_string())?.into_model()
+    }
+}

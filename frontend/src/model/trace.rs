@@ -1,0 +1,412 @@
+//! From a model to its module: state, and one graph an entry point.
+
+use super::Model;
+use super::compile::Compiled;
+use super::functional::Functional;
+use crate::initializers::Initializer;
+use crate::losses;
+use crate::metrics::{self, Metric};
+use crate::optimizers::UpdateStep;
+use crate::scope::Store;
+use crate::{Error, Result, Scope, shape_text};
+use kc_ir::manifest::{Input, InputRole, LayerInfo, ModelInfo, Output, StateRole};
+use kc_ir::tensor::ops::{Binary, Gradient, RandomBits, Slice};
+use kc_ir::tensor::{Function, Module, Value};
+use kc_ir::{DType, Dim, TensorType};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The module of a model.
+pub(super) fn module(model: &Model) -> Result<Module> {
+    let network = model.network()?;
+    let mut store = build(network)?;
+    let layers = layer_infos(network, &store);
+    let mut fields = BTreeMap::new();
+    let mut functions = Vec::new();
+    match &model.compiled {
+        None => {
+            functions.push(init(&store)?);
+            functions.push(predict(network, &store)?);
+        }
+        Some(compiled) => {
+            let training = Training::new(network, compiled, &mut store)?;
+            functions.push(init(&store)?);
+            functions.push(predict(network, &store)?);
+            functions.push(training.step(&store, false)?);
+            functions.push(training.step(&store, true)?);
+            functions.push(training.results(&store)?);
+            fields.insert("optimizer".to_string(), compiled.optimizer.name());
+            let losses: Vec<String> = compiled.losses.iter().map(|(loss, _)| loss.name()).collect();
+            fields.insert("loss".to_string(), losses.join(", "));
+        }
+    }
+    let info = ModelInfo { name: model.name().to_string(), layers, fields };
+    let state = store.variables.into_iter().map(|variable| variable.state).collect();
+    Ok(Module { model: info, state, functions })
+}
+
+/// The weights: made in a first trace, then put in the order of the layers.
+fn build(network: &Functional) -> Result<Store> {
+    let mut scope = Scope::new(Store::default(), false);
+    let inputs = features(&mut scope, network, &mut Vec::new())?;
+    network.forward(&mut scope, &inputs)?;
+    let order: BTreeMap<&str, usize> =
+        network.layers.iter().enumerate().map(|(index, layer)| (layer.base().name(), index)).collect();
+    let mut store = scope.into_store();
+    store.sort_by_key(|path| order.get(path.split('/').next().unwrap_or(path)).copied().unwrap_or(usize::MAX));
+    Ok(store)
+}
+
+/// Adds the model's inputs to a function.
+fn features(scope: &mut Scope, network: &Functional, inputs: &mut Vec<Input>) -> Result<Vec<Value>> {
+    let mut values = Vec::new();
+    for (tensor, name) in network.inputs.iter().zip(network.input_names()) {
+        let ty = tensor.0.ty.clone();
+        values.push(scope.input(inputs.len(), &name, ty.clone())?);
+        inputs.push(Input { name, role: InputRole::Feature, ty, checks: Vec::new() });
+    }
+    Ok(values)
+}
+
+fn function(name: &str, scope: Scope, inputs: Vec<Input>, outputs: Vec<(String, Value)>) -> Function {
+    let (names, values): (Vec<String>, Vec<Value>) = outputs.into_iter().unzip();
+    let outputs = names
+        .into_iter()
+        .zip(&values)
+        .map(|(name, &value)| Output { name, ty: scope.tensor_type(value).clone() })
+        .collect();
+    let (graph, arguments, results) = scope.finish(values);
+    Function { name: name.to_string(), inputs, outputs, arguments, results, graph }
+}
+
+/// Writes every state tensor, from a key.
+fn init(store: &Store) -> Result<Function> {
+    let mut scope = Scope::new(store.clone(), false);
+    let key_type = TensorType::new(DType::U32, [2i64]);
+    let key = scope.input(0, "key", key_type.clone())?;
+    let drawn = store.variables.iter().filter(|variable| variable.initializer.needs_key()).count();
+    let keys = match drawn {
+        0 => None,
+        n => Some(scope.add(RandomBits { shape: vec![Dim::from(n), Dim::from(2usize)] }, &[key])?),
+    };
+    let mut next = 0i64;
+    for (index, variable) in store.variables.iter().enumerate() {
+        let key = match keys {
+            Some(keys) if variable.initializer.needs_key() => {
+                let row = Slice {
+                    start: vec![Dim::constant(next), Dim::constant(0)],
+                    limit: vec![Dim::constant(next + 1), Dim::constant(2)],
+                    stride: vec![1, 1],
+                };
+                next += 1;
+                let row = scope.add(row, &[keys])?;
+                Some(scope.reshape(row, &[Dim::constant(2)])?)
+            }
+            _ => None,
+        };
+        let value = variable.initializer.build(&mut scope, &variable.state.ty, key)?;
+        scope.set_state(index, value)?;
+    }
+    let inputs = vec![Input { name: "key".to_string(), role: InputRole::Key, ty: key_type, checks: Vec::new() }];
+    Ok(function("init", scope, inputs, Vec::new()))
+}
+
+/// Outputs from features.
+fn predict(network: &Functional, store: &Store) -> Result<Function> {
+    let mut scope = Scope::new(store.clone(), false);
+    let mut inputs = Vec::new();
+    let values = features(&mut scope, network, &mut inputs)?;
+    let outputs = network.forward(&mut scope, &values)?;
+    Ok(function("predict", scope, inputs, network.output_names().into_iter().zip(outputs).collect()))
+}
+
+/// A metric, what it looks at, and its accumulators.
+struct Tracked {
+    log: String,
+    metric: Arc<dyn Metric>,
+    output: usize,
+    weighted: bool,
+    state: Vec<usize>,
+}
+
+/// A compiled model's steps.
+struct Training<'a> {
+    network: &'a Functional,
+    compiled: &'a Compiled,
+    targets: Vec<losses::Target>,
+    learning_rate: usize,
+    iterations: usize,
+    /// Trainable weights with their optimizer's variables and moving average.
+    trainable: Vec<(usize, Vec<usize>, Option<usize>)>,
+    loss: [usize; 2],
+    output_losses: Vec<(String, [usize; 2])>,
+    metrics: Vec<Tracked>,
+}
+
+const F32: TensorType = TensorType { dtype: DType::F32, shape: Vec::new() };
+
+impl<'a> Training<'a> {
+    /// Adds the optimizer's and the metrics' state.
+    fn new(network: &'a Functional, compiled: &'a Compiled, store: &mut Store) -> Result<Self> {
+        let optimizer = &compiled.optimizer;
+        let (name, settings) = (optimizer.name(), optimizer.settings());
+        let trainable = store.with_role(StateRole::Trainable);
+        let scalar = |store: &mut Store, name: &str, role, dtype, value: f64| {
+            store.add(name.to_string(), role, TensorType::scalar(dtype), Initializer::Constant(value))
+        };
+        let iterations = scalar(store, &format!("{name}/iterations"), StateRole::Iterations, DType::I64, 0.0)?;
+        let rate = settings.learning_rate;
+        let learning_rate = scalar(store, &format!("{name}/learning_rate"), StateRole::LearningRate, DType::F32, rate)?;
+        let slot = |store: &mut Store, weight: usize, what: &str| {
+            let weight = &store.variables[weight].state;
+            let (path, ty) = (format!("{name}/{}_{what}", weight.name.replace('/', "_")), weight.ty.clone());
+            store.add(path, StateRole::Optimizer, ty, Initializer::Zeros)
+        };
+        let mut averages = vec![None; trainable.len()];
+        if settings.use_ema {
+            for (average, &weight) in averages.iter_mut().zip(&trainable) {
+                *average = Some(slot(store, weight, "average")?);
+            }
+        }
+        let mut slots = Vec::new();
+        for (&weight, average) in trainable.iter().zip(averages) {
+            let own = optimizer.slots().into_iter().map(|what| slot(store, weight, what)).collect::<Result<_>>()?;
+            slots.push((weight, own, average));
+        }
+
+        let mean = |store: &mut Store, name: &str| -> Result<[usize; 2]> {
+            let mut variable =
+                |what: &str| store.add(format!("{name}/{what}"), StateRole::Metric, F32, Initializer::Zeros);
+            Ok([variable("total")?, variable("count")?])
+        };
+        let loss = mean(store, "loss")?;
+        let names = network.output_names();
+        let mut logs: BTreeMap<String, usize> = BTreeMap::new();
+        let mut tracked = Vec::new();
+        for (list, weighted) in [(&compiled.metrics, false), (&compiled.weighted_metrics, true)] {
+            for (output, metrics) in list.iter().enumerate() {
+                for metric in metrics {
+                    let prefix = if names.len() > 1 { format!("{}_", names[output]) } else { String::new() };
+                    let mut log = format!("{prefix}{}", metric.name());
+                    if weighted && logs.contains_key(&log) {
+                        log = format!("{prefix}weighted_{}", metric.name());
+                    }
+                    let count = logs.entry(log.clone()).or_insert(0);
+                    *count += 1;
+                    if *count > 1 {
+                        log = format!("{log}_{}", *count - 1);
+                    }
+                    let state = metric
+                        .variables()
+                        .into_iter()
+                        .map(|(what, ty)| store.add(format!("{log}/{what}"), StateRole::Metric, ty, Initializer::Zeros))
+                        .collect::<Result<_>>()?;
+                    tracked.push(Tracked { log, metric: metric.clone(), output, weighted, state });
+                }
+            }
+        }
+        let mut output_losses = Vec::new();
+        if names.len() > 1 {
+            for name in &names {
+                let log = format!("{name}_loss");
+                let state = mean(store, &log)?;
+                output_losses.push((log, state));
+            }
+        }
+        let targets = compiled
+            .losses
+            .iter()
+            .zip(&network.outputs)
+            .map(|((loss, _), output)| loss.target(&output.0.ty))
+            .collect::<Result<_>>()?;
+        Ok(Training {
+            network,
+            compiled,
+            targets,
+            learning_rate,
+            iterations,
+            trainable: slots,
+            loss,
+            output_losses,
+            metrics: tracked,
+        })
+    }
+
+    /// The train step or the test step.
+    fn step(&self, store: &Store, training: bool) -> Result<Function> {
+        let mut scope = Scope::new(store.clone(), training);
+        let mut inputs = Vec::new();
+        let values = features(&mut scope, self.network, &mut inputs)?;
+        let several = self.targets.len() > 1;
+        let named = |what: &str, output: &str| if several { format!("{what}_{output}") } else { what.to_string() };
+        let names = self.network.output_names();
+        let mut targets = Vec::new();
+        for (target, output) in self.targets.iter().zip(&names) {
+            let name = named("y", output);
+            targets.push(scope.input(inputs.len(), &name, target.ty.clone())?);
+            inputs.push(Input { name, role: InputRole::Target, ty: target.ty.clone(), checks: target.checks.clone() });
+        }
+        let mut weights = Vec::new();
+        for (target, output) in self.targets.iter().zip(&names) {
+            let batch = target
+                .ty
+                .shape
+                .first()
+                .cloned()
+                .ok_or_else(|| Error::model(format!("the output `{output}` has no batch axis")))?;
+            let (name, ty) = (named("sample_weight", output), TensorType { dtype: DType::F32, shape: vec![batch] });
+            weights.push(scope.input(inputs.len(), &name, ty.clone())?);
+            inputs.push(Input { name, role: InputRole::SampleWeight, ty, checks: Vec::new() });
+        }
+
+        let outputs = self.network.forward(&mut scope, &values)?;
+        let mut terms = Vec::new();
+        let mut output_losses = Vec::new();
+        for (index, (loss, factor)) in self.compiled.losses.iter().enumerate() {
+            let value = losses::total(&**loss, &mut scope, targets[index], outputs[index], weights[index])?;
+            output_losses.push(value);
+            terms.push(match factor {
+                Some(factor) => scope.binary_constant(Binary::Multiply, value, *factor)?,
+                None => value,
+            });
+        }
+        terms.extend(scope.take_losses());
+        let mut loss = terms[0];
+        for &term in &terms[1..] {
+            loss = scope.binary(Binary::Add, loss, term)?;
+        }
+
+        if training {
+            self.update_weights(&mut scope, loss)?;
+        }
+
+        // a loss counts as many times as there are samples
+        let samples = scope.splat_like(1.0, weights[0])?;
+        let track = |scope: &mut Scope, state: [usize; 2], loss: Value| -> Result<()> {
+            let before = [scope.state(state[0])?, scope.state(state[1])?];
+            let shape = scope.tensor_type(samples).shape.clone();
+            let loss = scope.convert(DType::F32, loss)?;
+            let repeated = scope.broadcast(loss, &shape, &[])?;
+            let after = metrics::update_mean(scope, &before, repeated, None)?;
+            scope.set_state(state[0], after[0])?;
+            scope.set_state(state[1], after[1])
+        };
+        track(&mut scope, self.loss, loss)?;
+        if self.output_losses.len() == output_losses.len() {
+            for ((_, state), &loss) in self.output_losses.iter().zip(&output_losses) {
+                track(&mut scope, *state, loss)?;
+            }
+        }
+        for tracked in &self.metrics {
+            let before = tracked.state.iter().map(|&index| scope.state(index)).collect::<Result<Vec<_>>>()?;
+            let weight = tracked.weighted.then_some(weights[tracked.output]);
+            let (y_true, y_pred) = (targets[tracked.output], outputs[tracked.output]);
+            let after = tracked.metric.update(&mut scope, &before, y_true, y_pred, weight)?;
+            for (&index, value) in tracked.state.iter().zip(after) {
+                scope.set_state(index, value)?;
+            }
+        }
+        Ok(function(if training { "train_step" } else { "test_step" }, scope, inputs, Vec::new()))
+    }
+
+    /// One step of the optimizer.
+    fn update_weights(&self, scope: &mut Scope, loss: Value) -> Result<()> {
+        let (optimizer, settings) = (&self.compiled.optimizer, self.compiled.optimizer.settings());
+        let learning_rate = scope.state(self.learning_rate)?;
+        let iterations = scope.state(self.iterations)?;
+        let mut operands = vec![loss];
+        for &(weight, ..) in &self.trainable {
+            operands.push(scope.state(weight)?);
+        }
+        if self.trainable.is_empty() {
+            return self.count_step(scope, iterations);
+        }
+        let tuple = scope.add(Gradient {}, &operands)?;
+        let gradients =
+            (0..self.trainable.len()).map(|index| scope.projection(tuple, index)).collect::<Result<Vec<_>>>()?;
+        let gradients = settings.clip(scope, gradients)?;
+        for ((weight, slots, average), gradient) in self.trainable.iter().zip(gradients) {
+            let variable = scope.state(*weight)?;
+            let variable = settings.decay(scope, variable, learning_rate)?;
+            let before = slots.iter().map(|&slot| scope.state(slot)).collect::<Result<Vec<_>>>()?;
+            let mut step = UpdateStep { variable, gradient, slots: before, learning_rate, iterations };
+            let mut variable = optimizer.update(scope, &mut step)?;
+            for (&slot, &value) in slots.iter().zip(&step.slots) {
+                scope.set_state(slot, value)?;
+            }
+            if let &Some(index) = average {
+                let before = scope.state(index)?;
+                let (new, after) = settings.average(scope, variable, before, iterations)?;
+                variable = new;
+                scope.set_state(index, after)?;
+            }
+            scope.set_state(*weight, variable)?;
+        }
+        self.count_step(scope, iterations)
+    }
+
+    fn count_step(&self, scope: &mut Scope, iterations: Value) -> Result<()> {
+        let one = scope.splat_like(1i64, iterations)?;
+        let next = scope.binary(Binary::Add, iterations, one)?;
+        scope.set_state(self.iterations, next)
+    }
+
+    /// The logs: `loss`, the metrics, the outputs' losses.
+    fn results(&self, store: &Store) -> Result<Function> {
+        let mut scope = Scope::new(store.clone(), false);
+        let mut outputs = Vec::new();
+        let mean = |scope: &mut Scope, state: &[usize; 2]| -> Result<Value> {
+            let values = [scope.state(state[0])?, scope.state(state[1])?];
+            metrics::mean_result(scope, &values)
+        };
+        outputs.push(("loss".to_string(), mean(&mut scope, &self.loss)?));
+        for tracked in &self.metrics {
+            let values = tracked.state.iter().map(|&index| scope.state(index)).collect::<Result<Vec<_>>>()?;
+            outputs.push((tracked.log.clone(), tracked.metric.result(&mut scope, &values)?));
+        }
+        for (log, state) in &self.output_losses {
+            outputs.push((log.clone(), mean(&mut scope, state)?));
+        }
+        Ok(function("metric_results", scope, Vec::new(), outputs))
+    }
+}
+
+/// The lines of a summary.
+fn layer_infos(network: &Functional, store: &Store) -> Vec<LayerInfo> {
+    let info = |layer: &crate::layer::LayerRef| {
+        let base = layer.base();
+        let name = base.name().to_string();
+        let prefix = format!("{name}/");
+        let parameters = store.variables.iter().map(|variable| &variable.state).filter(|state| {
+            state.name.starts_with(&prefix) && matches!(state.role, StateRole::Trainable | StateRole::NonTrainable)
+        });
+        let calls = || network.nodes.iter().filter(|node| node.layer.base().identity() == base.identity());
+        let mut inbound = Vec::new();
+        for input in calls().flat_map(|node| &node.inputs) {
+            let from = input.0.node.layer.base().name().to_string();
+            if !inbound.contains(&from) {
+                inbound.push(from);
+            }
+        }
+        LayerInfo {
+            class: base.class().to_string(),
+            output_shape: calls().next().map(|node| network.output_shape(node)).unwrap_or_default(),
+            parameters: parameters.filter_map(|state| state.ty.elements().as_constant()).sum::<i64>() as u64,
+            inbound,
+            name,
+        }
+    };
+    network.layers.iter().map(info).collect()
+}
+
+impl Functional {
+    /// The shape of a call's first output.
+    fn output_shape(&self, node: &crate::keras_tensor::Node) -> String {
+        let tensors = self.nodes.iter().flat_map(|node| &node.inputs).chain(&self.outputs).chain(&self.inputs);
+        tensors
+            .filter(|tensor| tensor.0.node.identity == node.identity)
+            .min_by_key(|tensor| tensor.0.index)
+            .map(|tensor| shape_text(tensor.shape()))
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,82 @@
+//! `keras.optimizers`.
+
+mod adam;
+mod settings;
+mod sgd;
+
+pub use adam::Adam;
+pub use settings::Settings;
+pub use sgd::SGD;
+
+use crate::{Error, Result, Scope};
+use kc_ir::tensor::Value;
+use std::fmt;
+use std::sync::Arc;
+
+/// An optimizer. Implement it to write one of your own; gradient transforms, weight decay and averaging are done around it.
+pub trait Optimizer: fmt::Debug + Send + Sync + 'static {
+    /// The class in snake case: `adam`; state tensors are named `adam/...`.
+    fn name(&self) -> String;
+
+    /// The arguments that all optimizers take.
+    fn settings(&self) -> &Settings;
+
+    /// Names of the optimizer's variables for each weight; they have the weight's type and start at 0.
+    fn slots(&self) -> Vec<&'static str>;
+
+    /// The new value of a weight; `step.slots` are changed in place.
+    fn update(&self, scope: &mut Scope, step: &mut UpdateStep) -> Result<Value>;
+}
+
+/// What an optimizer's update of one weight is made of.
+#[derive(Debug)]
+pub struct UpdateStep {
+    /// The weight.
+    pub variable: Value,
+    /// The derivative of the loss by it.
+    pub gradient: Value,
+    /// Its slots, in order of [`Optimizer::slots`].
+    pub slots: Vec<Value>,
+    /// The learning rate: f32 scalar.
+    pub learning_rate: Value,
+    /// Number of steps before this one: i64 scalar.
+    pub iterations: Value,
+}
+
+/// An optimizer by name or as an object.
+#[derive(Clone, Debug)]
+pub enum OptimizerSpec {
+    /// One of Keras' names.
+    Named(String),
+    /// An object.
+    Object(Arc<dyn Optimizer>),
+}
+
+impl From<&str> for OptimizerSpec {
+    fn from(name: &str) -> Self {
+        OptimizerSpec::Named(name.to_string())
+    }
+}
+
+impl<O: Optimizer> From<O> for OptimizerSpec {
+    fn from(optimizer: O) -> Self {
+        OptimizerSpec::Object(Arc::new(optimizer))
+    }
+}
+
+impl OptimizerSpec {
+    /// The optimizer.
+    pub(crate) fn resolve(&self) -> Result<Arc<dyn Optimizer>> {
+        match self {
+            OptimizerSpec::Object(optimizer) => Ok(optimizer.clone()),
+            OptimizerSpec::Named(name) => match name.to_lowercase().as_str() {
+                "adam" => Ok(Arc::new(Adam::new())),
+                "sgd" => Ok(Arc::new(SGD::new())),
+                _ => Err(Error::model(format!(
+                    "unknown optimizer `{name}`{}",
+                    crate::error::did_you_mean(name, &["adam", "sgd"])
+                ))),
+            },
+        }
+    }
+}

@@ -1,0 +1,64 @@
+use super::settings::settings;
+use super::{Optimizer, Settings, UpdateStep};
+use crate::layer::arguments;
+use crate::{Result, Scope};
+use kc_ir::tensor::Value;
+use kc_ir::tensor::ops::Binary;
+
+/// Gradient descent, with momentum where asked. `keras.optimizers.SGD`.
+///
+/// `w -= rate * g`; with momentum `m = momentum * m - rate * g` and `w += m`, or with Nesterov's
+/// `w += momentum * m - rate * g`.
+#[derive(Clone, Debug)]
+pub struct SGD {
+    settings: Settings,
+    momentum: f64,
+    nesterov: bool,
+}
+
+impl SGD {
+    /// With Keras' defaults: learning rate 0.01, no momentum.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        SGD { settings: Settings::new(0.01), momentum: 0.0, nesterov: false }
+    }
+
+    arguments! {
+        /// The share of the last update that is kept (default: 0).
+        momentum: f64,
+        /// Whether the momentum is applied before the gradient is (default: no).
+        nesterov: bool,
+    }
+
+    settings!();
+}
+
+impl Optimizer for SGD {
+    fn name(&self) -> String {
+        self.settings.name.clone().unwrap_or_else(|| "SGD".to_string())
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn slots(&self) -> Vec<&'static str> {
+        if self.momentum == 0.0 { vec![] } else { vec!["momentum"] }
+    }
+
+    fn update(&self, scope: &mut Scope, step: &mut UpdateStep) -> Result<Value> {
+        let scaled = scope.binary(Binary::Multiply, step.gradient, step.learning_rate)?;
+        let Some(slot) = step.slots.first_mut() else {
+            return Ok(scope.binary(Binary::Subtract, step.variable, scaled)?);
+        };
+        let kept = scope.binary_constant(Binary::Multiply, *slot, self.momentum)?;
+        let momentum = scope.binary(Binary::Subtract, kept, scaled)?;
+        *slot = momentum;
+        if !self.nesterov {
+            return Ok(scope.binary(Binary::Add, step.variable, momentum)?);
+        }
+        let kept = scope.binary_constant(Binary::Multiply, momentum, self.momentum)?;
+        let ahead = scope.binary(Binary::Subtract, kept, scaled)?;
+        Ok(scope.binary(Binary::Add, step.variable, ahead)?)
+    }
+}

@@ -1,0 +1,299 @@
+//! The tracing context: what layers, losses, metrics and optimizers build their ops in.
+
+use crate::initializers::Initializer;
+use crate::layer::Layer;
+use crate::{Error, LayerError, Result};
+use kc_ir::manifest::{StateRole, StateTensor};
+use kc_ir::tensor::ops::{Binary, Constant, Projection};
+use kc_ir::tensor::{Argument, Builder, Graph, Literal, ResultSlot, Scalar, Value};
+use kc_ir::{DType, TensorType};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
+
+/// A state tensor of a model, and how it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Variable {
+    pub state: StateTensor,
+    pub initializer: Initializer,
+}
+
+/// The state tensors of a model, in the order in which they were made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Store {
+    pub variables: Vec<Variable>,
+    by_owner: BTreeMap<(u64, String), usize>,
+    built: BTreeSet<u64>,
+    paths: BTreeSet<String>,
+}
+
+impl Store {
+    /// Adds a state tensor; its name must be new.
+    pub fn add(&mut self, name: String, role: StateRole, ty: TensorType, initializer: Initializer) -> Result<usize> {
+        if !self.paths.insert(name.clone()) {
+            return Err(Error::model(format!(
+                "the name `{name}` is taken: two layers of a model cannot have one name; rename one with `.name(\"...\")`"
+            )));
+        }
+        self.variables.push(Variable { state: StateTensor { name, role, ty }, initializer });
+        Ok(self.variables.len() - 1)
+    }
+
+    /// Puts the state tensors in the order of a key of their names; those of one key stay in order.
+    pub fn sort_by_key(&mut self, key: impl Fn(&str) -> usize) {
+        let mut order: Vec<usize> = (0..self.variables.len()).collect();
+        order.sort_by_key(|&index| key(&self.variables[index].state.name));
+        let mut places = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(new, &old)| places[old] = new);
+        self.variables = order.iter().map(|&old| self.variables[old].clone()).collect();
+        self.by_owner.values_mut().for_each(|index| *index = places[*index]);
+    }
+
+    /// The state tensors of that role.
+    pub fn with_role(&self, role: StateRole) -> Vec<usize> {
+        (0..self.variables.len()).filter(|&index| self.variables[index].state.role == role).collect()
+    }
+}
+
+/// The layer that is being traced.
+#[derive(Debug)]
+struct Frame {
+    identity: u64,
+    path: String,
+    trainable: bool,
+}
+
+/// The context in which layers, losses, metrics and optimizers build their ops. It is a [`Builder`] that also knows the
+/// model's weights, and whether it traces training.
+#[derive(Debug, Default)]
+pub struct Scope {
+    builder: Builder,
+    store: Store,
+    training: bool,
+    frames: Vec<Frame>,
+    initial: BTreeMap<usize, Value>,
+    current: BTreeMap<usize, Value>,
+    arguments: Vec<Argument>,
+    losses: Vec<Value>,
+}
+
+impl Deref for Scope {
+    type Target = Builder;
+    fn deref(&self) -> &Builder {
+        &self.builder
+    }
+}
+
+impl DerefMut for Scope {
+    fn deref_mut(&mut self) -> &mut Builder {
+        &mut self.builder
+    }
+}
+
+impl Scope {
+    pub(crate) fn new(store: Store, training: bool) -> Self {
+        Scope { store, training, ..Scope::default() }
+    }
+
+    /// The state tensors, once everything is built.
+    pub(crate) fn into_store(self) -> Store {
+        self.store
+    }
+
+    /// The graph, what its parameters are bound to, and what its results are bound to: the outputs, then changed state.
+    pub(crate) fn finish(self, outputs: Vec<Value>) -> (Graph, Vec<Argument>, Vec<ResultSlot>) {
+        let mut slots: Vec<ResultSlot> = (0..outputs.len()).map(ResultSlot::Output).collect();
+        let mut results = outputs;
+        for (&index, &value) in &self.current {
+            if self.initial.get(&index) != Some(&value) {
+                slots.push(ResultSlot::State(index));
+                results.push(value);
+            }
+        }
+        (self.builder.finish(results), self.arguments, slots)
+    }
+
+    /// Whether the graph being traced is the train step's.
+    pub fn training(&self) -> bool {
+        self.training
+    }
+
+    /// Adds a parameter that is bound to the function's input of that index.
+    pub(crate) fn input(&mut self, index: usize, name: &str, ty: TensorType) -> Result<Value> {
+        let value = self.builder.parameter(name, ty)?;
+        self.arguments.push(Argument::Input(index));
+        Ok(value)
+    }
+
+    // --- state ---
+
+    /// The present value of a state tensor.
+    pub(crate) fn state(&mut self, index: usize) -> Result<Value> {
+        if let Some(&value) = self.current.get(&index) {
+            return Ok(value);
+        }
+        let StateTensor { name, ty, .. } = self.store.variables[index].state.clone();
+        let outside = self.builder.set_location(None);
+        let value = self.builder.parameter(&name, ty)?;
+        self.builder.set_location(outside);
+        self.arguments.push(Argument::State(index));
+        self.initial.insert(index, value);
+        self.current.insert(index, value);
+        Ok(value)
+    }
+
+    /// Gives a state tensor a new value.
+    pub(crate) fn set_state(&mut self, index: usize, value: Value) -> Result<()> {
+        let state = &self.store.variables[index].state;
+        let ty = self.builder.tensor_type(value);
+        if *ty != state.ty {
+            return Err(Error::model(format!("`{}` is {}, cannot become {ty}", state.name, state.ty)));
+        }
+        self.current.insert(index, value);
+        Ok(())
+    }
+
+    fn frame(&self) -> Result<&Frame> {
+        self.frames.last().ok_or_else(|| Error::model("weights belong to layers: call the layer with `Scope::call`"))
+    }
+
+    fn add_variable(&mut self, name: &str, role: StateRole, ty: TensorType, initializer: &Initializer) -> Result<()> {
+        if let Initializer::Unknown(unknown) = initializer {
+            return Err(Error::model(format!(
+                "unknown initializer `{unknown}` for `{name}`{}",
+                crate::error::did_you_mean(unknown, crate::initializers::NAMES)
+            )));
+        }
+        let frame = self.frame()?;
+        let (identity, path) = (frame.identity, format!("{}/{name}", frame.path));
+        let index = self.store.add(path, role, ty, initializer.clone())?;
+        self.store.by_owner.insert((identity, name.to_string()), index);
+        Ok(())
+    }
+
+    /// Creates a weight of the layer that is being built; the optimizer updates it where the layer is trainable.
+    pub fn add_weight(&mut self, name: &str, shape: &[i64], initializer: &Initializer) -> Result<()> {
+        let role = if self.frame()?.trainable { StateRole::Trainable } else { StateRole::NonTrainable };
+        self.add_variable(name, role, TensorType::new(DType::F32, shape.iter().copied()), initializer)
+    }
+
+    /// Creates a weight of the layer that is being built, which only [`Scope::assign`] updates.
+    pub fn add_non_trainable_weight(&mut self, name: &str, shape: &[i64], initializer: &Initializer) -> Result<()> {
+        let ty = TensorType::new(DType::F32, shape.iter().copied());
+        self.add_variable(name, StateRole::NonTrainable, ty, initializer)
+    }
+
+    /// Creates the state of a seed generator (Keras' `SeedGenerator`): `u32[2]`, at first the seed and 0; without a seed it
+    /// is drawn when the model is initialised.
+    pub fn add_seed_generator(&mut self, seed: Option<u32>) -> Result<()> {
+        let ty = TensorType::new(DType::U32, [2i64]);
+        self.add_variable(SEED, StateRole::Seed, ty, &Initializer::Seed(seed))
+    }
+
+    fn owned(&self, name: &str) -> Result<usize> {
+        let identity = self.frame()?.identity;
+        self.store.by_owner.get(&(identity, name.to_string())).copied().ok_or_else(|| {
+            let known: Vec<&str> = self
+                .store
+                .by_owner
+                .keys()
+                .filter(|(owner, _)| *owner == identity)
+                .map(|(_, name)| name.as_str())
+                .collect();
+            Error::model(format!("has no weight `{name}`; `build` made: {}", known.join(", ")))
+        })
+    }
+
+    /// The present value of a weight of the layer that is being traced.
+    pub fn weight(&mut self, name: &str) -> Result<Value> {
+        let index = self.owned(name)?;
+        self.state(index)
+    }
+
+    /// Gives a weight of the layer that is being traced a new value, which the step writes back.
+    pub fn assign(&mut self, name: &str, value: Value) -> Result<()> {
+        let index = self.owned(name)?;
+        self.set_state(index, value)
+    }
+
+    /// The next key `u32[2]` of the layer's seed generator, which is advanced: its second word counts the draws.
+    pub fn draw_seed(&mut self) -> Result<Value> {
+        let index = self.owned(SEED)?;
+        let key = self.state(index)?;
+        let step = Literal::from_scalars(DType::U32, vec![2], [Scalar::Int(0), Scalar::Int(1)]);
+        let step = self.builder.constant(step)?;
+        let next = self.builder.binary(Binary::Add, key, step)?;
+        self.set_state(index, next)?;
+        Ok(key)
+    }
+
+    /// Adds a scalar to the loss.
+    pub fn add_loss(&mut self, loss: Value) {
+        self.losses.push(loss);
+    }
+
+    pub(crate) fn take_losses(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.losses)
+    }
+
+    // --- layers ---
+
+    /// Calls a layer on inputs: builds it the first time, then traces it. Errors carry the layer's path and place.
+    pub fn call(&mut self, layer: &dyn Layer, inputs: &[Value]) -> Result<Vec<Value>> {
+        let base = layer.base();
+        let (path, trainable) = match self.frames.last() {
+            Some(frame) => (format!("{}/{}", frame.path, base.name()), frame.trainable && base.is_trainable()),
+            None => (base.name().to_string(), base.is_trainable()),
+        };
+        let location = base.location(&path);
+        let outside = self.builder.set_location(Some(location.clone()));
+        self.frames.push(Frame { identity: base.identity(), path: path.clone(), trainable });
+        let result = self.call_inside(layer, inputs);
+        self.frames.pop();
+        self.builder.set_location(outside);
+        result.map_err(|error| {
+            let message = match error {
+                Error::Model { message } => message,
+                Error::Op(error) => error.to_string(),
+                other => return other,
+            };
+            let (layer, class) = (path, base.class().to_string());
+            Error::Layer(Box::new(LayerError { layer, class, message, location: Some(location) }))
+        })
+    }
+
+    fn call_inside(&mut self, layer: &dyn Layer, inputs: &[Value]) -> Result<Vec<Value>> {
+        if self.store.built.insert(layer.base().identity()) {
+            let types: Vec<TensorType> = inputs.iter().map(|&input| self.tensor_type(input).clone()).collect();
+            layer.build(self, &types)?;
+        }
+        layer.forward(self, inputs)
+    }
+
+    // --- conveniences ---
+
+    /// A scalar constant of f32.
+    pub fn f32(&mut self, value: f64) -> Result<Value> {
+        Ok(self.builder.constant(Literal::scalar(DType::F32, value))?)
+    }
+
+    /// A function of a tensor and a constant.
+    pub fn binary_constant(&mut self, function: Binary, x: Value, constant: f64) -> Result<Value> {
+        let dtype = self.tensor_type(x).dtype;
+        let scalar = Literal::scalar(dtype, constant);
+        let constant = self.builder.add(Constant { value: scalar }, &[])?;
+        Ok(self.builder.binary(function, x, constant)?)
+    }
+
+    /// The tensor of that index of a tuple.
+    pub fn projection(&mut self, tuple: Value, index: usize) -> Result<Value> {
+        Ok(self.builder.add(Projection { index }, &[tuple])?)
+    }
+
+    /// The tensor, converted to f32 where it is not a floating-point type.
+    pub fn float(&mut self, x: Value) -> Result<Value> {
+        if self.tensor_type(x).dtype.is_float() { Ok(x) } else { Ok(self.builder.convert(DType::F32, x)?) }
+    }
+}
+
+/// The name of a seed generator's state within its layer.
+const SEED: &str = "seed_generator_state";

@@ -1,0 +1,3 @@
+//! `keras.utils`.
+
+pub use crate::base::clear_session;

@@ -1,0 +1,174 @@
+//! Mistakes, with their whole messages.
+
+use kc::prelude::*;
+
+/// The message without the place, which is checked to be this file.
+fn message(error: kc::Error) -> String {
+    let text = error.to_string();
+    match text.split_once("\n  --> ") {
+        Some((message, place)) => {
+            assert!(place.contains("errors.rs:"), "{place}");
+            message.to_string()
+        }
+        None => text,
+    }
+}
+
+fn classifier() -> Sequential {
+    kc::utils::clear_session();
+    Sequential::new().add(Input::new([4])).add(Dense::new(3).activation("softmax"))
+}
+
+#[test]
+fn a_wrong_shape_into_a_layer() {
+    kc::utils::clear_session();
+    let error = Dense::new(3).call(&Input::new(())).unwrap_err();
+    assert_eq!(
+        message(error),
+        "layer `dense` (Dense): the input's shape is (None,), expected at least 2 axes (batch, features)"
+    );
+}
+
+#[test]
+fn a_shared_layer_called_with_two_shapes() {
+    kc::utils::clear_session();
+    let (a, b) = (Input::new([4]), Input::new([5]));
+    let shared = Dense::new(3);
+    let outputs = [shared.call(&a).unwrap(), shared.call(&b).unwrap()];
+    let error = Model::new([&a, &b], outputs).unwrap().module().unwrap_err();
+    assert_eq!(
+        message(error),
+        "layer `dense` (Dense): the input's shape is (None, 5), but the layer was built for inputs with 4 features; \
+         a layer that is called twice needs inputs with the same last axis"
+    );
+}
+
+#[test]
+fn an_unknown_activation() {
+    kc::utils::clear_session();
+    let error = Dense::new(3).activation("rleu").call(&Input::new([4])).unwrap_err();
+    assert_eq!(
+        message(error),
+        "layer `dense` (Dense): unknown activation `rleu`; did you mean `relu`? Known are: linear, relu, relu6, \
+         sigmoid, tanh, softmax, log_softmax, softplus, softsign, silu, swish, elu, exponential, hard_sigmoid"
+    );
+}
+
+#[test]
+fn an_unknown_initializer() {
+    kc::utils::clear_session();
+    let error = Dense::new(3).kernel_initializer("xavier").call(&Input::new([4])).unwrap_err();
+    assert_eq!(
+        message(error),
+        "layer `dense` (Dense): unknown initializer `xavier` for `kernel`; known are: glorot_uniform, glorot_normal, \
+         he_uniform, he_normal, lecun_uniform, lecun_normal, zeros, ones, random_normal, random_uniform, \
+         truncated_normal"
+    );
+}
+
+#[test]
+fn a_rate_outside_of_its_range() {
+    kc::utils::clear_session();
+    let error = Dropout::new(1.5).call(&Input::new([4])).unwrap_err();
+    assert_eq!(message(error), "layer `dropout` (Dropout): `rate` is 1.5, expected a number between 0 and 1");
+}
+
+#[test]
+fn an_unknown_dtype() {
+    kc::utils::clear_session();
+    let error = Dense::new(3).call(&Input::new([4]).dtype("float23")).unwrap_err();
+    assert_eq!(
+        message(error),
+        "input `input_layer`: unknown dtype `float23`; did you mean `float32`? Known are: float64, float32, float16, \
+         bfloat16, int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool"
+    );
+}
+
+#[test]
+fn unknown_losses_metrics_and_optimizers() {
+    let error = classifier().compile("adma", "mse", ()).unwrap_err();
+    assert_eq!(message(error), "unknown optimizer `adma`; did you mean `adam`? Known are: adam, sgd");
+    let error = classifier().compile("adam", "cross", ()).unwrap_err();
+    assert_eq!(
+        message(error),
+        "unknown loss `cross`; known are: binary_crossentropy, categorical_crossentropy, mean_squared_error, mse, \
+         sparse_categorical_crossentropy"
+    );
+    let error = classifier().compile("adam", "mse", ["acuracy"]).unwrap_err();
+    assert_eq!(
+        message(error),
+        "unknown metric `acuracy`; did you mean `accuracy`? Known are: accuracy, acc, binary_accuracy, \
+         categorical_accuracy, sparse_categorical_accuracy, binary_crossentropy, categorical_crossentropy, \
+         sparse_categorical_crossentropy, mean_squared_error, mse"
+    );
+}
+
+#[test]
+fn a_loss_for_each_output() {
+    let error = classifier().compile("adam", ["mse", "mse"], ()).unwrap_err();
+    assert_eq!(message(error), "`loss` has 2 entries, model `sequential` has 1 outputs: dense");
+}
+
+#[test]
+fn two_ways_to_clip() {
+    let error = classifier().compile(SGD::new().clipnorm(1.0).clipvalue(0.5), "mse", ()).unwrap_err();
+    assert_eq!(
+        message(error),
+        "optimizer `SGD`: only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set, \
+         got clipnorm=Some(1.0), clipvalue=Some(0.5), global_clipnorm=None"
+    );
+}
+
+#[test]
+fn a_model_without_an_input_shape() {
+    kc::utils::clear_session();
+    let error = Sequential::new().add(Dense::new(3)).module().unwrap_err();
+    assert_eq!(
+        message(error),
+        "model `sequential` does not know the shape of its input: make `Input::new([...])` its first layer, or call \
+         `build`; its first layer is `dense`"
+    );
+    let mut built = Sequential::new().add(Dense::new(3));
+    built.build([4]).unwrap();
+    assert_eq!(built.module().unwrap().state[0].ty.to_string(), "f32[4, 3]");
+}
+
+#[test]
+fn a_model_without_layers() {
+    kc::utils::clear_session();
+    let error = Sequential::new().module().unwrap_err();
+    assert_eq!(message(error), "model `sequential` has no layers; add some with `.add(...)`");
+}
+
+#[test]
+fn an_input_that_the_model_does_not_name() {
+    kc::utils::clear_session();
+    let (a, b) = (Input::new([4]).name("a"), Input::new([4]).name("b"));
+    let shared = Dense::new(3);
+    let outputs = [shared.call(&a).unwrap(), shared.call(&b).unwrap()];
+    let error = Model::new(&a, outputs).unwrap_err();
+    assert_eq!(
+        message(error),
+        "the outputs of model `functional` depend on the input `b`, which is not among its inputs"
+    );
+}
+
+#[test]
+fn two_layers_of_one_name() {
+    kc::utils::clear_session();
+    let model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("twin")).add(Dense::new(3).name("twin"));
+    let error = model.module().unwrap_err();
+    assert_eq!(message(error), "two layers of model `sequential` are named `twin`; rename one with `.name(\"...\")`");
+}
+
+#[test]
+fn a_loss_that_does_not_fit_the_output() {
+    kc::utils::clear_session();
+    let mut model = Sequential::new().add(Input::new(()));
+    model.compile("adam", "categorical_crossentropy", ()).unwrap();
+    let error = model.module().unwrap_err();
+    assert_eq!(
+        message(error),
+        "loss `categorical_crossentropy` takes predictions of shape (None, classes), the model's output is (None,)"
+    );
+}

@@ -1,0 +1,219 @@
+//! What a model is traced into.
+
+use kc::prelude::*;
+use kc_ir::manifest::{InputRole, StateRole, ValueCheck};
+use kc_ir::tensor::{Argument, ResultSlot};
+
+fn mlp() -> Sequential {
+    kc::utils::clear_session();
+    Sequential::new()
+        .add(Input::new([28, 28]))
+        .add(Flatten::new())
+        .add(Dense::new(128).activation("relu"))
+        .add(Dropout::new(0.2))
+        .add(Dense::new(10).activation("softmax"))
+}
+
+#[test]
+fn a_compiled_model_has_the_five_entry_points() {
+    let mut model = mlp();
+    model.compile(Adam::new(), SparseCategoricalCrossentropy::new(), ["accuracy"]).unwrap();
+    let module = model.module().unwrap();
+    let names: Vec<&str> = module.functions.iter().map(|function| function.name.as_str()).collect();
+    assert_eq!(names, ["init", "predict", "test_step", "train_step", "metric_results"]);
+
+    let state: Vec<(&str, StateRole, String)> =
+        module.state.iter().map(|state| (state.name.as_str(), state.role, state.ty.to_string())).collect();
+    use StateRole::*;
+    let expected = [
+        ("dense/kernel", Trainable, "f32[784, 128]"),
+        ("dense/bias", Trainable, "f32[128]"),
+        ("dropout/seed_generator_state", Seed, "u32[2]"),
+        ("dense_1/kernel", Trainable, "f32[128, 10]"),
+        ("dense_1/bias", Trainable, "f32[10]"),
+        ("adam/iterations", Iterations, "i64[]"),
+        ("adam/learning_rate", LearningRate, "f32[]"),
+        ("adam/dense_kernel_momentum", Optimizer, "f32[784, 128]"),
+        ("adam/dense_kernel_velocity", Optimizer, "f32[784, 128]"),
+        ("adam/dense_bias_momentum", Optimizer, "f32[128]"),
+        ("adam/dense_bias_velocity", Optimizer, "f32[128]"),
+        ("adam/dense_1_kernel_momentum", Optimizer, "f32[128, 10]"),
+        ("adam/dense_1_kernel_velocity", Optimizer, "f32[128, 10]"),
+        ("adam/dense_1_bias_momentum", Optimizer, "f32[10]"),
+        ("adam/dense_1_bias_velocity", Optimizer, "f32[10]"),
+        ("loss/total", Metric, "f32[]"),
+        ("loss/count", Metric, "f32[]"),
+        ("accuracy/total", Metric, "f32[]"),
+        ("accuracy/count", Metric, "f32[]"),
+    ];
+    assert_eq!(state, expected.map(|(name, role, ty)| (name, role, ty.to_string())));
+
+    let step = module.function("train_step").unwrap();
+    let inputs: Vec<(&str, InputRole, String)> =
+        step.inputs.iter().map(|input| (input.name.as_str(), input.role, input.ty.to_string())).collect();
+    assert_eq!(
+        inputs,
+        [
+            ("input_layer", InputRole::Feature, "f32[B, 28, 28]".to_string()),
+            ("y", InputRole::Target, "i32[B]".to_string()),
+            ("sample_weight", InputRole::SampleWeight, "f32[B]".to_string()),
+        ]
+    );
+    assert_eq!(step.inputs[1].checks, [ValueCheck::ClassLabels { classes: 10 }]);
+    assert!(step.outputs.is_empty());
+    // everything changes in a step but the learning rate
+    let written: Vec<usize> = step
+        .results
+        .iter()
+        .map(|slot| match slot {
+            ResultSlot::State(index) => *index,
+            ResultSlot::Output(_) => panic!("a step has no outputs"),
+        })
+        .collect();
+    assert_eq!(written, (0..module.state.len()).filter(|&index| index != 6).collect::<Vec<_>>());
+
+    let results = module.function("metric_results").unwrap();
+    let logs: Vec<&str> = results.outputs.iter().map(|output| output.name.as_str()).collect();
+    assert_eq!(logs, ["loss", "accuracy"]);
+    let init = module.function("init").unwrap();
+    assert_eq!(init.inputs[0].role, InputRole::Key);
+    assert_eq!(init.results.len(), module.state.len());
+    let predict = module.function("predict").unwrap();
+    assert_eq!(predict.outputs[0].ty.to_string(), "f32[B, 10]");
+    // prediction takes the features and the weights, and no seed
+    assert_eq!(
+        predict.arguments,
+        [Argument::Input(0), Argument::State(0), Argument::State(1), Argument::State(3), Argument::State(4)]
+    );
+}
+
+#[test]
+fn two_traces_of_one_model_are_equal() {
+    let mut model = mlp();
+    model.compile("sgd", "sparse_categorical_crossentropy", ()).unwrap();
+    assert_eq!(model.module().unwrap(), model.module().unwrap());
+}
+
+#[test]
+fn a_summary_names_layers_shapes_and_parameters() {
+    let module = mlp().module().unwrap();
+    let lines: Vec<String> = module
+        .model
+        .layers
+        .iter()
+        .map(|layer| format!("{} ({}) {} {}", layer.name, layer.class, layer.output_shape, layer.parameters))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "input_layer (InputLayer) (None, 28, 28) 0",
+            "flatten (Flatten) (None, 784) 0",
+            "dense (Dense) (None, 128) 100480",
+            "dropout (Dropout) (None, 128) 0",
+            "dense_1 (Dense) (None, 10) 1290",
+        ]
+    );
+}
+
+#[test]
+fn a_shared_layer_has_its_weights_once() {
+    kc::utils::clear_session();
+    let (left, right) = (Input::new([4]).name("left"), Input::new([4]).name("right"));
+    let shared = Dense::new(3);
+    let (a, b) = (shared.call(&left).unwrap(), shared.call(&right).unwrap());
+    let head = Dense::new(1).name("head").call(&a).unwrap();
+    let model = Model::new([&left, &right], [&head, &b]).unwrap();
+    let module = model.module().unwrap();
+    let state: Vec<&str> = module.state.iter().map(|state| state.name.as_str()).collect();
+    assert_eq!(state, ["dense/kernel", "dense/bias", "head/kernel", "head/bias"]);
+    let outputs: Vec<String> =
+        module.function("predict").unwrap().outputs.iter().map(|o| format!("{}: {}", o.name, o.ty)).collect();
+    assert_eq!(outputs, ["head: f32[B, 1]", "dense: f32[B, 3]"]);
+}
+
+#[test]
+fn each_output_has_its_loss_and_metrics() {
+    kc::utils::clear_session();
+    let input = Input::new([4]);
+    let class = Dense::new(3).activation("softmax").name("class").call(&input).unwrap();
+    let value = Dense::new(1).name("value").call(&input).unwrap();
+    let mut model = Model::new(&input, [&class, &value]).unwrap();
+    model
+        .compile_with(
+            Compile::new()
+                .optimizer(SGD::new().momentum(0.9))
+                .loss(["sparse_categorical_crossentropy", "mse"])
+                .loss_weights([1.0, 0.5])
+                .metrics(vec![vec!["accuracy".into()], vec![]]),
+        )
+        .unwrap();
+    let module = model.module().unwrap();
+    let logs: Vec<String> =
+        module.function("metric_results").unwrap().outputs.iter().map(|output| output.name.clone()).collect();
+    assert_eq!(logs, ["loss", "class_accuracy", "class_loss", "value_loss"]);
+    let inputs: Vec<String> =
+        module.function("train_step").unwrap().inputs.iter().map(|i| format!("{}: {}", i.name, i.ty)).collect();
+    assert_eq!(
+        inputs,
+        [
+            "input_layer: f32[B, 4]",
+            "y_class: i32[B]",
+            "y_value: f32[B, 1]",
+            "sample_weight_class: f32[B]",
+            "sample_weight_value: f32[B]",
+        ]
+    );
+}
+
+#[test]
+fn a_layer_of_layers_names_weights_by_its_path() {
+    #[derive(Clone, Debug)]
+    struct Block {
+        base: Base,
+        first: Dense,
+        second: Dense,
+    }
+    impl Layer for Block {
+        fn base(&self) -> &Base {
+            &self.base
+        }
+        fn base_mut(&mut self) -> &mut Base {
+            &mut self.base
+        }
+        fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> kc::Result<Vec<Value>> {
+            let hidden = scope.call(&self.first, inputs)?;
+            let out = scope.call(&self.second, &hidden)?;
+            Ok(vec![scope.binary(Binary::Add, out[0], inputs[0])?])
+        }
+    }
+    kc::utils::clear_session();
+    let block = Block { base: Base::new("Block"), first: Dense::new(8).activation("relu"), second: Dense::new(4) };
+    let model = Sequential::new().add(Input::new([4])).add(block.trainable(false));
+    let module = model.module().unwrap();
+    let state: Vec<(&str, StateRole)> = module.state.iter().map(|state| (state.name.as_str(), state.role)).collect();
+    let frozen = StateRole::NonTrainable;
+    assert_eq!(
+        state,
+        [
+            ("block/dense/kernel", frozen),
+            ("block/dense/bias", frozen),
+            ("block/dense_1/kernel", frozen),
+            ("block/dense_1/bias", frozen),
+        ]
+    );
+}
+
+#[test]
+fn ops_carry_the_layer_and_the_line_that_made_it() {
+    kc::utils::clear_session();
+    let line = line!() + 1;
+    let model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("hidden"));
+    let module = model.module().unwrap();
+    let graph = &module.function("predict").unwrap().graph;
+    let located: Vec<_> = graph.nodes.iter().filter_map(|node| node.location.as_ref()).collect();
+    assert!(!located.is_empty());
+    for location in located {
+        assert_eq!((location.line, location.layer.as_str()), (line, "hidden"));
+        assert!(location.file.ends_with("trace.rs"), "{}", location.file);
+    }
+}
