@@ -76,10 +76,10 @@ fn a_rate_outside_of_its_range() {
 #[test]
 fn an_unknown_dtype() {
     kc::utils::clear_session();
-    let error = Dense::new(3).call(&Input::new([4]).dtype("float23")).unwrap_err();
+    let error = Dense::new(3).call(&Input::new([4]).dtype("float31")).unwrap_err();
     assert_eq!(
         message(error),
-        "input `input_layer`: unknown dtype `float23`; did you mean `float32`? Known are: float64, float32, float16, \
+        "input `input_layer`: unknown dtype `float31`; did you mean `float32`? Known are: float64, float32, float16, \
          bfloat16, int8, int16, int32, int64, uint8, uint16, uint32, uint64, bool"
     );
 }
@@ -128,7 +128,7 @@ fn a_model_without_an_input_shape() {
         "model `sequential` does not know the shape of its input: make `Input::new([...])` its first layer, or call \
          `build`; its first layer is `dense`"
     );
-    let mut built = Sequential::new().add(Dense::new(3));
+    let built = Sequential::new().add(Dense::new(3));
     built.build([4]).unwrap();
     assert_eq!(built.module().unwrap().state[0].ty.to_string(), "f32[4, 3]");
 }

@@ -21,7 +21,9 @@ use std::sync::OnceLock;
 pub struct Model {
     pub(crate) base: Base,
     layers: Vec<LayerRef>,
-    network: OnceLock<Result<Functional>>,
+    /// The input of a sequential model that starts with another layer.
+    input: OnceLock<LayerRef>,
+    network: OnceLock<Functional>,
     compiled: Option<Compiled>,
 }
 
@@ -31,7 +33,7 @@ impl Model {
     pub fn new(inputs: impl IntoTensors, outputs: impl IntoTensors) -> Result<Model> {
         let base = Base::new("Functional");
         let network = Functional::new(base.name(), inputs.into_tensors()?, outputs.into_tensors()?)?;
-        Ok(Model { base, layers: Vec::new(), network: OnceLock::from(Ok(network)), compiled: None })
+        Ok(Model { base, layers: Vec::new(), input: OnceLock::new(), network: OnceLock::from(network), compiled: None })
     }
 
     /// The model's name.
@@ -44,17 +46,24 @@ impl Model {
         Ok(self.network()?.layers.clone())
     }
 
-    /// Names the input of a sequential model that does not start with an [`Input`]: the shape of a sample.
-    pub fn build(&mut self, shape: impl crate::IntoShape) -> Result<()> {
-        if self.layers.first().is_some_and(|layer| layer.as_input().is_none()) {
-            self.layers.insert(0, std::sync::Arc::new(Input::new(shape)));
-            self.network = OnceLock::new();
-        }
+    /// Gives a sequential model that does not start with an [`Input`] the shape of a sample. Keras' `build`, without the batch.
+    pub fn build(&self, shape: impl crate::IntoShape) -> Result<()> {
+        self.input.get_or_init(|| std::sync::Arc::new(Input::new(shape)));
         self.network().map(|_| ())
     }
 
     fn network(&self) -> Result<&Functional> {
-        self.network.get_or_init(|| Functional::sequential(self.name(), &self.layers)).as_ref().map_err(Clone::clone)
+        if let Some(network) = self.network.get() {
+            return Ok(network);
+        }
+        let mut layers = self.layers.clone();
+        if let Some(input) = self.input.get()
+            && layers.first().is_none_or(|layer| layer.as_input().is_none())
+        {
+            layers.insert(0, input.clone());
+        }
+        let network = Functional::sequential(self.name(), &layers)?;
+        Ok(self.network.get_or_init(|| network))
     }
 
     /// Traces the model: its state and entry points. A compiled model has all of them, another only `init` and `predict`.

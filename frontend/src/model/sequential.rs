@@ -27,7 +27,7 @@ impl Sequential {
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         let base = Base::new("Sequential");
-        Sequential(Model { base, layers: Vec::new(), network: OnceLock::new(), compiled: None })
+        Sequential(Model { base, layers: Vec::new(), input: OnceLock::new(), network: OnceLock::new(), compiled: None })
     }
 
     /// Appends a layer. The first is an [`Input`](crate::Input), unless [`Model::build`] is called.
@@ -39,7 +39,7 @@ impl Sequential {
     }
 
     /// [`Model::build`].
-    pub fn build(&mut self, shape: impl crate::IntoShape) -> Result<()> {
+    pub fn build(&self, shape: impl crate::IntoShape) -> Result<()> {
         self.0.build(shape)
     }
 }
