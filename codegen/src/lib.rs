@@ -1,9 +1,11 @@
 //! From kernels to machine code.
 //!
 //! * [`Backend`]: what a code generator is; [`CodeImage`]: what it makes.
+//! * [`mlir`]: the performance back end, a plug-in that needs LLVM to be built.
 
 mod backend;
 mod image;
+pub mod mlir;
 
 pub use backend::{Backend, CodegenError, Form};
 pub use image::CodeImage;

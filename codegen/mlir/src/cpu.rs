@@ -2,31 +2,31 @@
 
 use inkwell::targets::TargetMachine;
 
-/// Instruction sets that generated code makes use of, as Rust's feature detection and as LLVM name them.
+/// Instruction sets that generated code makes use of, as Rust's feature detection and as LLVM name them, sorted.
 const X86_FEATURES: &[(&str, &str)] = &[
-    ("sse3", "sse3"),
-    ("ssse3", "ssse3"),
-    ("sse4.1", "sse4.1"),
-    ("sse4.2", "sse4.2"),
-    ("popcnt", "popcnt"),
-    ("lzcnt", "lzcnt"),
-    ("bmi1", "bmi"),
-    ("bmi2", "bmi2"),
     ("avx", "avx"),
-    ("f16c", "f16c"),
-    ("fma", "fma"),
     ("avx2", "avx2"),
-    ("avx512f", "avx512f"),
-    ("avx512cd", "avx512cd"),
+    ("avx512bitalg", "avx512bitalg"),
     ("avx512bw", "avx512bw"),
+    ("avx512cd", "avx512cd"),
     ("avx512dq", "avx512dq"),
-    ("avx512vl", "avx512vl"),
+    ("avx512f", "avx512f"),
+    ("avx512ifma", "avx512ifma"),
     ("avx512vbmi", "avx512vbmi"),
     ("avx512vbmi2", "avx512vbmi2"),
-    ("avx512ifma", "avx512ifma"),
-    ("avx512bitalg", "avx512bitalg"),
+    ("avx512vl", "avx512vl"),
     ("avx512vpopcntdq", "avx512vpopcntdq"),
+    ("bmi1", "bmi"),
+    ("bmi2", "bmi2"),
+    ("f16c", "f16c"),
+    ("fma", "fma"),
     ("gfni", "gfni"),
+    ("lzcnt", "lzcnt"),
+    ("popcnt", "popcnt"),
+    ("sse3", "sse3"),
+    ("sse4.1", "sse4.1"),
+    ("sse4.2", "sse4.2"),
+    ("ssse3", "ssse3"),
 ];
 
 /// A machine that code is made for.

@@ -12,7 +12,7 @@ pub mod machine;
 pub mod translate;
 
 use cpu::Cpu;
-use interface::{API_VERSION, Blob, ImageHeader, Options, Output};
+use interface::{API_VERSION, Blob, Failure, ImageHeader, Options, Output};
 use kc_ir::kernel::Kernel;
 use machine::Machine;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,35 +32,43 @@ pub enum CompileError {
     /// Unknown target.
     #[error(transparent)]
     Cpu(#[from] cpu::CpuError),
-    /// A kernel that is not lowered or not well formed.
-    #[error(transparent)]
-    Translate(#[from] translate::TranslateError),
-    /// MLIR or LLVM failed.
+    /// A kernel failed.
     #[error("kernel `{kernel}`: {error}")]
-    Machine {
-        /// Name of the kernel.
+    Kernel {
+        /// Its name.
         kernel: String,
         /// What failed.
-        error: machine::MachineError,
-    },
-    /// The object file needs more than an image has.
-    #[error("kernel `{kernel}`: {error}")]
-    Link {
-        /// Name of the kernel.
-        kernel: String,
-        /// What failed.
-        error: link::LinkError,
+        error: KernelError,
     },
     /// A thread died.
     #[error("a compiling thread failed")]
     Thread,
 }
 
+/// Why a kernel could not be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// It is not lowered or not well formed.
+    #[error(transparent)]
+    Translate(#[from] translate::TranslateError),
+    /// MLIR or LLVM failed.
+    #[error(transparent)]
+    Machine(#[from] machine::MachineError),
+    /// The object file needs more than an image has.
+    #[error(transparent)]
+    Link(#[from] link::LinkError),
+}
+
+/// Names the kernel at which something failed.
+fn at<E: Into<KernelError>>(kernel: &Kernel) -> impl Fn(E) -> CompileError {
+    |error| CompileError::Kernel { kernel: kernel.name.clone(), error: error.into() }
+}
+
 /// Compiles kernels and gives the bytes of [`interface::CompileFn`].
 pub fn compile(kernels: &[Kernel], options: &Options) -> Result<Vec<u8>, CompileError> {
     let cpu = Cpu::new(options.triple.as_deref(), options.tune.as_deref(), options.features.as_deref())?;
     if options.output == Output::Mlir {
-        let texts = kernels.iter().map(|kernel| translate::translate(kernel, &cpu));
+        let texts = kernels.iter().map(|kernel| translate::translate(kernel, &cpu).map_err(at(kernel)));
         return Ok(texts.collect::<Result<Vec<_>, _>>()?.join("\n").into_bytes());
     }
     let parts = compile_all(kernels, options, &cpu)?;
@@ -70,11 +78,19 @@ pub fn compile(kernels: &[Kernel], options: &Options) -> Result<Vec<u8>, Compile
     let mut image = link::Image::default();
     let mut kernel_offsets = Vec::new();
     for (part, kernel) in parts.iter().zip(kernels) {
-        let offset = image.add(part, translate::ENTRY);
-        kernel_offsets.push(offset.map_err(|error| CompileError::Link { kernel: kernel.name.clone(), error })?);
+        kernel_offsets.push(image.add(part, translate::ENTRY).map_err(at(kernel))?);
     }
     let header = ImageHeader { kernel_offsets, features: cpu.features().to_vec() };
-    Ok(interface::encode_image(&header, &image.finish())?)
+    Ok(encode_image(&header, &image.finish())?)
+}
+
+/// The bytes that [`interface::decode_image`] takes apart.
+fn encode_image(header: &ImageHeader, code: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    let header = serde_json::to_vec(header)?;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(&header);
+    bytes.extend_from_slice(code);
+    Ok(bytes)
 }
 
 /// One result a kernel, in their order; threads claim the largest kernels first.
@@ -88,7 +104,7 @@ fn compile_all(kernels: &[Kernel], options: &Options, cpu: &Cpu) -> Result<Vec<V
         let mut machine = None;
         let mut done = Vec::new();
         while let Some(&i) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push((i, compile_one(&mut machine, &kernels[i], options.output, cpu)));
+            done.push((i, compile_one(&mut machine, &kernels[i], options.output, cpu).map_err(at(&kernels[i]))));
         }
         done
     };
@@ -109,27 +125,30 @@ fn compile_one(
     kernel: &Kernel,
     output: Output,
     cpu: &Cpu,
-) -> Result<Vec<u8>, CompileError> {
-    let failed = |error| CompileError::Machine { kernel: kernel.name.clone(), error };
+) -> Result<Vec<u8>, KernelError> {
     let text = translate::translate(kernel, cpu)?;
     let machine = match machine {
         Some(machine) => machine,
-        None => machine.insert(Machine::new(cpu).map_err(failed)?),
+        None => machine.insert(Machine::new(cpu)?),
     };
-    let module = machine.module(&text).map_err(failed)?;
-    machine.optimize(&module, machine::PASSES).map_err(failed)?;
-    match output {
-        Output::Mlir => Ok(text.into_bytes()),
-        Output::Llvm => Ok(module.print_to_string().to_string().into_bytes()),
-        Output::Asm => Ok(machine.assembly(&module).map_err(failed)?.into_bytes()),
-        Output::Image => machine.object(&module).map_err(failed),
-    }
+    let module = machine.module(&text)?;
+    machine.optimize(&module, machine::PASSES)?;
+    Ok(match output {
+        Output::Mlir => text.into_bytes(),
+        Output::Llvm => module.print_to_string().to_string().into_bytes(),
+        Output::Asm => machine.assembly(&module)?.into_bytes(),
+        Output::Image => machine.object(&module)?,
+    })
 }
 
 fn compile_text(kernels: &[u8], options: &[u8]) -> Result<Vec<u8>, CompileError> {
     let kernels = std::str::from_utf8(kernels).map_err(|_| CompileError::Encoding("kernels"))?;
     let options: Options = serde_json::from_slice(options)?;
     compile(&kc_ir::kernel::parse_kernels(kernels)?, &options)
+}
+
+fn failure(kernel: Option<String>, message: String) -> Vec<u8> {
+    serde_json::to_vec(&Failure { kernel, message }).unwrap_or_default()
 }
 
 /// [`interface::ApiVersionFn`].
@@ -157,8 +176,9 @@ pub unsafe extern "C" fn kc_mlir_compile(
     let result = std::panic::catch_unwind(|| compile_text(kernels, options));
     let (status, bytes) = match result {
         Ok(Ok(bytes)) => (0, bytes),
-        Ok(Err(error)) => (1, error.to_string().into_bytes()),
-        Err(_) => (2, b"the plug-in failed; please report the kernel".to_vec()),
+        Ok(Err(CompileError::Kernel { kernel, error })) => (1, failure(Some(kernel), error.to_string())),
+        Ok(Err(error)) => (1, failure(None, error.to_string())),
+        Err(_) => (2, failure(None, "the plug-in panicked".to_string())),
     };
     let mut bytes = std::mem::ManuallyDrop::new(bytes);
     // SAFETY: the caller's promise.

@@ -9,8 +9,8 @@ pub const API_VERSION: u32 = 1;
 pub type ApiVersionFn = unsafe extern "C" fn() -> u32;
 
 /// `kc_mlir_compile`: reads a list of kernels in the kernel IR's text form and [`Options`] as JSON, both UTF-8, and fills
-/// `output`. 0: `output` holds a code image ([`decode_image`]) or the text that was asked for; otherwise an error's text.
-/// In both cases the caller hands `output` to `kc_mlir_free`.
+/// `output`. 0: `output` holds a code image ([`decode_image`]) or the text that was asked for; otherwise a [`Failure`] as
+/// JSON. In both cases the caller hands `output` to `kc_mlir_free`.
 pub type CompileFn = unsafe extern "C" fn(
     kernels: *const u8,
     kernels_length: usize,
@@ -59,10 +59,19 @@ pub struct Options {
     pub triple: Option<String>,
     /// The CPU that instructions are scheduled for, as LLVM names it; the code runs on every CPU with `features`.
     pub tune: Option<String>,
-    /// Instruction sets that the code may use, as LLVM names them (`avx512f`).
+    /// Instruction sets that the code may use, as Rust names them (`avx512f`, `bmi1`).
     pub features: Option<Vec<String>>,
     /// Threads that compile; the result does not depend on their number.
     pub threads: Option<usize>,
+}
+
+/// Why there is no output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Name of the kernel at which it failed, if it was one.
+    pub kernel: Option<String>,
+    /// What was met, what was expected.
+    pub message: String,
 }
 
 /// What stands before the code in an image.
@@ -70,20 +79,11 @@ pub struct Options {
 pub struct ImageHeader {
     /// Byte offsets of the kernels' entry points in the code, in the order of the kernels.
     pub kernel_offsets: Vec<u64>,
-    /// Instruction sets that the code needs.
+    /// Instruction sets that the code needs, as Rust names them, sorted.
     pub features: Vec<String>,
 }
 
-/// An image as bytes: length of the header (8 bytes, little endian), header as JSON, code.
-pub fn encode_image(header: &ImageHeader, code: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
-    let header = serde_json::to_vec(header)?;
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend_from_slice(&header);
-    bytes.extend_from_slice(code);
-    Ok(bytes)
-}
-
-/// The reverse of [`encode_image`]; `None` for bytes that are no image.
+/// The parts of an image: length of the header (8 bytes, little endian), [`ImageHeader`] as JSON, code. `None` for bytes that are no image.
 pub fn decode_image(bytes: &[u8]) -> Option<(ImageHeader, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<8>()?;
     let (header, code) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;

@@ -19,13 +19,8 @@ use std::fmt::Write;
 
 /// The kernel cannot be translated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("kernel `{kernel}`: {message}")]
-pub struct TranslateError {
-    /// Name of the kernel.
-    pub kernel: String,
-    /// What was found and what was expected.
-    pub message: String,
-}
+#[error("{0}")]
+pub struct TranslateError(pub String);
 
 /// The symbol of a kernel's entry point in its module.
 pub const ENTRY: &str = "kernel";
@@ -64,7 +59,7 @@ struct Translator<'k> {
 
 impl<'k> Translator<'k> {
     fn new(kernel: &'k Kernel, cpu: &'k Cpu) -> Self {
-        let pointers = kernel.memory.iter().enumerate().map(|(i, memory)| format!("%{}_{i}", identifier(&memory.name)));
+        let pointers = kernel.memory.iter().enumerate().map(|(i, memory)| format!("%{}.{i}", identifier(&memory.name)));
         Translator {
             kernel,
             cpu,
@@ -82,7 +77,7 @@ impl<'k> Translator<'k> {
     }
 
     fn error<T>(&self, message: impl Into<String>) -> Result<T> {
-        Err(TranslateError { kernel: self.kernel.name.clone(), message: message.into() })
+        Err(TranslateError(message.into()))
     }
 
     fn line(&mut self, text: &str) {
@@ -398,7 +393,8 @@ impl<'k> Translator<'k> {
         let mut parameters = Vec::new();
         let mut fetch = String::new();
         let mut arguments = Vec::new();
-        let mut scratch = 0u64;
+        let (scratch, _) = kernel.scratch_layout();
+        let mut scratch = scratch.into_iter();
         for (i, memory) in kernel.memory.iter().enumerate() {
             let pointer = &self.pointers[i];
             let access = match memory.space {
@@ -413,9 +409,8 @@ impl<'k> Translator<'k> {
                     "    %slot_{i} = llvm.getelementptr %buffers[{i}] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr\n    \
                      {pointer} = llvm.load %slot_{i} : !llvm.ptr -> !llvm.ptr"
                 ),
-                Space::Scratch { elements } => {
-                    let offset = scratch;
-                    scratch += value::scratch_bytes(memory.dtype, elements);
+                Space::Scratch { .. } => {
+                    let offset = scratch.next().unwrap_or(0);
                     writeln!(
                         fetch,
                         "    %base_{i} = llvm.getelementptr %environment[8] : (!llvm.ptr) -> !llvm.ptr, i8\n    \
@@ -462,7 +457,8 @@ impl<'k> Translator<'k> {
     }
 }
 
-/// A name with only letters, digits and underscores.
+/// A name with only letters, digits and underscores, that does not start with a digit.
 fn identifier(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+    let start = if name.starts_with(|c: char| c.is_ascii_digit()) { "_" } else { "" };
+    start.chars().chain(name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })).collect()
 }

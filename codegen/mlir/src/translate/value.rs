@@ -41,11 +41,6 @@ pub(super) fn memory_type(dtype: DType, lanes: u32) -> String {
     vector_of(if dtype == DType::Bool { "i8" } else { lane_type(dtype) }, lanes)
 }
 
-/// Bytes that scratch memory of so many elements takes: it starts at a multiple of the alignment.
-pub(super) fn scratch_bytes(dtype: DType, elements: u64) -> u64 {
-    (elements * dtype.bytes() as u64).next_multiple_of(kc_abi::call::ALIGNMENT as u64)
-}
-
 impl Translator<'_> {
     /// A value in every lane, given as MLIR's text of one lane.
     pub(super) fn splat_constant(&mut self, text: &str, element: &str, lanes: u32) -> String {
