@@ -1,6 +1,7 @@
 //! The project's chores: `cargo xtask help` lists them.
 
 mod imports;
+mod mlir_plugin;
 mod mnist;
 mod peers;
 mod process;
@@ -19,6 +20,7 @@ cargo xtask COMMAND
                       test_accuracy=0.9764 test_loss=0.0801 train_seconds=3.2
   bench [--peers] [KC BENCH'S OPTIONS]
                       `kc bench` of the MLP example; --peers installs PyTorch and measures it beside kc
+  mlir                build the MLIR plug-in into target/plugins (installs LLVM 22 where it may)
   help                this text
 
 ";
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let outcome: Outcome = match command {
         "test" => stages::test(rest),
         "mnist" => mnist::mnist(rest),
+        "mlir" => mlir_plugin::command(rest),
         "bench" => peers::bench(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}{}", stages::help());
