@@ -6,6 +6,8 @@ pub mod convert;
 pub mod image;
 pub mod intrinsics;
 mod memory;
+#[cfg(feature = "npy")]
+pub mod npy;
 pub mod package;
 pub mod pool;
 mod session;
