@@ -80,13 +80,15 @@ const COMPUTATIONS: &[(&str, Computation)] = &[
     ("silu", |a| activated(a, Activation::Silu)),
     ("untransposed_lhs", |a| {
         let (contraction, permutation) = (a.contraction(0)?, a.permutation(1)?);
-        let [batch, contract] = [&contraction.lhs_batch, &contraction.lhs_contract].map(|axes| through(axes, permutation));
+        let [batch, contract] =
+            [&contraction.lhs_batch, &contraction.lhs_contract].map(|axes| through(axes, permutation));
         in_order(&contraction.lhs_free(permutation.len()), permutation)
             .then(|| DotGeneral { lhs_batch: batch, lhs_contract: contract, ..contraction.clone() }.into())
     }),
     ("untransposed_rhs", |a| {
         let (contraction, permutation) = (a.contraction(0)?, a.permutation(1)?);
-        let [batch, contract] = [&contraction.rhs_batch, &contraction.rhs_contract].map(|axes| through(axes, permutation));
+        let [batch, contract] =
+            [&contraction.rhs_batch, &contraction.rhs_contract].map(|axes| through(axes, permutation));
         in_order(&contraction.rhs_free(permutation.len()), permutation)
             .then(|| DotGeneral { rhs_batch: batch, rhs_contract: contract, ..contraction.clone() }.into())
     }),
@@ -169,7 +171,9 @@ const COMPUTATIONS: &[(&str, Computation)] = &[
 fn activated(a: &Arguments, activation: Activation) -> Option<Op> {
     match a.op(0)? {
         Op::Composite(Composite::Dense(dense)) => Some(Dense { activation, ..dense.clone() }.into()),
-        Op::Composite(Composite::ConvolutionBias(fused)) => Some(ConvolutionBias { activation, ..fused.clone() }.into()),
+        Op::Composite(Composite::ConvolutionBias(fused)) => {
+            Some(ConvolutionBias { activation, ..fused.clone() }.into())
+        }
         _ => None,
     }
 }

@@ -40,15 +40,19 @@ impl CostModel {
 
     /// Cost of all nodes of a graph.
     pub fn graph(&self, graph: &Graph) -> f64 {
-        graph.nodes.iter().map(|node| {
-            let operands: Vec<&Type> = node.operands.iter().map(|&operand| &graph.node(operand).ty).collect();
-            self.op(&node.op, &operands, &node.ty)
-        }).sum()
+        graph
+            .nodes
+            .iter()
+            .map(|node| {
+                let operands: Vec<&Type> = node.operands.iter().map(|&operand| &graph.node(operand).ty).collect();
+                self.op(&node.op, &operands, &node.ty)
+            })
+            .sum()
     }
 
     /// Cost of an op.
     pub fn op(&self, op: &Op, operands: &[&Type], result: &Type) -> f64 {
-        if matches!(op, Op::Parameter(_) | Op::Constant(_) | Op::Projection(_)) {
+        if matches!(op, Op::Parameter(_) | Op::Constant(_) | Op::Dimension(_) | Op::Projection(_)) {
             return 0.0;
         }
         let work = self.work(op, operands, result);
@@ -101,7 +105,12 @@ impl CostModel {
             Op::Reduce(_) | Op::ArgReduce(_) => root(given),
             Op::DotGeneral(contraction) => {
                 let summed = operand(0).map_or(0.0, |ty| {
-                    contraction.lhs_contract.iter().filter_map(|&axis| ty.shape.get(axis)).map(|dim| self.extent(dim)).product()
+                    contraction
+                        .lhs_contract
+                        .iter()
+                        .filter_map(|&axis| ty.shape.get(axis))
+                        .map(|dim| self.extent(dim))
+                        .product()
                 });
                 Work { contraction: 2.0 * elements * summed, root: true, ..Work::default() }
             }
@@ -111,11 +120,11 @@ impl CostModel {
                 Work { contraction: 2.0 * elements * kernel / features.max(1.0), root: true, ..Work::default() }
             }
             Op::ReduceWindow(reduce) => root(elements * reduce.window.size.iter().product::<i64>() as f64),
-            Op::SelectAndScatter(scatter) => {
-                root(operand(1).map_or(0.0, |ty| self.elements(ty)) * scatter.window.size.iter().product::<i64>() as f64)
-            }
+            Op::SelectAndScatter(scatter) => root(
+                operand(1).map_or(0.0, |ty| self.elements(ty)) * scatter.window.size.iter().product::<i64>() as f64,
+            ),
             Op::Composite(composite) => self.composite(composite.composition(), operands),
-            Op::Parameter(_) | Op::Constant(_) | Op::Projection(_) => Work::default(),
+            Op::Parameter(_) | Op::Constant(_) | Op::Dimension(_) | Op::Projection(_) => Work::default(),
             Op::Gradient(_) => root(0.0),
         }
     }

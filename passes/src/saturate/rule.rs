@@ -89,9 +89,8 @@ impl Rule {
         let fail = |what: &str, error: String| -> ! { panic!("rule `{}`: {what}: {error}", self.name) };
         let left: Pattern<Term> = self.left.parse().unwrap_or_else(|error| fail("left side", format!("{error}")));
         let right: Pattern<Term> = self.right.parse().unwrap_or_else(|error| fail("right side", format!("{error}")));
-        let conditions = self.conditions.iter().map(|text| {
-            Condition::parse(text).unwrap_or_else(|error| fail("condition", error))
-        });
+        let conditions =
+            self.conditions.iter().map(|text| Condition::parse(text).unwrap_or_else(|error| fail("condition", error)));
         let applier = RightSide { ast: right.ast, conditions: conditions.collect() };
         Rewrite::new(self.name, left, applier).unwrap_or_else(|error| fail("variables", error))
     }

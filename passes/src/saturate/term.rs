@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 /// can bind them) before its operands: `(add ?x ?y)`, `(dot_general ?attributes ?lhs ?rhs)`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Term {
-    /// A parameter, constant or iota.
+    /// An op without operands.
     Leaf(Arc<Op>),
     /// The attributes of the op whose first child this is.
     Attributes(Arc<Op>),
@@ -44,16 +44,6 @@ pub(crate) enum Operator {
     Compute(Computed),
 }
 
-impl Term {
-    /// The attribute leaf of an op, where it has one.
-    pub fn attributes_of(op: &Op) -> Option<Head> {
-        match head(op) {
-            head @ Head::Attributed(_) => Some(head),
-            Head::Unary(_) | Head::Binary(_) | Head::Compare(_) | Head::Select => None,
-        }
-    }
-}
-
 /// The head of an op with operands.
 pub(crate) fn head(op: &Op) -> Head {
     match op {
@@ -67,7 +57,7 @@ pub(crate) fn head(op: &Op) -> Head {
 
 /// Whether the op is a leaf of the e-graph.
 pub(crate) fn is_leaf(op: &Op) -> bool {
-    matches!(op, Op::Parameter(_) | Op::Constant(_) | Op::Iota(_))
+    matches!(op, Op::Parameter(_) | Op::Constant(_) | Op::Iota(_) | Op::Dimension(_))
 }
 
 impl Head {

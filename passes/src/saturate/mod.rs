@@ -1,0 +1,113 @@
+//! Equality saturation: the cheapest graph that is equal to a graph by the rules, under a cost model of the machine.
+//!
+//! A graph becomes an e-graph (`convert`, `term`), whose classes know their type and constants (`facts`). The rules of the math
+//! mode (`rules/`, by topic) add equal forms until nothing new is found or a limit is hit. Extraction (`extract`) chooses one
+//! form of each value so that the whole costs least (`cost`). Nothing depends on time, addresses or the order of a hash table.
+
+mod compute;
+mod condition;
+mod convert;
+mod cost;
+mod explain;
+mod extract;
+mod facts;
+mod report;
+mod rule;
+pub mod rules;
+mod term;
+
+pub use cost::CostModel;
+pub use report::{OpCost, SaturationReport, Stop};
+pub use rule::{Bound, MathMode, Numeric, Rule};
+
+use crate::{Target, simplify};
+use egg::{Rewrite, Runner, SimpleScheduler, StopReason};
+use facts::{EGraph, Facts};
+use kc_ir::tensor::{Graph, TypeError};
+use std::sync::LazyLock;
+use std::time::Duration;
+use term::Term;
+
+/// What saturation may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SaturationOptions {
+    /// Which numeric classes of rules may fire.
+    pub math: MathMode,
+    /// E-nodes after which no more rules are applied.
+    pub node_limit: usize,
+    /// Rounds of all rules after which none is applied.
+    pub iteration_limit: usize,
+    /// Whether the report says which rules made the chosen graph.
+    pub explain: bool,
+}
+
+impl Default for SaturationOptions {
+    fn default() -> Self {
+        SaturationOptions { math: MathMode::Default, node_limit: 50_000, iteration_limit: 16, explain: false }
+    }
+}
+
+/// The result of [`saturate`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Saturation {
+    /// The cheapest equal graph that was found, simplified.
+    pub graph: Graph,
+    /// How it came about.
+    pub report: SaturationReport,
+}
+
+/// The cheapest graph that is equal to `graph` by the rules that the options admit. Parameters and results keep their number and
+/// order. A limit that is hit makes the result less good, never wrong.
+pub fn saturate(graph: &Graph, target: &Target, options: &SaturationOptions) -> Result<Saturation, TypeError> {
+    saturate_with(graph, &CostModel::new(target), options)
+}
+
+/// [`saturate`] under a cost model.
+pub fn saturate_with(graph: &Graph, model: &CostModel, options: &SaturationOptions) -> Result<Saturation, TypeError> {
+    let before = simplify(graph);
+    let egraph = EGraph::new(Facts);
+    let egraph = if options.explain { egraph.with_explanations_enabled() } else { egraph };
+    let mut entered = convert::enter(&before, egraph);
+    let runner = Runner::<Term, Facts>::new(Facts)
+        .with_egraph(entered.egraph)
+        .with_scheduler(SimpleScheduler)
+        .with_node_limit(options.node_limit)
+        .with_iter_limit(options.iteration_limit)
+        .with_time_limit(Duration::MAX)
+        .run(rewrites(options.math));
+    let mut report = SaturationReport {
+        stop: match runner.stop_reason {
+            Some(StopReason::NodeLimit(_)) => Stop::NodeLimit,
+            Some(StopReason::IterationLimit(_)) => Stop::IterationLimit,
+            _ => Stop::Saturated,
+        },
+        iterations: runner.iterations.len(),
+        nodes: runner.egraph.total_number_of_nodes(),
+        classes: runner.egraph.number_of_classes(),
+        ..SaturationReport::default()
+    };
+    for (name, count) in runner.iterations.iter().flat_map(|iteration| &iteration.applied) {
+        *report.fired.entry(name.to_string()).or_default() += count;
+    }
+    entered.egraph = runner.egraph;
+    let roots: Vec<_> = before
+        .results
+        .iter()
+        .chain(&before.parameters)
+        .map(|value| entered.egraph.find(entered.ids[value.index()]))
+        .collect();
+    let selection = extract::extract(&entered.egraph, &entered.ids, &roots, model);
+    let after = simplify(&convert::leave(&before, &entered, &selection)?);
+    if options.explain {
+        report.led = Some(explain::rules_used(&mut entered, &before, &selection));
+    }
+    report.compare(&before, &after, model);
+    Ok(Saturation { graph: after, report })
+}
+
+/// The rewrites of the rules that a mode admits.
+fn rewrites(math: MathMode) -> impl Iterator<Item = &'static Rewrite<Term, Facts>> {
+    static ALL: LazyLock<Vec<(Numeric, Rewrite<Term, Facts>)>> =
+        LazyLock::new(|| rules::all().map(|rule| (rule.numeric, rule.rewrite())).collect());
+    ALL.iter().filter(move |(numeric, _)| math.admits(*numeric)).map(|(_, rewrite)| rewrite)
+}
