@@ -4,12 +4,11 @@
 //! global state.
 
 mod differentiate;
+pub mod saturate;
 mod simplify;
 mod target;
 
 pub use differentiate::differentiate;
-pub mod saturate;
-
 pub use saturate::{MathMode, Saturation, SaturationOptions, SaturationReport, saturate};
 pub use simplify::simplify;
 pub use target::{Contraction, CostConstants, Target};
