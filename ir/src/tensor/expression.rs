@@ -132,7 +132,7 @@ impl<'s, 'b> Tensor<'s, 'b> {
 
     unary_methods! {
         abs Abs; sign Sign; exp Exp; expm1 Expm1; log Log; log1p Log1p; sqrt Sqrt; rsqrt Rsqrt; sin Sin; cos Cos; sinh Sinh; cosh Cosh;
-        tanh Tanh; logistic Logistic; erf Erf; erf_inv ErfInv; digamma Digamma; trunc Trunc; floor Floor; not Not;
+        tanh Tanh; logistic Logistic; erf Erf; erf_inv ErfInv; digamma Digamma; trunc Trunc; floor Floor;
     }
 
     binary_methods! {

@@ -16,6 +16,6 @@ pub use builder::Builder;
 pub use error::TypeError;
 pub use expression::{Operand, Scope, Tensor, express};
 pub use graph::{Argument, Function, Graph, Location, Module, Node, ResultSlot, Type, Value};
-pub use literal::{Literal, Scalar, integer_range, round};
+pub use literal::{Literal, Real, Scalar, integer_range, round};
 pub use ops::Op;
 pub use verify::{VerifyError, verify, verify_function, verify_module};

@@ -1,9 +1,20 @@
 //! Composites: named compositions with a body in other ops and, where it matters, a gradient of their own. Rules and back
 //! ends may match one whole; everybody else sees its body.
 
+mod activations;
+mod batch_norm;
+mod binary_cross_entropy;
 mod cross_entropy;
 mod fused;
+mod optimizer;
+mod random;
 mod softmax;
+
+pub use activations::Relu;
+pub use batch_norm::{BatchNormInfer, BatchNormTrain};
+pub use binary_cross_entropy::BinaryCrossEntropy;
+pub use optimizer::{AdamStepSize, AdamUpdate, SgdUpdate};
+pub use random::{Dropout, FoldIn, RandomNormal, RandomUniform, SplitKey, Threefry, TruncatedNormal};
 
 pub use cross_entropy::{
     CategoricalCrossEntropy, CategoricalCrossEntropyGradient, CategoricalCrossEntropyWithGradient, EPSILON, Scores,
@@ -56,6 +67,8 @@ macro_rules! composites {
 }
 
 composites! {
+    /// max(x, 0)
+    Relu,
     /// Softmax along an axis.
     Softmax,
     /// The gradient of softmax.
@@ -68,6 +81,32 @@ composites! {
     CategoricalCrossEntropyGradient,
     /// Both at once.
     CategoricalCrossEntropyWithGradient,
+    /// Binary cross-entropy.
+    BinaryCrossEntropy,
+    /// Batch normalisation by the batch's statistics.
+    BatchNormTrain,
+    /// Batch normalisation by given statistics.
+    BatchNormInfer,
+    /// Elements set to zero at random.
+    Dropout,
+    /// The random block function.
+    Threefry,
+    /// A key from a key and a number.
+    FoldIn,
+    /// Keys from a key.
+    SplitKey,
+    /// Uniform random numbers.
+    RandomUniform,
+    /// Normal random numbers.
+    RandomNormal,
+    /// Normal random numbers within two standard deviations.
+    TruncatedNormal,
+    /// Stochastic gradient descent.
+    SgdUpdate,
+    /// The step size of Adam.
+    AdamStepSize,
+    /// Adam.
+    AdamUpdate,
     /// Contraction, bias and activation.
     Dense,
     /// Convolution, bias and activation.

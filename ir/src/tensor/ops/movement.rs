@@ -179,7 +179,7 @@ impl Operation for Slice {
         }
         let mut sum = g;
         for (i, (low, high)) in ends.into_iter().enumerate() {
-            let mut block = |b: &mut Builder, extent: Dim| {
+            let block = |b: &mut Builder, extent: Dim| {
                 let mut shape = b.tensor_type(sum).shape.clone();
                 shape[i] = extent;
                 b.splat(ty.dtype, 0.0, &shape)
