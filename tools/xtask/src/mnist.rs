@@ -1,7 +1,7 @@
 //! `cargo xtask mnist`: the main job, end to end.
 
 use crate::process::{Outcome, cargo, output, program, run, target_dir, works};
-use crate::setup;
+use crate::{mlir_plugin, setup};
 use serde_json::Value;
 use std::path::Path;
 
@@ -30,6 +30,8 @@ pub fn mnist(arguments: &[String]) -> Outcome {
         // MNIST may be in a cache already; if it is not, kc says what it lacks.
         setup::apt_install(&["npm"]).unwrap_or_else(|reason| println!("npm is missing: {reason}"));
     }
+    // Without the plug-in the built-in back end does the work.
+    mlir_plugin::build().map(drop).unwrap_or_else(|reason| println!("without the MLIR plug-in: {reason}"));
     run(cargo().args(["build", "--release", "--package", "kc-tool"]))?;
     let kc = target_dir().join("release/kc");
     let package = target_dir().join(format!("mnist_{}.kcp", example.name));

@@ -1,11 +1,12 @@
 //! `cargo xtask bench`: measurements, beside other houses' programs where asked.
 
 use crate::process::{Outcome, cargo, program, run, target_dir, works};
-use crate::setup;
+use crate::{mlir_plugin, setup};
 use std::path::{Path, PathBuf};
 
 /// Runs `kc bench` on the MLP example; with `--peers` beside PyTorch. Further options go to `kc bench`.
 pub fn bench(arguments: &[String]) -> Outcome {
+    mlir_plugin::build().map(drop).unwrap_or_else(|reason| println!("without the MLIR plug-in: {reason}"));
     run(cargo().args(["build", "--release", "--package", "kc-tool"]))?;
     let mut command = program(&target_dir().join("release/kc").to_string_lossy());
     command.args(["bench", "frontend/examples/mnist_mlp.rs"]);

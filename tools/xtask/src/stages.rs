@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the stages, in order, and their summary.
 
 use crate::process::{Outcome, cargo, run, show, tee};
-use crate::{imports, setup};
+use crate::{imports, mlir_plugin, setup};
 use std::time::Instant;
 
 /// What a stage that did not fail says.
@@ -10,6 +10,8 @@ enum Report {
     Fine,
     /// A test runner's counts.
     Tests(Counts),
+    /// What the stage needs is not on this machine, and cannot be installed: why.
+    Skipped(String),
 }
 
 /// Counts of a test runner.
@@ -69,6 +71,10 @@ pub fn test(names: &[String]) -> Outcome {
                 let counted = format!("{} passed, {} failed", counts.passed, counts.failed);
                 if counts.failed == 0 { counted } else { format!("{counted}; {}", rerun()) }
             }
+            Ok(Report::Skipped(reason)) => {
+                println!("skipped: {reason}");
+                format!("skipped: {}", reason.lines().next().unwrap_or_default())
+            }
             Err(message) => {
                 // A check that is not a test still fails the run: it counts as one.
                 total.failed += 1;
@@ -124,6 +130,28 @@ fn test_suite() -> Outcome<Report> {
 fn doctest() -> Outcome<Report> {
     let mut command = cargo();
     command.args(["test", "--workspace", "--doc", "--no-fail-fast", "--quiet"]);
+    let (success, lines) = tee(&mut command)?;
+    judge(success, libtest_counts(&lines), &show(&command))
+}
+
+/// Before the workspace's tests, which then run on the plug-in too.
+fn plugin() -> Outcome<Report> {
+    if let Err(reason) = mlir_plugin::plugin_cargo() {
+        return Ok(Report::Skipped(reason));
+    }
+    run(mlir_plugin::plugin_cargo()?.args(["fmt", "--check"]))?;
+    run(mlir_plugin::plugin_cargo()?.args([
+        "clippy",
+        "--quiet",
+        "--release",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    mlir_plugin::build()?;
+    let mut command = mlir_plugin::plugin_cargo()?;
+    command.args(["test", "--release", "--no-fail-fast", "--quiet"]);
     let (success, lines) = tee(&mut command)?;
     judge(success, libtest_counts(&lines), &show(&command))
 }
