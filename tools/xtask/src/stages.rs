@@ -33,6 +33,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "clippy", about: "cargo clippy, warnings are errors", run: clippy },
     Stage { name: "features", about: "the frontend builds without its compiler", run: features },
     Stage { name: "doc", about: "cargo doc, warnings are errors", run: doc },
+    Stage { name: "plugin", about: "the MLIR plug-in: formatting, clippy, build, tests; needs LLVM 22", run: plugin },
     Stage {
         name: "test",
         about: "unit and integration tests, by cargo nextest where it is installed",
