@@ -5,10 +5,12 @@
 
 mod differentiate;
 pub mod saturate;
+mod schedule;
 mod simplify;
 mod target;
 
 pub use differentiate::differentiate;
 pub use saturate::{MathMode, Saturation, SaturationOptions, SaturationReport, saturate};
+pub use schedule::schedule;
 pub use simplify::simplify;
 pub use target::{Contraction, CostConstants, Target};

@@ -24,7 +24,8 @@ pub use verify::{MAX_LANES, VerifyError, verify_kernel, verify_program};
 use crate::tensor::Scalar;
 use crate::tensor::ops::{Binary, Compare, Reduction, Unary};
 use kc_abi::DType;
-use kc_abi::call::{ALIGNMENT, MathFunction};
+use kc_abi::call::ALIGNMENT;
+pub use kc_abi::call::MathFunction;
 use std::fmt;
 
 /// A register: the result of an instruction, a loop's carried value or a loop's result.

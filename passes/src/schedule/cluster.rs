@@ -1,0 +1,354 @@
+//! Groups the ops of an expanded graph into clusters: each becomes one kernel.
+//!
+//! A cluster has a space of indices over which its kernel iterates. An op joins the cluster of an operand where its result
+//! has the same space, so that the operand stays in a register; ops that no cluster takes are *floating*: their
+//! consumers compute them where they read them.
+
+use super::expand::live;
+use kc_ir::Dim;
+use kc_ir::tensor::{Graph, Op, TypeError, Value};
+use std::collections::BTreeSet;
+
+/// What a cluster's kernel iterates over.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Space {
+    /// All elements of a shape.
+    Map(Vec<Dim>),
+    /// Rows: members have the shape `outer`, or `outer` followed by `inner`; reductions are over all of `inner`.
+    Rows { outer: Vec<Dim>, inner: Vec<Dim> },
+    /// The elements of one op that computes them by loops of its own (a contraction, a window op, a reduction over leading
+    /// axes); the other members are elementwise functions of its result.
+    Root { op: Value, shape: Vec<Dim> },
+}
+
+/// Ops that become one kernel.
+#[derive(Clone, Debug)]
+pub(super) struct Cluster {
+    /// What is iterated over.
+    pub space: Space,
+    /// The ops, in topological order.
+    pub members: Vec<Value>,
+    /// Clusters whose results it reads, directly or through floating ops.
+    pub reads: BTreeSet<usize>,
+}
+
+/// The clusters of a graph.
+#[derive(Clone, Debug)]
+pub(super) struct Clusters {
+    /// The clusters; indices are stable, the order is not an execution order.
+    pub clusters: Vec<Cluster>,
+    /// The cluster of each op; `None` for floating ones.
+    pub cluster_of: Vec<Option<usize>>,
+    /// The clusters that each op reads through itself and floating operands (its own cluster, if it has one).
+    reads: Vec<BTreeSet<usize>>,
+}
+
+/// How an op may take part in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// No operands, or a graph's parameter: always floating.
+    Source,
+    /// The result's element depends on the operands' elements at the same index.
+    Elementwise,
+    /// Moves elements.
+    View,
+    /// Reduces.
+    Reduction,
+    /// Computes its result by loops of its own.
+    Root,
+}
+
+/// The role of an op. `gradient`, `composite` and tuples are gone when clusters are made.
+pub(super) fn role(op: &Op) -> Role {
+    match op {
+        Op::Parameter(_) | Op::Constant(_) | Op::Iota(_) | Op::Dimension(_) => Role::Source,
+        Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Compare(_)
+        | Op::Select(_)
+        | Op::Convert(_)
+        | Op::BitcastConvert(_)
+        | Op::StopGradient(_) => Role::Elementwise,
+        Op::Broadcast(_)
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Slice(_)
+        | Op::Pad(_)
+        | Op::Reverse(_)
+        | Op::Concatenate(_)
+        | Op::RandomBits(_) => Role::View,
+        Op::Reduce(_) | Op::ArgReduce(_) => Role::Reduction,
+        Op::DotGeneral(_) | Op::Convolution(_) | Op::ReduceWindow(_) | Op::SelectAndScatter(_) => Role::Root,
+        Op::Composite(_) | Op::Gradient(_) | Op::Projection(_) => Role::Root,
+    }
+}
+
+/// The reduced axes of a reduction.
+pub(super) fn reduced_axes(op: &Op) -> Vec<usize> {
+    match op {
+        Op::Reduce(reduce) => reduce.axes.clone(),
+        Op::ArgReduce(reduce) => vec![reduce.axis],
+        _ => vec![],
+    }
+}
+
+impl Clusters {
+    /// Clusters an expanded graph.
+    pub fn of(graph: &Graph) -> Self {
+        let mut this = Clusters {
+            clusters: vec![],
+            cluster_of: vec![None; graph.nodes.len()],
+            reads: vec![BTreeSet::new(); graph.nodes.len()],
+        };
+        for value in graph.values() {
+            this.place(graph, value);
+        }
+        this
+    }
+
+    fn place(&mut self, graph: &Graph, value: Value) {
+        let node = graph.node(value);
+        let shape = &graph.tensor_type(value).shape;
+        let mut reads = BTreeSet::new();
+        for &operand in &node.operands {
+            match self.cluster_of[operand.index()] {
+                Some(cluster) => reads.extend([cluster]),
+                None => reads.extend(&self.reads[operand.index()]),
+            }
+        }
+        let joined = match role(&node.op) {
+            Role::Source => None,
+            Role::Root => Some(self.create(Space::Root { op: value, shape: shape.clone() })),
+            Role::View => self
+                .candidates(graph, value)
+                .into_iter()
+                .find(|&c| self.takes_view(c, graph, value) && self.can_join(c, graph, value, &reads)),
+            Role::Elementwise => {
+                let found = self
+                    .candidates(graph, value)
+                    .into_iter()
+                    .find(|&c| self.takes_shape(c, graph, shape) && self.can_join(c, graph, value, &reads));
+                // a function of parameters only is computed where it is read
+                found.or_else(|| (!reads.is_empty()).then(|| self.create(Space::Map(shape.clone()))))
+            }
+            Role::Reduction => Some(self.place_reduction(graph, value, &reads)),
+        };
+        if let Some(cluster) = joined {
+            self.cluster_of[value.index()] = Some(cluster);
+            self.clusters[cluster].members.push(value);
+            reads.remove(&cluster);
+            self.clusters[cluster].reads.extend(&reads);
+            reads = BTreeSet::from([cluster]);
+        }
+        self.reads[value.index()] = reads;
+    }
+
+    /// Clusters of the operands, the latest first.
+    fn candidates(&self, graph: &Graph, value: Value) -> Vec<usize> {
+        let found: BTreeSet<usize> =
+            graph.node(value).operands.iter().filter_map(|operand| self.cluster_of[operand.index()]).collect();
+        found.into_iter().rev().collect()
+    }
+
+    fn create(&mut self, space: Space) -> usize {
+        self.clusters.push(Cluster { space, members: vec![], reads: BTreeSet::new() });
+        self.clusters.len() - 1
+    }
+
+    fn takes_shape(&self, cluster: usize, graph: &Graph, shape: &[Dim]) -> bool {
+        match &self.clusters[cluster].space {
+            // its result is complete only when all its tasks have ended
+            Space::Root { op, .. } if matches!(graph.node(*op).op, Op::SelectAndScatter(_)) => false,
+            Space::Map(space) => space == shape,
+            Space::Rows { outer, inner } => outer == shape || outer.iter().chain(inner).eq(shape),
+            Space::Root { shape: space, .. } => space == shape,
+        }
+    }
+
+    /// Whether a view of a row's value is that value for the whole row: rows keep such views in registers.
+    fn takes_view(&self, cluster: usize, graph: &Graph, value: Value) -> bool {
+        let Space::Rows { outer, inner } = &self.clusters[cluster].space else { return false };
+        let node = graph.node(value);
+        let operand = node.operands[0];
+        if self.cluster_of[operand.index()] != Some(cluster) || graph.tensor_type(operand).shape != *outer {
+            return false;
+        }
+        let shape = &graph.tensor_type(value).shape;
+        matches!(&node.op, Op::Broadcast(b) if outer.iter().chain(inner).eq(shape) && b.axes.iter().copied().eq(0..outer.len()))
+    }
+
+    /// Whether an op may join: what it reads of the cluster it reads directly (so at the same index), and nothing else that it
+    /// reads depends on the cluster.
+    fn can_join(&self, cluster: usize, graph: &Graph, value: Value, reads: &BTreeSet<usize>) -> bool {
+        let through_floating = graph.node(value).operands.iter().any(|operand| {
+            self.cluster_of[operand.index()].is_none() && self.reads[operand.index()].contains(&cluster)
+        });
+        // rows and elements are different indices: an op of one shape must not read a member of the other directly
+        let same_shape = graph.node(value).operands.iter().all(|operand| {
+            self.cluster_of[operand.index()] != Some(cluster)
+                || !matches!(role(&graph.node(value).op), Role::Elementwise)
+                || graph.tensor_type(*operand).shape == graph.tensor_type(value).shape
+        });
+        !through_floating && same_shape && !reads.iter().any(|&other| other != cluster && self.depends(other, cluster))
+    }
+
+    /// Whether `cluster` depends on `on`.
+    pub fn depends(&self, cluster: usize, on: usize) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![cluster];
+        while let Some(next) = open.pop() {
+            if next == on {
+                return true;
+            }
+            if seen.insert(next) {
+                open.extend(&self.clusters[next].reads);
+            }
+        }
+        false
+    }
+
+    fn place_reduction(&mut self, graph: &Graph, value: Value, reads: &BTreeSet<usize>) -> usize {
+        let node = graph.node(value);
+        let operand = node.operands[0];
+        let operand_shape = &graph.tensor_type(operand).shape;
+        let axes = reduced_axes(&node.op);
+        let outer_rank = operand_shape.len() - axes.len();
+        if !axes.iter().copied().eq(outer_rank..operand_shape.len()) {
+            return self.create(Space::Root { op: value, shape: graph.tensor_type(value).shape.clone() });
+        }
+        let space =
+            Space::Rows { outer: operand_shape[..outer_rank].to_vec(), inner: operand_shape[outer_rank..].to_vec() };
+        // the operand's own cluster first, then any with the same rows
+        let own = self.cluster_of[operand.index()];
+        let others = (0..self.clusters.len()).rev().filter(|&c| self.clusters[c].space == space);
+        let candidates: Vec<usize> = own.into_iter().chain(others).collect();
+        for cluster in candidates {
+            let fits = self.clusters[cluster].space == space
+                || matches!(&self.clusters[cluster].space, Space::Map(shape) if shape == operand_shape);
+            if fits && self.can_join(cluster, graph, value, reads) {
+                self.clusters[cluster].space = space;
+                return cluster;
+            }
+        }
+        self.create(space)
+    }
+
+    /// Gives a floating op a cluster of its own.
+    pub fn anchor(&mut self, graph: &Graph, value: Value) -> usize {
+        let cluster = self.create(Space::Map(graph.tensor_type(value).shape.clone()));
+        self.clusters[cluster].members.push(value);
+        self.clusters[cluster].reads = self.reads[value.index()].clone();
+        self.cluster_of[value.index()] = Some(cluster);
+        // the clusters that the op reads stay among its readers' reads: they must run before all the same
+        self.announce(graph, value, cluster);
+        cluster
+    }
+
+    /// Whether a cluster reads a floating value through a view, that is, at an index that may not be its own.
+    pub fn reads_through_view(&self, graph: &Graph, cluster: usize, value: Value) -> bool {
+        let mut through_view = BTreeSet::new();
+        let mut open: Vec<(Value, bool)> = self.clusters[cluster]
+            .members
+            .iter()
+            .flat_map(|&member| {
+                graph.node(member).operands.iter().map(move |&operand| (operand, !elementwise_like(graph, member)))
+            })
+            .collect();
+        let mut seen = BTreeSet::new();
+        while let Some((next, viewed)) = open.pop() {
+            if !seen.insert((next, viewed)) || (self.cluster_of[next.index()].is_some()) {
+                continue;
+            }
+            if viewed {
+                through_view.insert(next);
+            }
+            let viewed = viewed || !elementwise_like(graph, next);
+            open.extend(graph.node(next).operands.iter().map(|&operand| (operand, viewed)));
+        }
+        through_view.contains(&value)
+    }
+
+    /// Gives a member that no other member reads a cluster of its own, which runs after the one it leaves.
+    pub fn expel(&mut self, graph: &Graph, value: Value) {
+        let Some(old) = self.cluster_of[value.index()] else { return };
+        self.clusters[old].members.retain(|&member| member != value);
+        let cluster = self.create(Space::Map(graph.tensor_type(value).shape.clone()));
+        self.clusters[cluster].members.push(value);
+        self.clusters[cluster].reads.insert(old);
+        self.cluster_of[value.index()] = Some(cluster);
+    }
+
+    /// Makes a floating op that has the cluster's space a member of it.
+    pub fn adopt(&mut self, graph: &Graph, cluster: usize, value: Value) {
+        self.cluster_of[value.index()] = Some(cluster);
+        let members = &mut self.clusters[cluster].members;
+        let place = members.partition_point(|&member| member < value);
+        members.insert(place, value);
+        let inherited = self.reads[value.index()].clone();
+        self.clusters[cluster].reads.extend(inherited.into_iter().filter(|&other| other != cluster));
+        self.announce(graph, value, cluster);
+    }
+
+    /// Everything that reads a value, directly or through floating ops, reads its new cluster.
+    fn announce(&mut self, graph: &Graph, value: Value, cluster: usize) {
+        let mut changed = vec![false; graph.nodes.len()];
+        changed[value.index()] = true;
+        for next in graph.values().skip(value.index() + 1) {
+            if !graph.node(next).operands.iter().any(|operand| changed[operand.index()]) {
+                continue;
+            }
+            match self.cluster_of[next.index()] {
+                Some(reader) if reader == cluster => {}
+                Some(reader) => {
+                    self.clusters[reader].reads.insert(cluster);
+                }
+                None => {
+                    self.reads[next.index()].insert(cluster);
+                    changed[next.index()] = true;
+                }
+            }
+        }
+    }
+}
+
+/// Whether an op reads its operands at its own index.
+fn elementwise_like(graph: &Graph, value: Value) -> bool {
+    role(&graph.node(value).op) == Role::Elementwise
+}
+
+/// Splits reductions over several axes: large ones first over all but the first axis, then over that, so that the first part
+/// has independent rows to share among threads; others such that trailing axes are reduced by themselves.
+pub(super) fn split_reductions(graph: Graph, nominal: &dyn Fn(&Dim) -> i64) -> Result<Graph, TypeError> {
+    const LARGE: i64 = 1 << 14;
+    let mut builder = kc_ir::tensor::Builder::new();
+    let mut values: Vec<Value> = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        builder.set_location(node.location.clone());
+        let operands: Vec<Value> = node.operands.iter().map(|operand| values[operand.index()]).collect();
+        let value = match &node.op {
+            Op::Parameter(parameter) => builder.parameter(&parameter.name, parameter.ty.clone())?,
+            Op::Reduce(reduce) => {
+                let rank = builder.tensor_type(operands[0]).rank();
+                let large = reduce.axes.len() > 1
+                    && reduce.axes[0] == 0
+                    && nominal(&builder.tensor_type(operands[0]).elements()) > LARGE;
+                let suffix =
+                    reduce.axes.iter().rev().zip((0..rank).rev()).take_while(|(axis, last)| **axis == *last).count();
+                if large {
+                    let partial = builder.reduce(reduce.kind, &reduce.axes[1..], operands[0])?;
+                    builder.reduce(reduce.kind, &[0], partial)?
+                } else if suffix > 0 && suffix < reduce.axes.len() {
+                    let (leading, trailing) = reduce.axes.split_at(reduce.axes.len() - suffix);
+                    let partial = builder.reduce(reduce.kind, trailing, operands[0])?;
+                    builder.reduce(reduce.kind, leading, partial)?
+                } else {
+                    builder.reduce(reduce.kind, &reduce.axes, operands[0])?
+                }
+            }
+            op => builder.add(op.clone(), &operands)?,
+        };
+        values.push(value);
+    }
+    let results = graph.results.iter().map(|result| values[result.index()]).collect();
+    Ok(live(builder.finish(results)))
+}

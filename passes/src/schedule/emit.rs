@@ -1,0 +1,498 @@
+//! Emits expressions of a cluster's kernel: the value of an op at an index, through floating ops down to loads.
+
+use super::cluster::{Role, role};
+use super::expand::strides;
+use super::functions;
+use kc_ir::kernel::{Access, Index, Instruction, KernelBuilder, MemoryId, Register};
+use kc_ir::tensor::ops::*;
+use kc_ir::tensor::{Graph, Op, Scalar, Value};
+use kc_ir::{DType, Dim, Symbol, TensorType};
+use std::collections::{BTreeMap, HashMap};
+
+/// A position on an axis: lane `l` is at `index + l*step`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Coordinate {
+    pub index: Index,
+    pub step: i64,
+}
+
+impl Coordinate {
+    /// The same position in every lane.
+    pub fn fixed(index: impl Into<Index>) -> Self {
+        Coordinate { index: index.into(), step: 0 }
+    }
+    /// Consecutive positions.
+    pub fn lanes(index: impl Into<Index>) -> Self {
+        Coordinate { index: index.into(), step: 1 }
+    }
+}
+
+/// Where an op's value is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum At {
+    /// At a row-major position among all elements.
+    Flat(Coordinate),
+    /// At a position on each axis.
+    Multi(Vec<Coordinate>),
+}
+
+impl At {
+    fn is_fixed(&self) -> bool {
+        match self {
+            At::Flat(coordinate) => coordinate.step == 0,
+            At::Multi(coordinates) => coordinates.iter().all(|c| c.step == 0),
+        }
+    }
+}
+
+/// The expression cannot be emitted for several lanes at once, or not at a flat position: another loop nest is tried.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unsuited;
+
+type Emitted = Result<Register, Unsuited>;
+
+/// Emits one kernel.
+#[derive(Clone)]
+pub(super) struct Emitter<'a> {
+    pub graph: &'a Graph,
+    pub b: KernelBuilder,
+    /// Symbols behind the kernel's dimension parameters.
+    pub dims: Vec<Symbol>,
+    /// Lanes of the expressions that are emitted now.
+    pub lanes: u32,
+    /// Lanes that count, where not all do.
+    pub count: Option<Index>,
+    /// Memory of values that the kernel reads from buffers.
+    readable: BTreeMap<Value, MemoryId>,
+    /// Values known in the open scopes, innermost last.
+    known: Vec<HashMap<(Value, At, u32), Register>>,
+}
+
+impl<'a> Emitter<'a> {
+    /// An emitter of a kernel whose buffer parameters are `buffers`: name, dtype, access.
+    pub fn new(graph: &'a Graph, name: &str, buffers: &[(String, DType, Access)]) -> Self {
+        let mut b = KernelBuilder::new(name);
+        for (name, dtype, access) in buffers {
+            b.parameter(name, *dtype, *access);
+        }
+        Emitter {
+            graph,
+            b,
+            dims: vec![],
+            lanes: 1,
+            count: None,
+            readable: BTreeMap::new(),
+            known: vec![HashMap::new()],
+        }
+    }
+
+    /// Says that a value is to be loaded from memory.
+    pub fn set_readable(&mut self, value: Value, memory: MemoryId) {
+        self.readable.insert(value, memory);
+    }
+
+    /// An extent as an index.
+    pub fn extent(&mut self, dim: &Dim) -> Index {
+        Index::from_dim(dim, &mut self.dims)
+    }
+
+    /// An index held in a register, so that its arithmetic is done once.
+    pub fn hold(&mut self, index: Index) -> Index {
+        match index {
+            Index::Constant(_) | Index::Axis(_) | Index::Dim(_) | Index::Register(_) => index,
+            other => {
+                Index::Register(self.b.instruction(DType::I64, 1, Instruction::Position { index: other, step: 0 }))
+            }
+        }
+    }
+
+    /// Executes `body` in a scope: values that become known in it are forgotten after it.
+    pub fn scope<T>(&mut self, body: impl FnOnce(&mut Self) -> T) -> T {
+        self.known.push(HashMap::new());
+        let result = body(self);
+        self.known.pop();
+        result
+    }
+
+    /// A loop with carried values.
+    pub fn for_carrying(
+        &mut self,
+        start: impl Into<Index>,
+        end: impl Into<Index>,
+        step: i64,
+        initial: &[Register],
+        body: impl FnOnce(&mut Self, Index, &[Register]) -> Result<Vec<Register>, Unsuited>,
+    ) -> Result<Vec<Register>, Unsuited> {
+        let (axis, carried) = self.b.open_loop(start, end, step, initial);
+        let next = self.scope(|this| body(this, axis, &carried))?;
+        Ok(self.b.close_loop(next))
+    }
+
+    /// A loop that carries nothing.
+    pub fn for_each(
+        &mut self,
+        start: impl Into<Index>,
+        end: impl Into<Index>,
+        step: i64,
+        body: impl FnOnce(&mut Self, Index) -> Result<(), Unsuited>,
+    ) -> Result<(), Unsuited> {
+        self.for_carrying(start, end, step, &[], |this, axis, _| body(this, axis).map(|()| vec![]))?;
+        Ok(())
+    }
+
+    /// A branch with one value.
+    fn branch(
+        &mut self,
+        condition: Register,
+        then: impl FnOnce(&mut Self) -> Emitted,
+        otherwise: impl FnOnce(&mut Self) -> Emitted,
+    ) -> Emitted {
+        self.b.open_branch(condition);
+        let value = self.scope(then)?;
+        self.b.open_otherwise(vec![value]);
+        let value = self.scope(otherwise)?;
+        Ok(self.b.close_branch(vec![value])[0])
+    }
+
+    /// Says that a value is known at an index in the innermost scope.
+    pub fn bind(&mut self, value: Value, at: At, register: Register) {
+        let lanes = self.b.register_type(register).lanes;
+        if let Some(scope) = self.known.last_mut() {
+            scope.insert((value, at, lanes), register);
+        }
+    }
+
+    /// The value of an op at an index, in `self.lanes` lanes.
+    pub fn value(&mut self, value: Value, at: &At) -> Emitted {
+        let key = (value, at.clone(), self.lanes);
+        if let Some(&register) = self.known.iter().rev().find_map(|scope| scope.get(&key)) {
+            return Ok(register);
+        }
+        if self.lanes > 1 && at.is_fixed() {
+            let scalar = self.scalar(value, at)?;
+            let register = self.b.splat(self.lanes, scalar);
+            self.bind(value, at.clone(), register);
+            return Ok(register);
+        }
+        let register = match self.readable.get(&value) {
+            Some(&memory) => self.load(value, memory, at)?,
+            None => self.compute(value, at)?,
+        };
+        self.bind(value, at.clone(), register);
+        Ok(register)
+    }
+
+    /// The value of an op at an index that is the same in all lanes, as a scalar.
+    pub fn scalar(&mut self, value: Value, at: &At) -> Emitted {
+        let (lanes, count) = (std::mem::replace(&mut self.lanes, 1), self.count.take());
+        let scalar = self.value(value, at);
+        (self.lanes, self.count) = (lanes, count);
+        scalar
+    }
+
+    /// The type of a tensor.
+    pub fn ty(&self, value: Value) -> &'a TensorType {
+        self.graph.tensor_type(value)
+    }
+
+    /// The row-major position of an index.
+    pub fn position(&mut self, shape: &[Dim], at: &At) -> Result<Coordinate, Unsuited> {
+        let coordinates = match at {
+            At::Flat(coordinate) => return Ok(coordinate.clone()),
+            At::Multi(coordinates) => coordinates,
+        };
+        let mut position = Coordinate::fixed(0);
+        for (coordinate, stride) in coordinates.iter().zip(strides(shape)) {
+            if coordinate.step != 0 {
+                position.step += coordinate.step * stride.as_constant().ok_or(Unsuited)?;
+            }
+            let stride = self.extent(&stride);
+            position.index = position.index + coordinate.index.clone() * stride;
+        }
+        Ok(position)
+    }
+
+    fn load(&mut self, value: Value, memory: MemoryId, at: &At) -> Emitted {
+        let shape = &self.ty(value).shape;
+        let position = self.position(shape, at)?;
+        match position.step {
+            1 => Ok(self.b.load(memory, position.index, self.lanes, self.count.clone())),
+            _ if self.lanes == 1 => Ok(self.b.load(memory, position.index, 1, None)),
+            0 => {
+                let scalar = self.b.load(memory, position.index, 1, None);
+                Ok(self.b.splat(self.lanes, scalar))
+            }
+            _ => Err(Unsuited),
+        }
+    }
+
+    /// The index on each axis.
+    fn multi(&mut self, value: Value, at: &At) -> Result<Vec<Coordinate>, Unsuited> {
+        let flat = match at {
+            At::Multi(coordinates) => return Ok(coordinates.clone()),
+            At::Flat(flat) => flat,
+        };
+        let shape = &self.ty(value).shape;
+        if shape.len() == 1 {
+            return Ok(vec![flat.clone()]);
+        }
+        if self.lanes > 1 && flat.step != 0 {
+            return Err(Unsuited);
+        }
+        Ok(self.unravel(shape, flat.index.clone()).into_iter().map(Coordinate::fixed).collect())
+    }
+
+    /// The index on each axis of a row-major position.
+    pub fn unravel(&mut self, shape: &[Dim], position: Index) -> Vec<Index> {
+        let mut rest = self.hold(position);
+        let mut indices = vec![Index::Constant(0); shape.len()];
+        for axis in (0..shape.len()).rev() {
+            if shape[axis].is(1) {
+                continue;
+            }
+            if shape[..axis].iter().all(|dim| dim.is(1)) {
+                indices[axis] = rest.clone();
+                break;
+            }
+            let extent = self.extent(&shape[axis]);
+            indices[axis] = self.hold(rest.clone().modulo(extent.clone()));
+            rest = self.hold(rest.floor_div(extent));
+        }
+        indices
+    }
+
+    fn compute(&mut self, value: Value, at: &At) -> Emitted {
+        let node = self.graph.node(value);
+        let (ty, operands) = (self.ty(value), &node.operands);
+        if role(&node.op) == Role::Elementwise {
+            let inputs = operands.iter().map(|&operand| self.value(operand, at)).collect::<Result<Vec<_>, _>>()?;
+            return Ok(self.elementwise(&node.op, ty.dtype, &inputs));
+        }
+        match &node.op {
+            Op::Constant(constant) => {
+                let splat = constant.value.splat_value().ok_or(Unsuited)?;
+                Ok(self.b.constant(ty.dtype, self.lanes, splat))
+            }
+            Op::Dimension(dimension) => {
+                let index = self.extent(&dimension.dim);
+                let extent = self.b.instruction(DType::I64, 1, Instruction::Position { index, step: 0 });
+                Ok(self.b.convert(ty.dtype, extent))
+            }
+            Op::Iota(iota) => {
+                let coordinate = self.multi(value, at)?.swap_remove(iota.axis);
+                let dtype = if ty.shape[iota.axis].as_constant().is_some_and(|n| n < 1 << 31) {
+                    DType::I32
+                } else {
+                    DType::I64
+                };
+                let position = self.b.instruction(
+                    dtype,
+                    self.lanes,
+                    Instruction::Position { index: coordinate.index, step: coordinate.step },
+                );
+                Ok(self.b.convert(ty.dtype, position))
+            }
+            Op::Broadcast(broadcast) => {
+                let operand_ty = self.ty(operands[0]);
+                if matches!(at, At::Flat(_)) && operand_ty.shape == ty.shape {
+                    return self.value(operands[0], at);
+                }
+                let coordinates =
+                    if operand_ty.shape.iter().all(|dim| dim.is(1)) { vec![] } else { self.multi(value, at)? };
+                let picked = broadcast.axes.iter().zip(&operand_ty.shape).map(|(&axis, extent)| match extent.is(1) {
+                    true => Coordinate::fixed(0),
+                    false => coordinates[axis].clone(),
+                });
+                self.value(operands[0], &At::Multi(picked.collect()))
+            }
+            Op::Reshape(_) => {
+                // dropping or adding unit axes keeps the index on the others
+                let operand_shape = &self.ty(operands[0]).shape;
+                let without_units = |shape: &[Dim]| shape.iter().filter(|dim| !dim.is(1)).cloned().collect::<Vec<_>>();
+                if let At::Multi(coordinates) = at
+                    && without_units(operand_shape) == without_units(&ty.shape)
+                {
+                    let mut kept =
+                        ty.shape.iter().zip(coordinates).filter(|(dim, _)| !dim.is(1)).map(|(_, c)| c.clone());
+                    let mapped = operand_shape.iter().map(|dim| {
+                        if dim.is(1) { Coordinate::fixed(0) } else { kept.next().unwrap_or(Coordinate::fixed(0)) }
+                    });
+                    let at = At::Multi(mapped.collect());
+                    return self.value(operands[0], &at);
+                }
+                let mut flat = self.position(&ty.shape, at)?;
+                flat.index = self.hold(flat.index);
+                self.value(operands[0], &At::Flat(flat))
+            }
+            Op::Transpose(transpose) => {
+                let coordinates = self.multi(value, at)?;
+                let mut moved = vec![Coordinate::fixed(0); coordinates.len()];
+                transpose.permutation.iter().zip(coordinates).for_each(|(&axis, coordinate)| moved[axis] = coordinate);
+                self.value(operands[0], &At::Multi(moved))
+            }
+            Op::Slice(slice) => {
+                let coordinates = self.multi(value, at)?;
+                let mut moved = Vec::with_capacity(coordinates.len());
+                for (axis, coordinate) in coordinates.into_iter().enumerate() {
+                    let start = self.extent(&slice.start[axis]);
+                    moved.push(Coordinate {
+                        index: coordinate.index * slice.stride[axis] + start,
+                        step: coordinate.step * slice.stride[axis],
+                    });
+                }
+                self.value(operands[0], &At::Multi(moved))
+            }
+            Op::Reverse(reverse) => {
+                let mut coordinates = self.multi(value, at)?;
+                for &axis in &reverse.axes {
+                    let last = self.extent(&(ty.shape[axis].clone() - Dim::constant(1)));
+                    coordinates[axis] =
+                        Coordinate { index: last - coordinates[axis].index.clone(), step: -coordinates[axis].step };
+                }
+                self.value(operands[0], &At::Multi(coordinates))
+            }
+            Op::Pad(pad) => self.pad(value, pad, at),
+            Op::Concatenate(concatenate) => {
+                let coordinates = self.multi(value, at)?;
+                self.concatenated(operands, concatenate.axis, coordinates, Dim::default())
+            }
+            Op::RandomBits(_) => self.random_bits(operands[0], ty, at),
+            // their values are bound where the cluster's loops have computed them
+            Op::Parameter(_)
+            | Op::Reduce(_)
+            | Op::ArgReduce(_)
+            | Op::DotGeneral(_)
+            | Op::Convolution(_)
+            | Op::ReduceWindow(_)
+            | Op::SelectAndScatter(_) => Err(Unsuited),
+            Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Select(_)
+            | Op::Convert(_)
+            | Op::BitcastConvert(_)
+            | Op::StopGradient(_) => Err(Unsuited),
+            Op::Composite(_) | Op::Gradient(_) | Op::Projection(_) => Err(Unsuited),
+        }
+    }
+
+    fn elementwise(&mut self, op: &Op, dtype: DType, inputs: &[Register]) -> Register {
+        match op {
+            Op::Unary(function) => functions::unary(&mut self.b, *function, inputs[0]),
+            Op::Binary(function) => functions::binary(&mut self.b, *function, inputs[0], inputs[1]),
+            Op::Compare(function) => self.b.compare(*function, inputs[0], inputs[1]),
+            Op::Select(_) => self.b.select(inputs[0], inputs[1], inputs[2]),
+            Op::Convert(_) => self.b.convert(dtype, inputs[0]),
+            Op::BitcastConvert(_) => self.b.bitcast(dtype, inputs[0]),
+            _ => inputs[0],
+        }
+    }
+
+    /// A register with the truth of `left < right`.
+    pub fn less(&mut self, left: Index, right: Index) -> Register {
+        let [left, right] =
+            [left, right].map(|index| self.b.instruction(DType::I64, 1, Instruction::Position { index, step: 0 }));
+        self.b.compare(Compare::Less, left, right)
+    }
+
+    fn pad(&mut self, value: Value, pad: &Pad, at: &At) -> Emitted {
+        let coordinates = self.multi(value, at)?;
+        let (operand, filler) = (self.graph.node(value).operands[0], self.graph.node(value).operands[1]);
+        let shape = &self.ty(operand).shape;
+        let mut inside: Option<Register> = None;
+        let mut moved = Vec::with_capacity(shape.len());
+        for (axis, coordinate) in coordinates.into_iter().enumerate() {
+            let (low, high, interior) = (pad.low[axis], pad.high[axis], pad.interior[axis]);
+            if (low, high, interior) == (0, 0, 0) {
+                moved.push(coordinate);
+                continue;
+            }
+            if coordinate.step != 0 && self.lanes > 1 {
+                return Err(Unsuited);
+            }
+            let shifted = self.hold(coordinate.index - low);
+            let spread = self.extent(&(shape[axis].clone() * Dim::constant(interior + 1) - Dim::constant(interior)));
+            let mut conditions = vec![];
+            if low > 0 {
+                conditions.push(self.less(Index::Constant(-1), shifted.clone()));
+            }
+            conditions.push(self.less(shifted.clone(), spread));
+            if interior > 0 {
+                conditions.push(self.less(shifted.clone().modulo(interior + 1), Index::Constant(1)));
+            }
+            for condition in conditions {
+                inside = Some(match inside {
+                    Some(others) => self.b.binary(Binary::And, others, condition),
+                    None => condition,
+                });
+            }
+            moved.push(Coordinate::fixed(shifted.floor_div(interior + 1)));
+        }
+        let moved = At::Multi(moved);
+        match inside {
+            None => self.value(operand, &moved),
+            Some(inside) => {
+                self.branch(inside, |this| this.value(operand, &moved), |this| this.value(filler, &At::Multi(vec![])))
+            }
+        }
+    }
+
+    /// The operand in which the position on the axis lies, tried one after the other.
+    fn concatenated(&mut self, operands: &[Value], axis: usize, coordinates: Vec<Coordinate>, start: Dim) -> Emitted {
+        let first = self.extent(&start);
+        let mut moved = coordinates.clone();
+        moved[axis].index = coordinates[axis].index.clone() - first;
+        let [operand, rest @ ..] = operands else { return Err(Unsuited) };
+        if rest.is_empty() {
+            return self.value(*operand, &At::Multi(moved));
+        }
+        if coordinates[axis].step != 0 && self.lanes > 1 {
+            return Err(Unsuited);
+        }
+        let end = start + self.ty(*operand).shape[axis].clone();
+        let limit = self.extent(&end);
+        let condition = self.less(coordinates[axis].index.clone(), limit);
+        self.branch(
+            condition,
+            |this| this.value(*operand, &At::Multi(moved)),
+            |this| this.concatenated(rest, axis, coordinates, end),
+        )
+    }
+
+    fn random_bits(&mut self, key: Value, ty: &TensorType, at: &At) -> Emitted {
+        let counter = self.position(&ty.shape, at)?;
+        let lanes = self.lanes;
+        let small = ty.elements().as_constant().is_some_and(|n| n <= 1 << 32);
+        let (high, low) = if small {
+            let low = self.b.instruction(
+                DType::U32,
+                lanes,
+                Instruction::Position { index: counter.index, step: counter.step },
+            );
+            (self.b.constant(DType::U32, lanes, Scalar::Int(0)), low)
+        } else {
+            let wide = self.b.instruction(
+                DType::U64,
+                lanes,
+                Instruction::Position { index: counter.index, step: counter.step },
+            );
+            let low = self.b.convert(DType::U32, wide);
+            let thirty_two = self.b.constant(DType::U64, lanes, Scalar::Int(32));
+            let shifted = self.b.binary(Binary::ShiftRight, wide, thirty_two);
+            (self.b.convert(DType::U32, shifted), low)
+        };
+        let k0 = self.value(key, &At::Multi(vec![Coordinate::fixed(0)]))?;
+        let k1 = self.value(key, &At::Multi(vec![Coordinate::fixed(1)]))?;
+        Ok(functions::threefry(&mut self.b, k0, k1, high, low))
+    }
+
+    /// Writes a value at consecutive positions of a tensor of that shape.
+    pub fn store(&mut self, memory: MemoryId, shape: &[Dim], at: &At, register: Register) -> Result<(), Unsuited> {
+        let position = self.position(shape, at)?;
+        if self.lanes > 1 && position.step != 1 {
+            return Err(Unsuited);
+        }
+        self.b.store(memory, position.index, register, self.count.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! Rewrites a graph into the ops that kernels are made of: composites become their bodies, padded and dilated convolutions
+//! become valid ones of a padded input, half-precision contractions become f32 ones.
+
+use kc_ir::tensor::ops::*;
+use kc_ir::tensor::{Builder, Graph, Literal, Op, Type, TypeError, Value};
+use kc_ir::{DType, Dim};
+
+/// The expanded graph, without unused nodes. Parameters and results stay as they are.
+pub(super) fn expand(graph: &Graph) -> Result<Graph, TypeError> {
+    let mut builder = Builder::new();
+    let mut values: Vec<Vec<Value>> = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        builder.set_location(node.location.clone());
+        let operands: Vec<Value> = node.operands.iter().map(|operand| values[operand.index()][0]).collect();
+        values.push(match &node.op {
+            Op::Parameter(parameter) => vec![builder.parameter(&parameter.name, parameter.ty.clone())?],
+            Op::Projection(projection) => vec![values[node.operands[0].index()][projection.index]],
+            op => expand_op(&mut builder, op, &operands)?,
+        });
+    }
+    let results = graph.results.iter().map(|result| values[result.index()][0]).collect();
+    Ok(live(builder.finish(results)))
+}
+
+fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>, TypeError> {
+    match op {
+        Op::Composite(composite) => {
+            let types: Vec<Type> = operands.iter().map(|&operand| b.graph().node(operand).ty.clone()).collect();
+            let mut body = Builder::new();
+            let parameters = types
+                .iter()
+                .map(|ty| match ty {
+                    Type::Tensor(ty) => body.parameter("operand", ty.clone()),
+                    Type::Tuple(_) => Err(TypeError::new(op.operation().name(), "a composite takes no tuple")),
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            let results = composite.composition().body(&mut body, &parameters)?;
+            let mut values: Vec<Vec<Value>> = Vec::new();
+            let body = body.finish(results);
+            for node in &body.nodes {
+                let inner: Vec<Value> = node.operands.iter().map(|operand| values[operand.index()][0]).collect();
+                values.push(match &node.op {
+                    Op::Parameter(parameter) => vec![operands[parameter.index]],
+                    Op::Projection(projection) => vec![values[node.operands[0].index()][projection.index]],
+                    op => expand_op(b, op, &inner)?,
+                });
+            }
+            Ok(body.results.iter().map(|result| values[result.index()][0]).collect())
+        }
+        Op::StopGradient(_) => Ok(vec![operands[0]]),
+        Op::Gradient(_) => Err(TypeError::new("gradient", "must be differentiated before scheduling")),
+        Op::Convolution(convolution) => Ok(vec![expand_convolution(b, convolution, operands[0], operands[1])?]),
+        Op::DotGeneral(dot) => Ok(vec![expand_dot(b, dot, operands[0], operands[1])?]),
+        Op::Transpose(transpose) => Ok(vec![b.transpose(operands[0], &transpose.permutation)?]),
+        Op::Reshape(reshape) => {
+            // a reshape of a reshape is one reshape
+            let mut source = operands[0];
+            while matches!(b.graph().node(source).op, Op::Reshape(_)) {
+                source = b.graph().node(source).operands[0];
+            }
+            Ok(vec![b.reshape(source, &reshape.shape)?])
+        }
+        op => Ok(vec![b.add(op.clone(), operands)?]),
+    }
+}
+
+/// The dtype in which products of a dtype are summed.
+fn accumulator(dtype: DType) -> DType {
+    if matches!(dtype, DType::F16 | DType::Bf16) { DType::F32 } else { dtype }
+}
+
+fn expand_dot(b: &mut Builder, dot: &DotGeneral, lhs: Value, rhs: Value) -> Result<Value, TypeError> {
+    let dtype = b.tensor_type(lhs).dtype;
+    let lhs = b.convert(accumulator(dtype), lhs)?;
+    let rhs = b.convert(accumulator(dtype), rhs)?;
+    let (lhs_rank, rhs_rank) = (b.tensor_type(lhs).rank(), b.tensor_type(rhs).rank());
+    let result = if let Some(&last) = dot.rhs_free(rhs_rank).last() {
+        // the result's last axis is vectorised: its elements must be neighbours
+        let (rhs, moved) = axis_last(b, rhs, last)?;
+        let rename = |axes: &[usize]| axes.iter().map(|&axis| moved(axis)).collect();
+        b.add(
+            DotGeneral { rhs_batch: rename(&dot.rhs_batch), rhs_contract: rename(&dot.rhs_contract), ..dot.clone() },
+            &[lhs, rhs],
+        )?
+    } else if !dot.lhs_free(lhs_rank).is_empty() {
+        // the vectorised axis must be one of the right operand's
+        let swapped = DotGeneral {
+            lhs_batch: dot.rhs_batch.clone(),
+            rhs_batch: dot.lhs_batch.clone(),
+            lhs_contract: dot.rhs_contract.clone(),
+            rhs_contract: dot.lhs_contract.clone(),
+        };
+        return expand_dot(b, &swapped, rhs, lhs).and_then(|result| b.convert(dtype, result));
+    } else {
+        let order = |batch: &[usize], contract: &[usize]| batch.iter().chain(contract).copied().collect::<Vec<_>>();
+        let left = b.transpose(lhs, &order(&dot.lhs_batch, &dot.lhs_contract))?;
+        let right = b.transpose(rhs, &order(&dot.rhs_batch, &dot.rhs_contract))?;
+        let product = b.binary(Binary::Multiply, left, right)?;
+        b.reduce(Reduction::Sum, &(dot.lhs_batch.len()..lhs_rank).collect::<Vec<_>>(), product)?
+    };
+    b.convert(dtype, result)
+}
+
+fn expand_convolution(b: &mut Builder, convolution: &Convolution, lhs: Value, rhs: Value) -> Result<Value, TypeError> {
+    let dtype = b.tensor_type(lhs).dtype;
+    let mut lhs = b.convert(accumulator(dtype), lhs)?;
+    let rhs = b.convert(accumulator(dtype), rhs)?;
+    let mut plain = convolution.clone();
+    let spatial = plain.strides.len();
+    let padded = plain.padding.iter().any(|&p| p != (0, 0)) || plain.lhs_dilation.iter().any(|&d| d != 1);
+    if padded {
+        let rank = b.tensor_type(lhs).rank();
+        let mut pad = Pad { low: vec![0; rank], high: vec![0; rank], interior: vec![0; rank] };
+        for s in 0..spatial {
+            let axis = plain.axes.lhs[2 + s];
+            (pad.low[axis], pad.high[axis]) = plain.padding[s];
+            pad.interior[axis] = plain.lhs_dilation[s] - 1;
+        }
+        let zero = b.constant(Literal::scalar(
+            accumulator(dtype),
+            if dtype.is_float() { 0.0.into() } else { kc_ir::tensor::Scalar::Int(0) },
+        ))?;
+        lhs = b.add(pad, &[lhs, zero])?;
+        plain.padding = vec![(0, 0); spatial];
+        plain.lhs_dilation = vec![1; spatial];
+    }
+    // the result's last axis is vectorised: its elements must be neighbours in the operand that has it
+    let mut rhs = rhs;
+    let rank = plain.axes.out.len();
+    let part = plain.axes.out.iter().position(|&axis| axis + 1 == rank).unwrap_or(1);
+    let (operand, axes, part) = match part {
+        1 => (&mut rhs, &mut plain.axes.rhs, 0),
+        part => (&mut lhs, &mut plain.axes.lhs, part),
+    };
+    let (moved_operand, moved) = axis_last(b, *operand, axes[part])?;
+    *operand = moved_operand;
+    axes.iter_mut().for_each(|axis| *axis = moved(*axis));
+    let result = b.add(plain, &[lhs, rhs])?;
+    b.convert(dtype, result)
+}
+
+/// The value with an axis moved behind all others, and the new place of each axis.
+fn axis_last(
+    b: &mut Builder,
+    value: Value,
+    last: usize,
+) -> Result<(Value, impl Fn(usize) -> usize + use<>), TypeError> {
+    let rank = b.tensor_type(value).rank();
+    let permutation: Vec<usize> = (0..rank).filter(|&axis| axis != last).chain([last]).collect();
+    let value = b.transpose(value, &permutation)?;
+    Ok((value, move |axis: usize| match axis.cmp(&last) {
+        std::cmp::Ordering::Less => axis,
+        std::cmp::Ordering::Equal => rank - 1,
+        std::cmp::Ordering::Greater => axis - 1,
+    }))
+}
+
+/// The graph without nodes that no result needs; parameters stay.
+pub(super) fn live(graph: Graph) -> Graph {
+    let mut needed = vec![false; graph.nodes.len()];
+    graph.results.iter().chain(&graph.parameters).for_each(|value| needed[value.index()] = true);
+    for (index, node) in graph.nodes.iter().enumerate().rev() {
+        if needed[index] {
+            node.operands.iter().for_each(|operand| needed[operand.index()] = true);
+        }
+    }
+    let mut renamed = vec![Value(0); graph.nodes.len()];
+    let mut nodes = Vec::new();
+    for (index, mut node) in graph.nodes.into_iter().enumerate() {
+        if needed[index] {
+            node.operands.iter_mut().for_each(|operand| *operand = renamed[operand.index()]);
+            renamed[index] = Value(nodes.len() as u32);
+            nodes.push(node);
+        }
+    }
+    let rename = |values: Vec<Value>| values.into_iter().map(|value| renamed[value.index()]).collect();
+    Graph { nodes, parameters: rename(graph.parameters), results: rename(graph.results) }
+}
+
+/// Row-major strides of a shape, in elements.
+pub(super) fn strides(shape: &[Dim]) -> Vec<Dim> {
+    let mut strides = vec![Dim::constant(1); shape.len()];
+    for axis in (0..shape.len().saturating_sub(1)).rev() {
+        strides[axis] = strides[axis + 1].clone() * shape[axis + 1].clone();
+    }
+    strides
+}

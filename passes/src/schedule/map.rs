@@ -1,0 +1,235 @@
+//! Kernels of elementwise clusters and of rows with reductions.
+
+use super::cluster::reduced_axes;
+use super::emit::{At, Coordinate, Emitter, Unsuited};
+use super::loops::Stored;
+use kc_ir::kernel::{Index, Instruction, Register};
+use kc_ir::tensor::ops::*;
+use kc_ir::tensor::{Op, Scalar, Value};
+use kc_ir::{DType, Dim};
+
+/// Elements that one task computes.
+const ELEMENTS_PER_TASK: i64 = 8192;
+
+/// The extent in which unknown extents count when work is divided.
+pub(super) fn nominal(dim: &Dim) -> i64 {
+    dim.evaluate(&|_| Some(64)).unwrap_or(64).max(1)
+}
+
+/// A division of `units` into tasks of `per_task` units: the number of tasks, and the first unit and the number of units of
+/// the kernel's task.
+pub(super) fn divide(em: &mut Emitter, units: &Dim, per_task: i64) -> (Dim, Index, Index) {
+    if units.as_constant().is_some_and(|n| n <= per_task) {
+        return (Dim::constant(1), Index::Constant(0), em.extent(units));
+    }
+    let first = em.hold(em.b.task() * per_task);
+    let length = match units.as_constant() {
+        Some(n) if n % per_task == 0 => Index::Constant(per_task),
+        _ => {
+            let rest = em.extent(units) - first.clone();
+            em.hold(rest.min(per_task))
+        }
+    };
+    (units.ceil_div(per_task), first, length)
+}
+
+/// All elements in row-major order; `lanes` at a time. Suits clusters that read everything at their own position.
+pub(super) fn flat(em: &mut Emitter, lanes: u32, shape: &[Dim], outputs: &[Stored]) -> Result<Dim, Unsuited> {
+    let elements: Dim = shape.iter().cloned().product();
+    let per_task = match elements.as_constant() {
+        // equal tasks, whole vectors
+        Some(n) if n > ELEMENTS_PER_TASK => {
+            let tasks = (n + ELEMENTS_PER_TASK - 1) / ELEMENTS_PER_TASK;
+            let unit = i64::from(lanes.max(16));
+            ((n + tasks - 1) / tasks + unit - 1) / unit * unit
+        }
+        _ => ELEMENTS_PER_TASK,
+    };
+    let (tasks, first, length) = divide(em, &elements, per_task);
+    em.vector_loop(lanes, first, length, &[], |em, position, _| {
+        em.store_all(outputs, &At::Flat(Coordinate::lanes(position)))?;
+        Ok(vec![])
+    })?;
+    Ok(tasks)
+}
+
+/// Row after row, `lanes` elements of the last axis at a time.
+pub(super) fn nested(em: &mut Emitter, lanes: u32, shape: &[Dim], outputs: &[Stored]) -> Result<Dim, Unsuited> {
+    let [rows @ .., last] = shape else {
+        em.store_all(outputs, &At::Multi(vec![]))?;
+        return Ok(Dim::constant(1));
+    };
+    let count: Dim = rows.iter().cloned().product();
+    let (tasks, first, length) = divide(em, &count, (ELEMENTS_PER_TASK / nominal(last)).max(1));
+    let end = em.hold(first.clone() + length);
+    em.for_each(first, end, 1, |em, row| {
+        let outer: Vec<Coordinate> = em.unravel(rows, row).into_iter().map(Coordinate::fixed).collect();
+        let extent = em.extent(last);
+        em.vector_loop(lanes, Index::Constant(0), extent, &[], |em, column, _| {
+            let at = At::Multi(outer.iter().cloned().chain([Coordinate::lanes(column)]).collect());
+            em.store_all(outputs, &at)?;
+            Ok(vec![])
+        })?;
+        Ok(())
+    })?;
+    Ok(tasks)
+}
+
+/// Row after row: for each row the reductions in the order in which they depend on each other, then the values of the row and
+/// of its elements.
+pub(super) fn rows(
+    em: &mut Emitter,
+    lanes: u32,
+    outer: &[Dim],
+    inner: &[Dim],
+    members: &[Value],
+    outputs: &[Stored],
+) -> Result<Dim, Unsuited> {
+    let count: Dim = outer.iter().cloned().product();
+    let length: Dim = inner.iter().cloned().product();
+    let (tasks, first, rows) = divide(em, &count, (ELEMENTS_PER_TASK / nominal(&length)).max(1));
+    let end = em.hold(first.clone() + rows);
+    let phases = phases(em, members);
+    em.for_each(first, end, 1, |em, row| {
+        let coordinates: Vec<Coordinate> = em.unravel(outer, row).into_iter().map(Coordinate::fixed).collect();
+        for phase in &phases {
+            let (positions, sums): (Vec<Value>, Vec<Value>) =
+                phase.iter().partition(|&&value| matches!(em.graph.node(value).op, Op::ArgReduce(_)));
+            if !sums.is_empty() {
+                reduce_row(em, lanes, &coordinates, inner, &sums)?;
+            }
+            for value in positions {
+                arg_reduce_row(em, &coordinates, inner, value)?;
+            }
+        }
+        let (of_rows, of_elements): (Vec<Stored>, Vec<Stored>) =
+            outputs.iter().cloned().partition(|output| output.shape == outer);
+        if !of_elements.is_empty() {
+            em.nest(lanes, inner, &[], &mut |em, inner, _| {
+                let at = At::Multi(coordinates.iter().cloned().chain(inner).collect());
+                em.store_all(&of_elements, &at)?;
+                Ok(vec![])
+            })?;
+        }
+        let lanes = std::mem::replace(&mut em.lanes, 1);
+        let stored = em.store_all(&of_rows, &At::Multi(coordinates));
+        em.lanes = lanes;
+        stored
+    })?;
+    Ok(tasks)
+}
+
+/// The reductions among a cluster's members, grouped such that each depends only on those of earlier groups.
+fn phases(em: &Emitter, members: &[Value]) -> Vec<Vec<Value>> {
+    let mut depth = std::collections::BTreeMap::new();
+    let mut phases: Vec<Vec<Value>> = vec![];
+    for &member in members {
+        let node = em.graph.node(member);
+        let before = node.operands.iter().filter_map(|operand| depth.get(operand)).copied().max().unwrap_or(0);
+        let is_reduction = !reduced_axes(&node.op).is_empty();
+        if is_reduction {
+            phases.resize_with(phases.len().max(before + 1), Vec::new);
+            phases[before].push(member);
+        }
+        depth.insert(member, before + usize::from(is_reduction));
+    }
+    phases
+}
+
+/// Reduces a row by several reductions in one loop.
+fn reduce_row(
+    em: &mut Emitter,
+    lanes: u32,
+    row: &[Coordinate],
+    inner: &[Dim],
+    values: &[Value],
+) -> Result<(), Unsuited> {
+    let kinds: Vec<Reduction> = values
+        .iter()
+        .map(|&value| match &em.graph.node(value).op {
+            Op::Reduce(reduce) => reduce.kind,
+            _ => Reduction::Sum,
+        })
+        .collect();
+    let outer_lanes = std::mem::replace(&mut em.lanes, lanes);
+    let neutral: Vec<Register> = values
+        .iter()
+        .zip(&kinds)
+        .map(|(&value, &kind)| {
+            let dtype = em.ty(value).dtype;
+            em.neutral(kind, dtype)
+        })
+        .collect();
+    em.lanes = outer_lanes;
+    let sums = em.nest(lanes, inner, &neutral, &mut |em, inner, carried| {
+        let at = At::Multi(row.iter().cloned().chain(inner).collect());
+        let mut next = Vec::with_capacity(values.len());
+        for (i, &value) in values.iter().enumerate() {
+            let operand = em.value(em.graph.node(value).operands[0], &at)?;
+            let masked = em.masked(operand, neutral[i]);
+            next.push(em.combine(kinds[i], carried[i], masked));
+        }
+        Ok(next)
+    })?;
+    for ((&value, &kind), sum) in values.iter().zip(&kinds).zip(sums) {
+        let scalar = em.b.reduce_lanes(kind, sum);
+        em.bind(value, At::Multi(row.to_vec()), scalar);
+    }
+    Ok(())
+}
+
+/// The position of the first extremum of a row.
+fn arg_reduce_row(em: &mut Emitter, row: &[Coordinate], inner: &[Dim], value: Value) -> Result<(), Unsuited> {
+    let operand = em.graph.node(value).operands[0];
+    let dtype = em.ty(operand).dtype;
+    let Op::ArgReduce(reduce) = &em.graph.node(value).op else { return Err(Unsuited) };
+    let outer_lanes = std::mem::replace(&mut em.lanes, 1);
+    let start = arg_start(em, reduce, dtype);
+    let found = em.nest(1, inner, &start, &mut |em, inner, carried| {
+        let index = inner[0].index.clone();
+        let at = At::Multi(row.iter().cloned().chain(inner).collect());
+        let candidate = em.value(operand, &at)?;
+        Ok(arg_combine(em, reduce.kind, carried, candidate, index))
+    })?;
+    em.lanes = outer_lanes;
+    let position = em.b.convert(reduce.dtype, found[1]);
+    em.bind(value, At::Multi(row.to_vec()), position);
+    Ok(())
+}
+
+/// The extremum and the position before the first element, in `em.lanes` lanes.
+pub(super) fn arg_start(em: &mut Emitter, reduce: &ArgReduce, dtype: DType) -> Vec<Register> {
+    let kind = match reduce.kind {
+        Extremum::Max => Reduction::Max,
+        Extremum::Min => Reduction::Min,
+    };
+    let start = em.neutral(kind, dtype);
+    let lanes = em.lanes;
+    vec![start, em.b.constant(DType::I32, lanes, Scalar::Int(0))]
+}
+
+/// The extremum and its position after one more element: a strictly better one or the first NaN replaces them.
+pub(super) fn arg_combine(
+    em: &mut Emitter,
+    kind: Extremum,
+    carried: &[Register],
+    candidate: Register,
+    index: Index,
+) -> Vec<Register> {
+    let (best, position) = (carried[0], carried[1]);
+    let comparison = match kind {
+        Extremum::Max => Compare::Greater,
+        Extremum::Min => Compare::Less,
+    };
+    let mut better = em.b.compare(comparison, candidate, best);
+    if em.b.register_type(candidate).dtype.is_float() {
+        let is_nan = em.b.compare(Compare::NotEqual, candidate, candidate);
+        let was_number = em.b.compare(Compare::Equal, best, best);
+        let first_nan = em.b.binary(Binary::And, is_nan, was_number);
+        better = em.b.binary(Binary::Or, better, first_nan);
+    }
+    let here = em.b.instruction(DType::I32, 1, Instruction::Position { index, step: 0 });
+    let lanes = em.lanes;
+    let here = em.b.splat(lanes, here);
+    vec![em.b.select(better, candidate, best), em.b.select(better, here, position)]
+}

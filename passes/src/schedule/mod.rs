@@ -1,0 +1,380 @@
+//! Scheduling: from an optimised graph to a program of kernels.
+//!
+//! 1. [`expand`]: composites become their bodies, convolutions lose their padding;
+//! 2. [`cluster`]: ops that share an iteration space become one kernel;
+//! 3. [`store`]: which values live in buffers, which are computed where they are read;
+//! 4. one kernel a cluster: [`map`] (elementwise, rows with reductions), [`contraction`], [`roots`] (other loops);
+//! 5. kernels that do not depend on each other share a step.
+
+mod cluster;
+mod contraction;
+mod emit;
+mod expand;
+mod functions;
+mod loops;
+mod map;
+mod roots;
+mod store;
+
+use crate::Target;
+use cluster::{Cluster, Clusters, Space};
+use emit::{Emitter, Unsuited};
+use kc_ir::kernel::{Access, Buffer, Kernel, Launch, MemoryId, Program, Role, Step};
+use kc_ir::tensor::ops::StopGradient;
+use kc_ir::tensor::{Argument, Function, Graph, Node, Op, ResultSlot, TypeError, Value};
+use kc_ir::{Dim, Symbol};
+use std::collections::{BTreeMap, BTreeSet};
+use store::Stored;
+
+/// Schedules an entry point whose `gradient` ops are expanded.
+///
+/// # Errors
+/// An op that kernels cannot compute.
+pub fn schedule(function: &Function, target: &Target) -> Result<Program, TypeError> {
+    let graph = cluster::split_reductions(expand::expand(&function.graph)?, &map::nominal)?;
+    let mut copied = BTreeSet::new();
+    loop {
+        let mut draft = Draft::new(function, graph.clone(), &copied)?;
+        let unsafe_states = draft.order_state_updates();
+        if unsafe_states.is_empty() {
+            return draft.emit(target);
+        }
+        // their new values are computed beside and copied when nothing reads the old ones any more
+        copied.extend(unsafe_states);
+    }
+}
+
+/// A graph with its clusters and buffers.
+struct Draft<'f> {
+    function: &'f Function,
+    graph: Graph,
+    clusters: Clusters,
+    stored: Stored,
+    /// What each stored result is: the slot of the result whose value it is.
+    slots: BTreeMap<Value, ResultSlot>,
+    /// State tensors whose new value is a copy made at the end.
+    copied: BTreeSet<usize>,
+}
+
+impl<'f> Draft<'f> {
+    fn new(function: &'f Function, mut graph: Graph, copied: &BTreeSet<usize>) -> Result<Self, TypeError> {
+        let mut slots: BTreeMap<Value, ResultSlot> = BTreeMap::new();
+        let mut results = vec![];
+        for (&result, &slot) in graph.results.clone().iter().zip(&function.results) {
+            let argument = match &graph.node(result).op {
+                Op::Parameter(parameter) => Some(function.arguments[parameter.index]),
+                _ => None,
+            };
+            let kept = matches!((argument, slot), (Some(Argument::State(old)), ResultSlot::State(new)) if old == new);
+            if kept {
+                continue;
+            }
+            let mut value = result;
+            let copy = matches!(slot, ResultSlot::State(state) if copied.contains(&state));
+            if cluster::role(&graph.node(result).op) == cluster::Role::Source || slots.contains_key(&result) || copy {
+                // a buffer of its own, which its value is copied to
+                let ty = graph.node(result).ty.clone();
+                graph.nodes.push(Node {
+                    op: Op::StopGradient(StopGradient {}),
+                    operands: vec![result],
+                    ty,
+                    location: None,
+                });
+                value = Value(graph.nodes.len() as u32 - 1);
+            }
+            slots.insert(value, slot);
+            results.push(value);
+        }
+        graph.results = results;
+        let mut clusters = Clusters::of(&graph);
+        for (&value, &slot) in &slots {
+            let is_copy = matches!(slot, ResultSlot::State(state) if copied.contains(&state));
+            if is_copy && clusters.clusters[clusters.cluster_of[value.index()].unwrap_or(0)].members != [value] {
+                clusters.expel(&graph, value);
+            }
+        }
+        let mut roots = vec![];
+        for cluster in &clusters.clusters {
+            if let Space::Root { op, .. } = cluster.space {
+                roots.extend(match graph.node(op).op {
+                    Op::DotGeneral(_) | Op::Convolution(_) => contraction::operands(&graph, op),
+                    Op::ReduceWindow(_) | Op::SelectAndScatter(_) => graph.node(op).operands.clone(),
+                    _ => vec![],
+                });
+                if matches!(graph.node(op).op, Op::SelectAndScatter(_)) {
+                    roots.push(op);
+                }
+            }
+        }
+        let stored = Stored::decide(&graph, &mut clusters, &roots);
+        Ok(Draft { function, graph, clusters, stored, slots, copied: copied.clone() })
+    }
+
+    /// The values that a cluster's kernel reads from buffers.
+    fn leaves(&self, number: usize) -> BTreeSet<Value> {
+        let mut leaves = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let needed = self.needed(number);
+        let mut open: Vec<Value> = needed.iter().flat_map(|&member| self.reads_of(member)).collect();
+        while let Some(value) = open.pop() {
+            if !seen.insert(value) || needed.contains(&value) {
+                continue;
+            }
+            let op = &self.graph.node(value).op;
+            let buffer = match op {
+                Op::Parameter(_) => true,
+                Op::Constant(constant) => constant.value.splat_value().is_none(),
+                _ => self.stored.values.contains(&value),
+            };
+            if buffer {
+                leaves.insert(value);
+            } else {
+                open.extend(self.reads_of(value));
+            }
+        }
+        leaves
+    }
+
+    /// What computing a value reads: of a contraction the buffers behind its operands.
+    fn reads_of(&self, value: Value) -> Vec<Value> {
+        match self.graph.node(value).op {
+            Op::DotGeneral(_) | Op::Convolution(_) => contraction::operands(&self.graph, value),
+            _ => self.graph.node(value).operands.clone(),
+        }
+    }
+
+    /// The members of a cluster that its stored members need.
+    fn needed(&self, number: usize) -> BTreeSet<Value> {
+        let cluster = &self.clusters.clusters[number];
+        let mut needed = BTreeSet::new();
+        let mut open: Vec<Value> =
+            cluster.members.iter().copied().filter(|member| self.stored.values.contains(member)).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(value) = open.pop() {
+            if !seen.insert(value) {
+                continue;
+            }
+            let own = self.clusters.cluster_of[value.index()] == Some(number);
+            if own {
+                needed.insert(value);
+            } else if self.stored.is_leaf(&self.graph, value) {
+                continue;
+            }
+            open.extend(&self.graph.node(value).operands);
+        }
+        needed
+    }
+
+    /// Lets every update of a state tensor in place wait for the kernels that read the old value. Returns the state tensors
+    /// where that is impossible.
+    fn order_state_updates(&mut self) -> Vec<usize> {
+        let mut impossible = vec![];
+        let leaves: Vec<BTreeSet<Value>> =
+            (0..self.clusters.clusters.len()).map(|number| self.leaves(number)).collect();
+        for (&value, &slot) in &self.slots {
+            let ResultSlot::State(state) = slot else { continue };
+            let old = self.graph.parameters.iter().copied().find(|parameter| {
+                matches!(&self.graph.node(*parameter).op, Op::Parameter(p) if self.function.arguments[p.index] == Argument::State(state))
+            });
+            let (Some(old), Some(own)) = (old, self.clusters.cluster_of[value.index()]) else { continue };
+            let same_element = self.graph.tensor_type(old).shape == self.graph.tensor_type(value).shape
+                && !self.clusters.reads_through_view(&self.graph, own, old)
+                && !self.reads_as_operand_of_root(own, old);
+            let readers: Vec<usize> =
+                (0..leaves.len()).filter(|&number| number != own && leaves[number].contains(&old)).collect();
+            let late = readers.iter().any(|&reader| self.clusters.depends(reader, own));
+            if late || (leaves[own].contains(&old) && !same_element) {
+                if !self.copied.contains(&state) {
+                    impossible.push(state);
+                }
+                continue;
+            }
+            self.clusters.clusters[own].reads.extend(readers);
+        }
+        impossible
+    }
+
+    fn reads_as_operand_of_root(&self, number: usize, value: Value) -> bool {
+        matches!(self.clusters.clusters[number].space, Space::Root { op, .. } if self.reads_of(op).contains(&value))
+    }
+
+    /// The step of each cluster: after all that it reads.
+    fn levels(&self) -> Vec<usize> {
+        fn level(number: usize, clusters: &[Cluster], known: &mut Vec<Option<usize>>) -> usize {
+            if let Some(level) = known[number] {
+                return level;
+            }
+            known[number] = Some(0);
+            let own = clusters[number].reads.iter().map(|&other| level(other, clusters, known) + 1).max().unwrap_or(0);
+            known[number] = Some(own);
+            own
+        }
+        let clusters = &self.clusters.clusters;
+        let mut known = vec![None; clusters.len()];
+        (0..clusters.len()).map(|number| level(number, clusters, &mut known)).collect()
+    }
+
+    fn emit(&self, target: &Target) -> Result<Program, TypeError> {
+        let mut program = Program { name: self.function.name.clone(), ..Program::default() };
+        for parameter in &self.graph.parameters {
+            self.graph.tensor_type(*parameter).shape.iter().for_each(|dim| dim.collect_symbols(&mut program.symbols));
+        }
+        let mut buffer_of: BTreeMap<Value, usize> = BTreeMap::new();
+        let levels = self.levels();
+        let mut steps: BTreeMap<usize, Step> = BTreeMap::new();
+        let mut kernels: BTreeMap<String, usize> = BTreeMap::new();
+        for number in 0..self.clusters.clusters.len() {
+            let outputs: Vec<Value> = self.clusters.clusters[number]
+                .members
+                .iter()
+                .copied()
+                .filter(|member| self.stored.values.contains(member))
+                .collect();
+            if outputs.is_empty() {
+                continue;
+            }
+            let inputs: Vec<Value> = self.leaves(number).into_iter().collect();
+            let mut buffers: Vec<usize> = vec![];
+            let mut memory_of = BTreeMap::new();
+            for value in inputs.iter().chain(&outputs) {
+                let buffer = self.buffer(*value, &mut program, &mut buffer_of);
+                let place = buffers.iter().position(|&known| known == buffer).unwrap_or_else(|| {
+                    buffers.push(buffer);
+                    buffers.len() - 1
+                });
+                memory_of.insert(*value, MemoryId(place as u32));
+            }
+            let (kernel, dims, tasks) = self.kernel(target, number, &inputs, &outputs, &memory_of, buffers.len())?;
+            // identical kernels are one
+            let mut anonymous = kernel.clone();
+            anonymous.name = String::new();
+            let index = *kernels.entry(kc_ir::kernel::print_kernel(&anonymous)).or_insert_with(|| {
+                program.kernels.push(kernel);
+                program.kernels.len() - 1
+            });
+            let dims = dims.iter().map(|symbol| Dim::symbol(&symbol.0)).collect();
+            steps.entry(levels[number]).or_default().launches.push(Launch { kernel: index, buffers, dims, tasks });
+        }
+        program.steps = steps.into_values().collect();
+        Ok(program)
+    }
+
+    fn buffer(&self, value: Value, program: &mut Program, buffer_of: &mut BTreeMap<Value, usize>) -> usize {
+        if let Some(&buffer) = buffer_of.get(&value) {
+            return buffer;
+        }
+        let role = match &self.graph.node(value).op {
+            Op::Parameter(parameter) => match self.function.arguments[parameter.index] {
+                Argument::Input(input) => Role::Input(input),
+                Argument::State(state) => Role::State(state),
+            },
+            Op::Constant(constant) => Role::Constant(constant.value.clone()),
+            _ => match self.slots.get(&value) {
+                Some(&ResultSlot::Output(output)) => Role::Output(output),
+                Some(&ResultSlot::State(state)) => Role::State(state),
+                None => Role::Temporary,
+            },
+        };
+        let shared =
+            (role != Role::Temporary).then(|| program.buffers.iter().position(|buffer| buffer.role == role)).flatten();
+        let buffer = shared.unwrap_or_else(|| {
+            program.buffers.push(Buffer { ty: self.graph.tensor_type(value).clone(), role });
+            program.buffers.len() - 1
+        });
+        buffer_of.insert(value, buffer);
+        buffer
+    }
+
+    /// Emits a cluster's kernel: the first loop nest that suits.
+    fn kernel(
+        &self,
+        target: &Target,
+        number: usize,
+        inputs: &[Value],
+        outputs: &[Value],
+        memory_of: &BTreeMap<Value, MemoryId>,
+        parameters: usize,
+    ) -> Result<(Kernel, Vec<Symbol>, Dim), TypeError> {
+        let cluster = &self.clusters.clusters[number];
+        let needed = self.needed(number);
+        let members: Vec<Value> = cluster.members.iter().copied().filter(|member| needed.contains(member)).collect();
+        let name = self.kernel_name(&members);
+        let mut declared = vec![None; parameters];
+        for (values, access) in [(inputs, Access::Read), (outputs, Access::Write)] {
+            for value in values {
+                let entry = &mut declared[memory_of[value].0 as usize];
+                let access = if entry.is_some() { Access::ReadWrite } else { access };
+                *entry = Some((
+                    format!("{}{}", if access == Access::Read { "in" } else { "out" }, value.0),
+                    self.graph.tensor_type(*value).dtype,
+                    access,
+                ));
+            }
+        }
+        // what a window op scatters into, it reads as well
+        let scatters = matches!(cluster.space, Space::Root { op, .. } if matches!(self.graph.node(op).op, Op::SelectAndScatter(_)));
+        let declared: Vec<_> = declared
+            .into_iter()
+            .flatten()
+            .map(|(name, dtype, access)| {
+                (name, dtype, if scatters && access == Access::Write { Access::ReadWrite } else { access })
+            })
+            .collect();
+        let mut start = Emitter::new(&self.graph, &name, &declared);
+        inputs.iter().for_each(|&value| start.set_readable(value, memory_of[&value]));
+        let stored: Vec<loops::Stored> = outputs
+            .iter()
+            .map(|&value| loops::Stored {
+                value,
+                memory: memory_of[&value],
+                shape: &self.graph.tensor_type(value).shape,
+            })
+            .collect();
+        let lanes = target.lanes();
+        let attempt = |lanes: u32, flat: bool| -> Result<(Kernel, Vec<Symbol>, Dim), Unsuited> {
+            let mut em = start.clone();
+            let tasks = match &cluster.space {
+                Space::Map(shape) if flat => map::flat(&mut em, lanes, shape, &stored)?,
+                Space::Map(shape) => map::nested(&mut em, lanes, shape, &stored)?,
+                _ if flat => return Err(Unsuited),
+                Space::Rows { outer, inner } => map::rows(&mut em, lanes, outer, inner, &members, &stored)?,
+                Space::Root { op, .. } => match self.graph.node(*op).op {
+                    Op::DotGeneral(_) | Op::Convolution(_) => {
+                        let operands = contraction::operands(&self.graph, *op);
+                        let memory = [memory_of[&operands[0]], memory_of[&operands[1]]];
+                        contraction::contraction(&mut em, target, lanes, *op, memory, &stored)?
+                    }
+                    Op::Reduce(_) | Op::ArgReduce(_) => roots::reduce(&mut em, lanes, *op, &stored)?,
+                    Op::ReduceWindow(_) => roots::reduce_window(&mut em, lanes, *op, &stored)?,
+                    Op::SelectAndScatter(_) => roots::select_and_scatter(&mut em, lanes, *op, memory_of[op])?,
+                    _ => return Err(Unsuited),
+                },
+            };
+            let dims = em.dims.clone();
+            Ok((em.b.finish(dims.len() as u32), dims, tasks))
+        };
+        attempt(lanes, true)
+            .or_else(|Unsuited| attempt(lanes, false))
+            .or_else(|Unsuited| attempt(1, false))
+            .map_err(|Unsuited| TypeError::new(name, "no kernel computes this combination of ops"))
+    }
+
+    /// A name for people: the layer and the most telling op.
+    fn kernel_name(&self, members: &[Value]) -> String {
+        let weight = |value: &Value| match cluster::role(&self.graph.node(*value).op) {
+            cluster::Role::Root => 2,
+            cluster::Role::Reduction => 1,
+            _ => 0,
+        };
+        let Some(telling) = members.iter().max_by_key(|&value| (weight(value), value.0)) else {
+            return "empty".to_string();
+        };
+        let node = self.graph.node(*telling);
+        let layer = node.location.as_ref().map(|location| location.layer.as_str()).unwrap_or("");
+        let text: String = format!("{layer}_{}", node.op.operation().name())
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+            .collect();
+        text.trim_matches('_').to_string()
+    }
+}

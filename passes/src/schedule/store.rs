@@ -1,0 +1,221 @@
+//! Decides which values are stored in buffers; all others are computed where they are read.
+
+use super::cluster::{Clusters, Role, Space, role};
+use super::expand::strides;
+use kc_ir::Dim;
+use kc_ir::tensor::ops::Unary;
+use kc_ir::tensor::{Graph, Op, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A value seen through moves of its elements: the element at index `i` is at `offset + sum of i[axis]*strides[axis]` of the
+/// buffer of `base`.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    pub base: Value,
+    pub offset: Dim,
+    pub strides: Vec<Dim>,
+}
+
+/// Follows transposes, broadcasts, slices and reshapes of dense tensors down to what they move.
+pub(super) fn view(graph: &Graph, value: Value) -> View {
+    let node = graph.node(value);
+    let shape = &graph.tensor_type(value).shape;
+    let dense = View { base: value, offset: Dim::default(), strides: strides(shape) };
+    let inner = |operand: Value| view(graph, operand);
+    match &node.op {
+        Op::Transpose(transpose) => {
+            let mut view = inner(node.operands[0]);
+            view.strides = transpose.permutation.iter().map(|&axis| view.strides[axis].clone()).collect();
+            view
+        }
+        Op::Broadcast(broadcast) => {
+            let view = inner(node.operands[0]);
+            let operand_shape = &graph.tensor_type(node.operands[0]).shape;
+            let mut moved = vec![Dim::default(); shape.len()];
+            for (i, &axis) in broadcast.axes.iter().enumerate() {
+                if !operand_shape[i].is(1) {
+                    moved[axis] = view.strides[i].clone();
+                }
+            }
+            View { strides: moved, ..view }
+        }
+        Op::Slice(slice) => {
+            let mut view = inner(node.operands[0]);
+            for axis in 0..shape.len() {
+                view.offset = view.offset.clone() + slice.start[axis].clone() * view.strides[axis].clone();
+                view.strides[axis] = view.strides[axis].clone() * Dim::constant(slice.stride[axis]);
+            }
+            view
+        }
+        Op::Reshape(_) => {
+            let view = inner(node.operands[0]);
+            let operand_shape = &graph.tensor_type(node.operands[0]).shape;
+            let is_dense = view
+                .strides
+                .iter()
+                .zip(strides(operand_shape))
+                .zip(operand_shape)
+                .all(|((a, b), extent)| extent.is(1) || *a == b);
+            if is_dense { View { strides: strides(shape), ..view } } else { dense }
+        }
+        _ => dense,
+    }
+}
+
+/// The largest number of elementwise ops that are computed again rather than stored and loaded.
+const CHEAP: usize = 4;
+
+/// Values in buffers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stored {
+    /// The values, parameters and constants not among them.
+    pub values: BTreeSet<Value>,
+}
+
+impl Stored {
+    /// Decides for a graph whose results (all of them computed values) must be stored. Floating values that must be stored are
+    /// given clusters.
+    pub fn decide(graph: &Graph, clusters: &mut Clusters, operands_of_roots: &[Value]) -> Self {
+        let mut stored = Stored::default();
+        for &value in graph.results.iter().chain(operands_of_roots) {
+            stored.require(graph, clusters, value);
+        }
+        stored.share_expensive(graph, clusters);
+        for cluster in 0..clusters.clusters.len() {
+            let mut open: Vec<Value> = clusters.clusters[cluster]
+                .members
+                .iter()
+                .flat_map(|&member| graph.node(member).operands.clone())
+                .collect();
+            let mut seen = BTreeSet::new();
+            while let Some(value) = open.pop() {
+                if !seen.insert(value)
+                    || stored.is_leaf(graph, value)
+                    || clusters.cluster_of[value.index()] == Some(cluster)
+                {
+                    continue;
+                }
+                if clusters.cluster_of[value.index()].is_some() && !stored.is_cheap(graph, value) {
+                    stored.values.insert(value);
+                    continue;
+                }
+                open.extend(&graph.node(value).operands);
+            }
+        }
+        stored
+    }
+
+    fn require(&mut self, graph: &Graph, clusters: &mut Clusters, value: Value) {
+        if self.is_leaf(graph, value) {
+            return;
+        }
+        if clusters.cluster_of[value.index()].is_none() {
+            clusters.anchor(graph, value);
+        }
+        self.values.insert(value);
+    }
+
+    /// Whether a value is read from a buffer or needs no reading.
+    pub fn is_leaf(&self, graph: &Graph, value: Value) -> bool {
+        role(&graph.node(value).op) == Role::Source || self.values.contains(&value)
+    }
+
+    /// Whether computing a value again costs less than a buffer: few elementwise ops of stored values, none of them a
+    /// reduction, a random number or a transcendental function.
+    fn is_cheap(&self, graph: &Graph, value: Value) -> bool {
+        let mut ops = 0;
+        let mut open = vec![value];
+        let mut seen = BTreeSet::new();
+        while let Some(next) = open.pop() {
+            if !seen.insert(next) || (next != value && self.is_leaf(graph, next)) {
+                continue;
+            }
+            let op = &graph.node(next).op;
+            ops += 1;
+            if ops > CHEAP || is_expensive(op) || matches!(role(op), Role::Root | Role::Reduction) {
+                return false;
+            }
+            open.extend(&graph.node(next).operands);
+        }
+        true
+    }
+
+    /// Stores floating values that are expensive and read by several clusters: the last op of each such chain.
+    fn share_expensive(&mut self, graph: &Graph, clusters: &mut Clusters) {
+        let mut expensive = vec![false; graph.nodes.len()];
+        for value in graph.values() {
+            let node = graph.node(value);
+            let floating = clusters.cluster_of[value.index()].is_none() && !self.is_leaf(graph, value);
+            expensive[value.index()] =
+                floating && (is_expensive(&node.op) || node.operands.iter().any(|operand| expensive[operand.index()]));
+        }
+        loop {
+            let mut readers: BTreeMap<Value, BTreeSet<usize>> = BTreeMap::new();
+            for (number, cluster) in clusters.clusters.iter().enumerate() {
+                let mut open: Vec<Value> =
+                    cluster.members.iter().flat_map(|&member| graph.node(member).operands.clone()).collect();
+                let mut seen = BTreeSet::new();
+                while let Some(value) = open.pop() {
+                    if !seen.insert(value) || self.is_leaf(graph, value) || clusters.cluster_of[value.index()].is_some()
+                    {
+                        continue;
+                    }
+                    if expensive[value.index()] {
+                        readers.entry(value).or_default().insert(number);
+                    }
+                    open.extend(&graph.node(value).operands);
+                }
+            }
+            let Some((&value, clusters_of_readers)) = readers.iter().rev().find(|(_, clusters)| clusters.len() > 1)
+            else {
+                return;
+            };
+            // computed by the first reader where that has the same elements, else by a kernel of its own
+            let shape = &graph.tensor_type(value).shape;
+            let host = clusters_of_readers.iter().copied().find(|&c| {
+                let same_elements = match &clusters.clusters[c].space {
+                    Space::Map(space) | Space::Root { shape: space, .. } => space == shape,
+                    Space::Rows { .. } => false,
+                };
+                let reads_view = clusters.reads_through_view(graph, c, value);
+                same_elements
+                    && role(&graph.node(value).op) == Role::Elementwise
+                    && !reads_view
+                    && clusters_of_readers.iter().all(|&other| other == c || !clusters.depends(c, other))
+            });
+            match host {
+                Some(host) => clusters.adopt(graph, host, value),
+                None => {
+                    clusters.anchor(graph, value);
+                }
+            }
+            self.values.insert(value);
+        }
+    }
+}
+
+/// Ops that cost more than a load and a store.
+fn is_expensive(op: &Op) -> bool {
+    match op {
+        Op::RandomBits(_) => true,
+        Op::Unary(function) => !matches!(
+            function,
+            Unary::Negate
+                | Unary::Abs
+                | Unary::Sign
+                | Unary::Floor
+                | Unary::Ceil
+                | Unary::Trunc
+                | Unary::RoundEven
+                | Unary::IsFinite
+                | Unary::Not
+        ),
+        Op::Binary(function) => matches!(
+            function,
+            kc_ir::tensor::ops::Binary::Power
+                | kc_ir::tensor::ops::Binary::Atan2
+                | kc_ir::tensor::ops::Binary::Remainder
+        ),
+        _ => false,
+    }
+}
