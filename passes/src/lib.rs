@@ -4,12 +4,14 @@
 //! global state.
 
 mod differentiate;
+mod memory;
 pub mod saturate;
 mod schedule;
 mod simplify;
 mod target;
 
 pub use differentiate::differentiate;
+pub use memory::plan;
 pub use saturate::{MathMode, Saturation, SaturationOptions, SaturationReport, saturate};
 pub use schedule::schedule;
 pub use simplify::simplify;

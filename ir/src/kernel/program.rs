@@ -37,6 +37,8 @@ pub struct Launch {
     pub dims: Vec<Dim>,
     /// Number of tasks.
     pub tasks: Dim,
+    /// Estimate of bytes moved plus arithmetic operations, 0 where unknown; it decides whether threads are woken, never a result.
+    pub work: Dim,
 }
 
 /// Launches that do not depend on each other.

@@ -40,6 +40,16 @@ pub(super) fn operands(graph: &Graph, op: Value) -> Vec<Value> {
     vec![form.left.base, form.right.base]
 }
 
+/// Arithmetic operations of a contraction; 0 for any other op.
+pub(super) fn operations(graph: &Graph, op: Value) -> Dim {
+    match graph.node(op).op {
+        Op::DotGeneral(_) | Op::Convolution(_) => {
+            form(graph, op).variables.into_iter().map(|v| v.extent).product::<Dim>() * Dim::constant(2)
+        }
+        _ => Dim::default(),
+    }
+}
+
 fn form(graph: &Graph, op: Value) -> Form {
     let node = graph.node(op);
     let (lhs, rhs) = (node.operands[0], node.operands[1]);

@@ -253,7 +253,13 @@ impl<'f> Draft<'f> {
                 program.kernels.len() - 1
             });
             let dims = dims.iter().map(|symbol| Dim::symbol(&symbol.0)).collect();
-            steps.entry(levels[number]).or_default().launches.push(Launch { kernel: index, buffers, dims, tasks });
+            steps.entry(levels[number]).or_default().launches.push(Launch {
+                kernel: index,
+                buffers,
+                dims,
+                tasks,
+                work: self.work(number),
+            });
         }
         program.steps = steps.into_values().collect();
         Ok(program)
@@ -357,6 +363,14 @@ impl<'f> Draft<'f> {
             .or_else(|Unsuited| attempt(lanes, false))
             .or_else(|Unsuited| attempt(1, false))
             .map_err(|Unsuited| TypeError::new(name, "no kernel computes this combination of ops"))
+    }
+
+    /// Arithmetic operations of a cluster, where they outweigh the bytes it moves; else 0.
+    fn work(&self, number: usize) -> Dim {
+        match self.clusters.clusters[number].space {
+            Space::Root { op, .. } => contraction::operations(&self.graph, op),
+            _ => Dim::default(),
+        }
     }
 
     /// A name for people: the layer and the most telling op.

@@ -29,7 +29,8 @@ pub fn print_program(program: &Program) -> String {
             let kernel = reference(program.kernels.iter().map(|k| k.name.as_str()), launch.kernel);
             let (buffers, dims) = (list(&launch.buffers), list(&launch.dims));
             let separator = if dims.is_empty() { "" } else { "; " };
-            let _ = writeln!(text, "    launch {kernel}({buffers}{separator}{dims}) tasks {}", launch.tasks);
+            let _ = write!(text, "    launch {kernel}({buffers}{separator}{dims}) tasks {}", launch.tasks);
+            text.push_str(&if launch.work.is(0) { "\n".to_string() } else { format!(" work {}\n", launch.work) });
         }
         text.push_str("  }\n");
     }
@@ -138,7 +139,7 @@ fn launch(parser: &mut Parser) -> Parsed<(KernelName, usize, Launch)> {
         KernelName::Name(parser.name("the name of a kernel")?)
     };
     parser.expect("(")?;
-    let mut launch = Launch { kernel: 0, buffers: vec![], dims: vec![], tasks: Dim::default() };
+    let mut launch = Launch { kernel: 0, buffers: vec![], dims: vec![], tasks: Dim::default(), work: Dim::default() };
     while !matches!(parser.peek(), Token::Symbol(")" | ";")) {
         if !launch.buffers.is_empty() {
             parser.expect(",")?;
@@ -154,6 +155,9 @@ fn launch(parser: &mut Parser) -> Parsed<(KernelName, usize, Launch)> {
     parser.expect(")")?;
     parser.expect("tasks")?;
     launch.tasks = parser.dim()?;
+    if parser.eat("work") {
+        launch.work = parser.dim()?;
+    }
     Ok((name, line, launch))
 }
 

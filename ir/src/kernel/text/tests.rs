@@ -63,7 +63,7 @@ fn a_program_round_trips() {
   buffer 5: f32[B, 4] output 0
   buffer 6: f32[] state 3
   step {
-    launch copy(0, 4; B*4, B) tasks (B + 15)//16
+    launch copy(0, 4; B*4, B) tasks (B + 15)//16 work B*64
     launch @1(4, 5) tasks 1
   }
   step {
