@@ -48,7 +48,10 @@ pub enum CompileError {
 /// Why a kernel could not be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
-    /// It is not lowered or not well formed.
+    /// It is not well formed.
+    #[error(transparent)]
+    Verify(#[from] kc_ir::kernel::VerifyError),
+    /// It is not lowered.
     #[error(transparent)]
     Translate(#[from] translate::TranslateError),
     /// MLIR or LLVM failed.
@@ -68,7 +71,7 @@ fn at<E: Into<KernelError>>(kernel: &Kernel) -> impl Fn(E) -> CompileError {
 pub fn compile(kernels: &[Kernel], options: &Options) -> Result<Vec<u8>, CompileError> {
     let cpu = Cpu::new(options.triple.as_deref(), options.tune.as_deref(), options.features.as_deref())?;
     if options.output == Output::Mlir {
-        let texts = kernels.iter().map(|kernel| translate::translate(kernel, &cpu).map_err(at(kernel)));
+        let texts = kernels.iter().map(|kernel| verified_text(kernel, &cpu).map_err(at(kernel)));
         return Ok(texts.collect::<Result<Vec<_>, _>>()?.join("\n").into_bytes());
     }
     let parts = compile_all(kernels, options, &cpu)?;
@@ -120,13 +123,18 @@ fn compile_all(kernels: &[Kernel], options: &Options, cpu: &Cpu) -> Result<Vec<V
     all.into_iter().map(|(_, result)| result).collect()
 }
 
+fn verified_text(kernel: &Kernel, cpu: &Cpu) -> Result<String, KernelError> {
+    kc_ir::kernel::verify_kernel(kernel)?;
+    Ok(translate::translate(kernel, cpu)?)
+}
+
 fn compile_one(
     machine: &mut Option<Machine>,
     kernel: &Kernel,
     output: Output,
     cpu: &Cpu,
 ) -> Result<Vec<u8>, KernelError> {
-    let text = translate::translate(kernel, cpu)?;
+    let text = verified_text(kernel, cpu)?;
     let machine = match machine {
         Some(machine) => machine,
         None => machine.insert(Machine::new(cpu)?),

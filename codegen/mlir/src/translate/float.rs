@@ -180,9 +180,8 @@ impl Translator<'_> {
                     register_type(target)
                 ))
             }
-            (a, b) if is_narrow_float(b) => {
-                let exact = if a.bits() == 64 { self.sticky(x, a, lanes) } else { x.to_string() };
-                let double = self.convert(&exact, from, DType::F64);
+            (_, b) if is_narrow_float(b) => {
+                let double = self.convert(x, from, DType::F64);
                 self.convert(&double, RegisterType { dtype: DType::F64, lanes }, b)
             }
             (a, b) if b.is_float() => {
@@ -199,23 +198,5 @@ impl Translator<'_> {
                 self.cast(operation, x, lane_type(a), lane_type(b), lanes)
             }
         }
-    }
-
-    /// A 64-bit integer that is exact in f64 and rounds to f16 or bf16 as `x` does: from 2^53 on the lowest 11 bits only say whether any of
-    /// them is set.
-    fn sticky(&mut self, x: &str, dtype: DType, lanes: u32) -> String {
-        let low = self.int_op_by("andi", x, 0x7ff, 64, lanes);
-        let any = self.compare_ints("ne", &low, 0, 64, lanes);
-        let any = self.cast("arith.extui", &any, "i1", "i64", lanes);
-        let any = self.int_op_by("shli", &any, 10, 64, lanes);
-        let high = self.int_op_by("andi", x, !0x7ff, 64, lanes);
-        let merged = self.int_op("ori", &high, &any, 64, lanes);
-        let large = if dtype.is_signed_integer() {
-            let shifted = self.int_op_by("addi", x, 1 << 53, 64, lanes);
-            self.compare_ints("ugt", &shifted, 1 << 54, 64, lanes)
-        } else {
-            self.compare_ints("uge", x, 1 << 53, 64, lanes)
-        };
-        self.choose(&large, &merged, x, "i64", lanes)
     }
 }

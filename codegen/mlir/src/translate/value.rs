@@ -45,6 +45,7 @@ impl Translator<'_> {
     /// A value in every lane, given as MLIR's text of one lane.
     pub(super) fn splat_constant(&mut self, text: &str, element: &str, lanes: u32) -> String {
         self.constant_text(match lanes {
+            1 if element == "i1" => text.to_string(),
             1 => format!("{text} : {element}"),
             _ => format!("dense<{text}> : vector<{lanes}x{element}>"),
         })
