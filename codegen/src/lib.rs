@@ -6,6 +6,8 @@
 mod backend;
 mod image;
 pub mod mlir;
+mod pipeline;
 
 pub use backend::{Backend, CodegenError, Form};
 pub use image::CodeImage;
+pub use pipeline::{CompileError, Optimised, Options, Stage, compile, compile_observed, optimise, schedule_function};

@@ -5,9 +5,9 @@ use kc_ir::Dim;
 use kc_ir::kernel::{Program, Role};
 use kc_ir::manifest::{Buffer, Launch, Place, Plan, Step};
 
-/// Plans a program's memory. Literals are appended to `constants`, each at a multiple of 64 bytes; kernels are numbered from
-/// `first_kernel` on.
-pub fn plan(program: &Program, constants: &mut Vec<u8>, first_kernel: usize) -> Plan {
+/// Plans a program's memory. Literals are appended to `constants`, each at a multiple of 64 bytes; kernels keep the program's
+/// numbers.
+pub fn plan(program: &Program, constants: &mut Vec<u8>) -> Plan {
     let lifetimes = lifetimes(program);
     let mut slots: Vec<Slot> = vec![];
     let mut places: Vec<Option<Place>> =
@@ -31,7 +31,7 @@ pub fn plan(program: &Program, constants: &mut Vec<u8>, first_kernel: usize) -> 
             .launches
             .iter()
             .map(|launch| Launch {
-                kernel: launch.kernel + first_kernel,
+                kernel: launch.kernel,
                 buffers: launch.buffers.clone(),
                 dims: launch.dims.clone(),
                 tasks: launch.tasks.clone(),

@@ -1,0 +1,157 @@
+//! The one pipeline: from a traced module to a package.
+
+use crate::{Backend, CodegenError};
+use kc_abi::call::INTRINSICS_VERSION;
+use kc_abi::manifest::{self, Code, Entry, FORMAT_VERSION, Manifest};
+use kc_ir::kernel::{Kernel, Program, print_kernel};
+use kc_ir::tensor::{Function, Module, TypeError};
+use kc_passes::{SaturationOptions, SaturationReport, Target, differentiate, plan, saturate, schedule, simplify};
+use kc_runtime::Package;
+use std::collections::BTreeMap;
+
+/// What a compilation may do.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Options {
+    /// What equality saturation may do.
+    pub saturation: SaturationOptions,
+}
+
+/// Why a module could not be compiled.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CompileError {
+    /// A graph that is not well typed or that kernels cannot compute.
+    #[error("{function}: {error}")]
+    Graph {
+        /// The entry point.
+        function: String,
+        /// What was given, what was expected.
+        error: TypeError,
+    },
+    /// The back end.
+    #[error(transparent)]
+    Codegen(#[from] CodegenError),
+}
+
+/// A stage of the pipeline; `--timings` attributes time to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// `gradient` ops become reverse-mode graphs.
+    Differentiate,
+    /// Clean-up and equality saturation.
+    Saturate,
+    /// Graphs become kernels over planned buffers.
+    Schedule,
+    /// Kernels become machine code.
+    Lower,
+}
+
+impl Stage {
+    /// The name in `--timings`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Stage::Differentiate => "differentiate",
+            Stage::Saturate => "saturate",
+            Stage::Schedule => "schedule",
+            Stage::Lower => "lower",
+        }
+    }
+}
+
+/// An entry point on its way to code.
+#[derive(Clone, Debug)]
+pub struct Optimised {
+    /// The entry point with its optimised graph.
+    pub function: Function,
+    /// How equality saturation came to it.
+    pub report: SaturationReport,
+}
+
+/// Compiles a module with a back end. The package holds no weights: `init` makes them.
+pub fn compile(module: &Module, backend: &dyn Backend, options: &Options) -> Result<Package, CompileError> {
+    compile_observed(module, backend, options, &mut |_, _| {})
+}
+
+/// The same; `observe` is called when a stage starts, with the entry point it works on (empty for all together).
+pub fn compile_observed(
+    module: &Module,
+    backend: &dyn Backend,
+    options: &Options,
+    observe: &mut dyn FnMut(Stage, &str),
+) -> Result<Package, CompileError> {
+    let mut programs = Vec::with_capacity(module.functions.len());
+    for function in &module.functions {
+        let optimised = optimise(function, backend.target(), options, observe)?;
+        observe(Stage::Schedule, &function.name);
+        programs.push(schedule_function(&optimised.function, backend.target())?);
+    }
+    observe(Stage::Lower, "");
+    package(module, &programs, backend)
+}
+
+/// The first half of the pipeline for one entry point: differentiation and equality saturation.
+pub fn optimise(
+    function: &Function,
+    target: &Target,
+    options: &Options,
+    observe: &mut dyn FnMut(Stage, &str),
+) -> Result<Optimised, CompileError> {
+    let failed = |error| CompileError::Graph { function: function.name.clone(), error };
+    observe(Stage::Differentiate, &function.name);
+    let graph = simplify(&differentiate(&function.graph).map_err(failed)?);
+    observe(Stage::Saturate, &function.name);
+    let saturation = saturate(&graph, target, &options.saturation).map_err(failed)?;
+    Ok(Optimised { function: Function { graph: saturation.graph, ..function.clone() }, report: saturation.report })
+}
+
+/// The kernels of an optimised entry point.
+pub fn schedule_function(function: &Function, target: &Target) -> Result<Program, CompileError> {
+    schedule(function, target).map_err(|error| CompileError::Graph { function: function.name.clone(), error })
+}
+
+/// Plans memory, makes code of all kernels (equal ones once), and packs both with the manifest.
+fn package(module: &Module, programs: &[Program], backend: &dyn Backend) -> Result<Package, CompileError> {
+    let mut kernels: Vec<Kernel> = vec![];
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    let mut constants = vec![];
+    let mut entries = vec![];
+    for (function, program) in module.functions.iter().zip(programs) {
+        let numbers: Vec<usize> =
+            program.kernels.iter().map(|kernel| number(kernel, &mut kernels, &mut known)).collect();
+        let mut plan = plan(program, &mut constants);
+        for launch in plan.steps.iter_mut().flat_map(|step| &mut step.launches) {
+            launch.kernel = numbers[launch.kernel];
+        }
+        entries.push(Entry {
+            name: function.name.clone(),
+            symbols: program.symbols.clone(),
+            inputs: function.inputs.clone(),
+            outputs: function.outputs.clone(),
+            plan,
+        });
+    }
+    let image = backend.compile(&kernels)?;
+    let described = kernels.iter().zip(&image.kernel_offsets).map(|(kernel, &offset)| manifest::Kernel {
+        name: kernel.name.clone(),
+        offset,
+        scratch_bytes: kernel.scratch_layout().1,
+    });
+    let code = Code {
+        backend: backend.name().to_string(),
+        target: kc_runtime::intrinsics::host_target().to_string(),
+        features: image.features.clone(),
+        intrinsics_version: INTRINSICS_VERSION,
+        kernels: described.collect(),
+    };
+    let manifest =
+        Manifest { format: FORMAT_VERSION, model: module.model.clone(), state: module.state.clone(), entries, code };
+    Ok(Package { manifest, code: image.bytes, constants, state: None })
+}
+
+/// The kernel's number among all; equal kernels have one.
+fn number(kernel: &Kernel, kernels: &mut Vec<Kernel>, known: &mut BTreeMap<String, usize>) -> usize {
+    let anonymous = Kernel { name: String::new(), ..kernel.clone() };
+    *known.entry(print_kernel(&anonymous)).or_insert_with(|| {
+        kernels.push(kernel.clone());
+        kernels.len() - 1
+    })
+}
