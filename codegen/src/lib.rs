@@ -2,12 +2,15 @@
 //!
 //! * [`Backend`]: what a code generator is; [`CodeImage`]: what it makes.
 //! * [`mlir`]: the performance back end, a plug-in that needs LLVM to be built.
+//! * [`Cranelift`]: the embedded back end.
 
 mod backend;
+mod cranelift;
 mod image;
 pub mod mlir;
 mod pipeline;
 
 pub use backend::{Backend, CodegenError, Form};
+pub use cranelift::Cranelift;
 pub use image::CodeImage;
 pub use pipeline::{CompileError, Optimised, Options, Stage, compile, compile_observed, optimise, schedule_function};
