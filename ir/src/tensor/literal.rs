@@ -1,3 +1,4 @@
+use crate::kernel::interpret::{bf16_from_f64, f16_from_f64};
 use kc_abi::DType;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
@@ -196,8 +197,8 @@ fn encode(dtype: DType, value: Scalar, bytes: &mut Vec<u8>) {
             }
             .to_le_bytes(),
         ),
-        DType::F16 => bytes.extend(half::f16::from_f64(value.to_f64()).to_le_bytes()),
-        DType::Bf16 => bytes.extend(half::bf16::from_f64(value.to_f64()).to_le_bytes()),
+        DType::F16 => bytes.extend(f16_from_f64(value.to_f64()).to_le_bytes()),
+        DType::Bf16 => bytes.extend(bf16_from_f64(value.to_f64()).to_le_bytes()),
         DType::I8 | DType::U8 => bytes.push(int() as u8),
         DType::I16 | DType::U16 => bytes.extend((int() as u16).to_le_bytes()),
         DType::I32 | DType::U32 => bytes.extend((int() as u32).to_le_bytes()),

@@ -84,6 +84,17 @@ impl Dim {
         }
     }
 
+    /// The symbol, where it is nothing but one.
+    pub fn as_symbol(&self) -> Option<&Symbol> {
+        match self.terms.as_slice() {
+            [Term { atoms, coefficient: 1 }] => match atoms.as_slice() {
+                [Atom::Symbol(symbol)] => Some(symbol),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether the extent is known to be `value`.
     pub fn is(&self, value: i64) -> bool {
         self.as_constant() == Some(value)

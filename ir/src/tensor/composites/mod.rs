@@ -22,6 +22,7 @@ pub use cross_entropy::{
 pub use fused::{Activation, ConvolutionBias, Dense};
 pub use softmax::{LogSoftmax, Softmax, SoftmaxGradient};
 
+use super::interpret::{Array, Evaluation};
 use super::ops::{Backward, Cotangents, Operation};
 use super::{Builder, Type, TypeError, Value};
 use kc_abi::TensorType;
@@ -113,12 +114,9 @@ composites! {
     ConvolutionBias,
 }
 
-impl Operation for Composite {
-    fn name(&self) -> &'static str {
-        self.composition().name()
-    }
-    /// The type rule is the body's.
-    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+impl Composite {
+    /// The body as a graph of its own, for operands of these types.
+    pub fn body_graph(&self, operands: &[&Type]) -> Result<super::Graph, TypeError> {
         let mut builder = Builder::new();
         let mut parameters = Vec::with_capacity(operands.len());
         for position in 0..operands.len() {
@@ -126,7 +124,18 @@ impl Operation for Composite {
             parameters.push(builder.parameter("operand", ty.clone())?);
         }
         let results = self.composition().body(&mut builder, &parameters)?;
-        let types: Vec<TensorType> = results.iter().map(|&value| builder.tensor_type(value).clone()).collect();
+        Ok(builder.finish(results))
+    }
+}
+
+impl Operation for Composite {
+    fn name(&self) -> &'static str {
+        self.composition().name()
+    }
+    /// The type rule is the body's.
+    fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        let body = self.body_graph(operands)?;
+        let types: Vec<TensorType> = body.results.iter().map(|&value| body.tensor_type(value).clone()).collect();
         Ok(match <[TensorType; 1]>::try_from(types) {
             Ok([ty]) => Type::Tensor(ty),
             Err(types) => Type::Tuple(types),
@@ -139,5 +148,11 @@ impl Operation for Composite {
             Some(cotangents) => cotangents,
             None => Err(TypeError::new(self.name(), "it has no gradient of its own, differentiate its body")),
         }
+    }
+
+    /// That of the body.
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let body = self.body_graph(at.operand_types).map_err(|error| error.to_string())?;
+        at.by_body(&body)
     }
 }

@@ -130,7 +130,9 @@ fn uniform<'s, 'b>(
     if (low, high) == (0.0, 1.0) {
         return unit;
     }
-    (unit * f64::from(high - low) + f64::from(low)).maximum(f64::from(low))
+    // XLA contracts this to a multiplication and addition with one rounding
+    let scaled = unit.convert(DType::F64) * f64::from(high - low) + f64::from(low);
+    scaled.convert(DType::F32).maximum(f64::from(low))
 }
 
 impl Composition for RandomUniform {

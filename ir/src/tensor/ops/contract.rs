@@ -1,6 +1,7 @@
 //! Contractions.
 
 use super::{Backward, Cotangents, Operation, arity, axis, tensor};
+use crate::tensor::interpret::{Array, Data, Evaluation};
 use crate::tensor::{Builder, Type, TypeError, Value};
 use kc_abi::TensorType;
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,41 @@ impl Operation for DotGeneral {
             cotangent(b, at.wanted[0], &by_lhs, rhs, &by_rhs, right)?,
             cotangent(b, at.wanted[1], &by_rhs, lhs, &by_lhs, left)?,
         ])
+    }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let (lhs, rhs) = (&at.operands[0], &at.operands[1]);
+        let (lhs_free, rhs_free) = (self.lhs_free(lhs.shape().len()), self.rhs_free(rhs.shape().len()));
+        // both as [batch, free, contracted]
+        let lhs = lhs.transposed(&[&self.lhs_batch[..], &lhs_free, &self.lhs_contract].concat())?;
+        let rhs = rhs.transposed(&[&self.rhs_batch[..], &rhs_free, &self.rhs_contract].concat())?;
+        let count = |shape: &[usize]| shape.iter().product::<usize>();
+        let (batch, left) = (self.lhs_batch.len(), self.lhs_batch.len() + lhs_free.len());
+        let k = count(&lhs.shape()[left..]);
+        let (m, n) = (count(&lhs.shape()[batch..left]), count(&rhs.shape()[batch..batch + rhs_free.len()]));
+        let rows = |i: usize| {
+            let (batch, row, column) = (i / (m * n), i / n % m, i % n);
+            ((batch * m + row) * k, (batch * n + column) * k)
+        };
+        let elements = 0..count(at.shape());
+        at.result(match (lhs.data(), rhs.data()) {
+            (Data::Float(a), Data::Float(b)) => {
+                let dot = |i: usize| {
+                    let (a_row, b_row) = rows(i);
+                    a[a_row..a_row + k].iter().zip(&b[b_row..b_row + k]).map(|(a, b)| a * b).sum()
+                };
+                Data::Float(elements.map(dot).collect())
+            }
+            (Data::Int(a), Data::Int(b)) => {
+                let dot = |i: usize| {
+                    let (a_row, b_row) = rows(i);
+                    let products =
+                        a[a_row..a_row + k].iter().zip(&b[b_row..b_row + k]).map(|(a, b)| a.wrapping_mul(*b));
+                    products.fold(0, i128::wrapping_add)
+                };
+                Data::Int(elements.map(dot).collect())
+            }
+            _ => return Err("the operands are of different kinds".into()),
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Convolutions.
 
 use super::{Backward, Cotangents, Operation, arity, permutation, tensor};
+use crate::tensor::interpret::{Array, Data, Evaluation, strides};
 use crate::tensor::{Builder, Type, TypeError, Value};
 use kc_abi::{Dim, TensorType};
 use serde::{Deserialize, Serialize};
@@ -155,6 +156,71 @@ impl Operation for Convolution {
         let by_rhs = if at.wanted[1] { Some(self.kernel_cotangent(b, lhs, rhs, g)?) } else { None };
         Ok(vec![by_lhs, by_rhs])
     }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let (Data::Float(_), Data::Float(_)) = (at.operands[0].data(), at.operands[1].data()) else {
+            return Err("only floating-point convolutions are interpreted".into());
+        };
+        // the input as [batch, spatial..., feature], the kernel as [output feature, spatial..., input feature]
+        let features_last = |axes: &[usize]| -> Vec<usize> {
+            [axes[0]].into_iter().chain(axes[2..].iter().copied()).chain([axes[1]]).collect()
+        };
+        let lhs = at.operands[0].transposed(&features_last(&self.axes.lhs))?;
+        let rhs = at.operands[1].transposed(&features_last(&self.axes.rhs))?;
+        let (Data::Float(input), Data::Float(kernel)) = (lhs.data(), rhs.data()) else {
+            return Err("only floating-point convolutions are interpreted".into());
+        };
+        let spatial = self.strides.len();
+        let (in_features, group_features) = (lhs.shape()[spatial + 1], rhs.shape()[spatial + 1]);
+        let out_shape: Vec<usize> = features_last(&self.axes.out).iter().map(|&axis| at.shape()[axis]).collect();
+        let (batch, out_features) = (out_shape[0], out_shape[spatial + 1]);
+        let window = &rhs.shape()[1..spatial + 1];
+        let window_positions: usize = window.iter().product();
+        let input_strides = strides(&lhs.shape()[1..spatial + 1]);
+        let per_feature_group = out_features / self.feature_groups as usize;
+        let per_batch_group = out_features / self.batch_groups as usize;
+        let mut values = Vec::with_capacity(out_shape.iter().product());
+        let out_positions: usize = out_shape[1..spatial + 1].iter().product();
+        // for the current output position: each window position that meets an element, with that element's position
+        let mut met: Vec<(usize, usize)> = Vec::with_capacity(window_positions);
+        for image in 0..batch {
+            for out in 0..out_positions {
+                met.clear();
+                'window: for k in 0..window_positions {
+                    let (mut out_rest, mut k_rest, mut position) = (out, k, 0);
+                    for s in (0..spatial).rev() {
+                        let (o, w) = (out_rest % out_shape[1 + s], k_rest % window[s]);
+                        (out_rest, k_rest) = (out_rest / out_shape[1 + s], k_rest / window[s]);
+                        let dilated = o as i64 * self.strides[s] - self.padding[s].0 + w as i64 * self.rhs_dilation[s];
+                        let (p, between) =
+                            (dilated.div_euclid(self.lhs_dilation[s]), dilated.rem_euclid(self.lhs_dilation[s]));
+                        if between != 0 || !(0..lhs.shape()[1 + s] as i64).contains(&p) {
+                            continue 'window;
+                        }
+                        position += p * input_strides[s];
+                    }
+                    met.push((k, position as usize));
+                }
+                for feature in 0..out_features {
+                    let image = feature / per_batch_group.max(1) * batch + image;
+                    let first = feature / per_feature_group.max(1) * group_features;
+                    let mut sum = 0.0;
+                    for &(k, position) in &met {
+                        let x = (image * input_positions(&lhs) + position) * in_features + first;
+                        let w = (feature * window_positions + k) * group_features;
+                        let products = input[x..x + group_features].iter().zip(&kernel[w..w + group_features]);
+                        sum += products.map(|(x, w)| x * w).sum::<f64>();
+                    }
+                    values.push(sum);
+                }
+            }
+        }
+        // from [batch, spatial..., feature] to the result's order
+        let mut permutation = vec![0; spatial + 2];
+        features_last(&self.axes.out).into_iter().enumerate().for_each(|(position, axis)| permutation[axis] = position);
+        let dtype = at.operands[0].dtype();
+        let result = Array::new(dtype, out_shape, Data::Float(values).rounded(dtype))?;
+        Ok(vec![result.transposed(&permutation)?])
+    }
 }
 
 /// The axes with the first two exchanged.
@@ -265,4 +331,9 @@ fn move_groups(b: &mut Builder, x: Value, from: usize, to: usize, groups: i64) -
     shape.remove(position);
     shape[position] = shape[position].clone() * groups;
     b.reshape(moved, &shape)
+}
+
+/// Number of spatial positions of an input `[batch, spatial..., feature]`.
+fn input_positions(input: &Array) -> usize {
+    input.shape()[1..input.shape().len() - 1].iter().product()
 }

@@ -1,7 +1,8 @@
 //! Elementwise ops. The functions themselves are one line each in the tables at the end, which kernels share.
 
 use super::{Backward, Cotangents, Operation};
-use crate::tensor::{Builder, Tensor, Type, TypeError, express};
+use crate::tensor::interpret::{Array, Data, Evaluation};
+use crate::tensor::{Builder, Literal, Tensor, Type, TypeError, express, round};
 use kc_abi::{DType, TensorType};
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +96,16 @@ impl Operation for Unary {
         });
         cotangent?
     }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let x = &at.operands[0];
+        at.result(match x.data() {
+            Data::Float(values) if *self == Unary::IsFinite => {
+                Data::Int(values.iter().map(|x| x.is_finite().into()).collect())
+            }
+            Data::Float(values) => Data::Float(values.iter().map(|&x| self.of_float(x)).collect()),
+            Data::Int(values) => Data::Int(values.iter().map(|&i| self.of_int(x.dtype(), i)).collect()),
+        })
+    }
 }
 
 impl Operation for Binary {
@@ -116,6 +127,18 @@ impl Operation for Binary {
             }
         })
     }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let dtype = at.operands[0].dtype();
+        at.result(match (at.operands[0].data(), at.operands[1].data()) {
+            (Data::Float(a), Data::Float(b)) => {
+                Data::Float(a.iter().zip(b).map(|(&a, &b)| self.of_float(a, b)).collect())
+            }
+            (Data::Int(a), Data::Int(b)) => {
+                Data::Int(a.iter().zip(b).map(|(&a, &b)| self.of_int(dtype, a, b)).collect())
+            }
+            _ => return Err("the operands are of different kinds".into()),
+        })
+    }
 }
 
 impl Operation for Compare {
@@ -128,6 +151,10 @@ impl Operation for Compare {
     }
     fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         Ok(at.none())
+    }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let [a, b] = [&at.operands[0], &at.operands[1]];
+        at.result(Data::Int((0..a.elements()).map(|i| self.holds(a.get(i), b.get(i)).into()).collect()))
     }
 }
 
@@ -155,6 +182,11 @@ impl Operation for Select {
         let zero = b.splat_like(0.0, g)?;
         Ok(vec![None, Some(b.select(condition, g, zero)?), Some(b.select(condition, zero, g)?)])
     }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let [condition, on_true, on_false] = [&at.operands[0], &at.operands[1], &at.operands[2]];
+        let chosen = |i: usize| if condition.get(i).is_true() { on_true.get(i) } else { on_false.get(i) };
+        at.result(Data::collect(on_true.dtype().is_float(), (0..condition.elements()).map(chosen)))
+    }
 }
 
 /// The values in another dtype: rounded to nearest even; floats to integers truncate and saturate, NaN becomes 0;
@@ -177,6 +209,11 @@ impl Operation for Convert {
     fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         let dtype = b.tensor_type(at.operands[0]).dtype;
         Ok(vec![Some(b.convert(dtype, at.cotangent("convert")?)?)])
+    }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let x = &at.operands[0];
+        let values = (0..x.elements()).map(|i| round(self.dtype, x.get(i)));
+        at.result(Data::collect(self.dtype.is_float(), values))
     }
 }
 
@@ -204,6 +241,11 @@ impl Operation for BitcastConvert {
     }
     fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         Ok(at.none())
+    }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let x = at.operands[0].to_literal();
+        let bits = Literal::from_bytes(self.dtype, x.shape().to_vec(), x.bytes());
+        Ok(vec![Array::from_literal(&bits.ok_or("the dtypes differ in size")?)])
     }
 }
 

@@ -8,6 +8,7 @@ mod elementwise;
 mod movement;
 mod random;
 mod reduce;
+mod scalar;
 mod source;
 mod structure;
 mod window;
@@ -22,6 +23,7 @@ pub use source::{Constant, Dimension, Iota, Parameter};
 pub use structure::{Gradient, Projection, StopGradient};
 pub use window::{ReduceWindow, SelectAndScatter, Window};
 
+use super::interpret::{Array, Evaluation};
 use super::{Builder, Type, TypeError, Value};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,9 @@ pub trait Operation {
     /// The gradient rule: adds what computes the operands' cotangents; `None` for an operand that the result does not depend on
     /// smoothly (its derivative is zero). Asked only where a result is of a floating-point type.
     fn gradient(&self, builder: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError>;
+
+    /// The interpreter's evaluation: the results for the operands. An error says why there are none.
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String>;
 }
 
 /// One cotangent an operand.

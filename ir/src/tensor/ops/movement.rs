@@ -4,6 +4,7 @@ use super::{
     Backward, Binary, Cotangents, Operation, Reduction, ascending_axes, axis, one_per_axis, one_tensor, permutation,
     tensor,
 };
+use crate::tensor::interpret::{Array, Data, Evaluation, strides};
 use crate::tensor::{Builder, Literal, Type, TypeError};
 use kc_abi::{Dim, TensorType};
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,15 @@ impl Operation for Broadcast {
         let sum = b.reduce(Reduction::Sum, &axes, at.cotangent("broadcast")?)?;
         Ok(vec![Some(b.reshape(sum, &shape)?)])
     }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let x = &at.operands[0];
+        let own = strides(x.shape());
+        let mut steps = vec![0; at.shape().len()];
+        for (i, &axis) in self.axes.iter().enumerate() {
+            steps[axis] = if x.shape()[i] == at.shape()[axis] { own[i] } else { 0 };
+        }
+        Ok(vec![x.view(at.shape(), 0, &steps)?])
+    }
 }
 
 /// The same elements in row-major order in another shape.
@@ -89,6 +99,9 @@ impl Operation for Reshape {
         let shape = b.tensor_type(at.operands[0]).shape.clone();
         Ok(vec![Some(b.reshape(at.cotangent("reshape")?, &shape)?)])
     }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        Ok(vec![at.operands[0].with_shape(at.shape().to_vec())?])
+    }
 }
 
 /// `result.shape[i] = operand.shape[permutation[i]]`.
@@ -113,6 +126,9 @@ impl Operation for Transpose {
         let mut inverse = vec![0; self.permutation.len()];
         self.permutation.iter().enumerate().for_each(|(i, &a)| inverse[a] = i);
         Ok(vec![Some(b.transpose(at.cotangent("transpose")?, &inverse)?)])
+    }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        Ok(vec![at.operands[0].transposed(&self.permutation)?])
     }
 }
 
@@ -189,6 +205,20 @@ impl Operation for Slice {
         }
         Ok(vec![Some(sum)])
     }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let x = &at.operands[0];
+        let own = strides(x.shape());
+        let mut offset = 0;
+        for (axis, start) in self.start.iter().enumerate() {
+            let (start, limit) = (at.symbols.dim(start)?, at.symbols.dim(&self.limit[axis])?);
+            if start < 0 || limit > x.shape()[axis] as i64 {
+                return Err(format!("{start}..{limit} does not lie in axis {axis} of extent {}", x.shape()[axis]));
+            }
+            offset += start * own[axis];
+        }
+        let steps: Vec<i64> = own.iter().zip(&self.stride).map(|(own, stride)| own * stride).collect();
+        Ok(vec![x.view(at.shape(), offset, &steps)?])
+    }
 }
 
 /// Padding with a scalar: operands are the tensor and the scalar. Negative `low` and `high` crop.
@@ -252,6 +282,23 @@ impl Operation for Pad {
         };
         Ok(vec![Some(taken), by_value])
     }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let (x, value) = (&at.operands[0], at.operands[1].get(0));
+        let mut values = vec![value; at.shape().iter().product()];
+        let target = strides(at.shape());
+        let mut index = vec![0usize; x.shape().len()];
+        for i in 0..x.elements() {
+            let mut rest = i;
+            for axis in (0..index.len()).rev() {
+                (index[axis], rest) = (rest % x.shape()[axis], rest / x.shape()[axis]);
+            }
+            let place = |axis: usize| self.low[axis] + index[axis] as i64 * (self.interior[axis] + 1);
+            if (0..index.len()).all(|axis| (0..at.shape()[axis] as i64).contains(&place(axis))) {
+                values[(0..index.len()).map(|axis| place(axis) * target[axis]).sum::<i64>() as usize] = x.get(i);
+            }
+        }
+        at.result(Data::collect(x.dtype().is_float(), values.into_iter()))
+    }
 }
 
 /// Paddings and dilations stay below this, so that sums and products of a few of them cannot overflow.
@@ -294,6 +341,16 @@ impl Operation for Reverse {
     }
     fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         Ok(vec![Some(b.add(self.clone(), &[at.cotangent("reverse")?])?)])
+    }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let x = &at.operands[0];
+        let mut steps = strides(x.shape());
+        let mut offset = 0;
+        for &axis in &self.axes {
+            offset += steps[axis] * (x.shape()[axis] as i64 - 1).max(0);
+            steps[axis] = -steps[axis];
+        }
+        Ok(vec![x.view(at.shape(), offset, &steps)?])
     }
 }
 
@@ -342,5 +399,16 @@ impl Operation for Concatenate {
             cotangents.push(Some(b.add(Slice { start, limit, stride: vec![1; shape.len()] }, &[g])?));
         }
         Ok(cotangents)
+    }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let outer: usize = at.shape()[..self.axis].iter().product();
+        let mut values = Vec::with_capacity(at.shape().iter().product());
+        for i in 0..outer {
+            for x in at.operands {
+                let block: usize = x.shape()[self.axis..].iter().product();
+                values.extend((i * block..(i + 1) * block).map(|position| x.get(position)));
+            }
+        }
+        at.result(Data::collect(at.operands[0].dtype().is_float(), values.into_iter()))
     }
 }

@@ -1,7 +1,8 @@
 //! Reductions over axes.
 
-use super::{Backward, Cotangents, Operation, ascending_axes, axis, one_tensor};
-use crate::tensor::{Builder, Type, TypeError, express};
+use super::{Backward, Binary, Compare, Cotangents, Operation, ascending_axes, axis, one_tensor};
+use crate::tensor::interpret::{Array, Data, Evaluation, positions, strides};
+use crate::tensor::{Builder, Type, TypeError, express, integer_range};
 use kc_abi::{DType, TensorType};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,48 @@ pub enum Reduction {
     Max,
     /// The smallest (NaN if there is one); the largest value of the dtype of nothing.
     Min,
+}
+
+impl Reduction {
+    /// The result for no floats.
+    pub fn neutral_float(self) -> f64 {
+        match self {
+            Reduction::Sum => 0.0,
+            Reduction::Product => 1.0,
+            Reduction::Max => f64::NEG_INFINITY,
+            Reduction::Min => f64::INFINITY,
+        }
+    }
+
+    /// The result for no integers (or bools).
+    pub fn neutral_int(self, dtype: DType) -> i128 {
+        match self {
+            Reduction::Sum => 0,
+            Reduction::Product => 1,
+            Reduction::Max => integer_range(dtype).0,
+            Reduction::Min => integer_range(dtype).1,
+        }
+    }
+
+    /// Two floats combined, not rounded.
+    pub fn floats(self, a: f64, b: f64) -> f64 {
+        match self {
+            Reduction::Sum => a + b,
+            Reduction::Product => a * b,
+            Reduction::Max => Binary::Maximum.of_float(a, b),
+            Reduction::Min => Binary::Minimum.of_float(a, b),
+        }
+    }
+
+    /// Two integers combined, modulo 2^128.
+    pub fn ints(self, a: i128, b: i128) -> i128 {
+        match self {
+            Reduction::Sum => a.wrapping_add(b),
+            Reduction::Product => a.wrapping_mul(b),
+            Reduction::Max => a.max(b),
+            Reduction::Min => a.min(b),
+        }
+    }
 }
 
 fn without(ty: &TensorType, dtype: DType, axes: &[usize]) -> Type {
@@ -75,6 +118,27 @@ impl Operation for Reduce {
         });
         Ok(vec![Some(cotangent?)])
     }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let x = &at.operands[0];
+        let mut steps = strides(at.shape());
+        // reduced axes do not move the position in the result
+        self.axes.iter().for_each(|&axis| steps.insert(axis, 0));
+        let target = positions(x.shape(), 0, &steps);
+        let elements: usize = at.shape().iter().product();
+        let data = match x.data() {
+            Data::Float(values) => {
+                let mut sums = vec![self.kind.neutral_float(); elements];
+                target.zip(values).for_each(|(i, &x)| sums[i as usize] = self.kind.floats(sums[i as usize], x));
+                Data::Float(sums)
+            }
+            Data::Int(values) => {
+                let mut sums = vec![self.kind.neutral_int(x.dtype()); elements];
+                target.zip(values).for_each(|(i, &x)| sums[i as usize] = self.kind.ints(sums[i as usize], x));
+                Data::Int(sums)
+            }
+        };
+        at.result(data)
+    }
 }
 
 /// Which extremum.
@@ -116,5 +180,29 @@ impl Operation for ArgReduce {
     }
     fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         Ok(at.none())
+    }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let x = &at.operands[0];
+        let own = strides(x.shape());
+        let (extent, step) = (x.shape()[self.axis], own[self.axis]);
+        if extent == 0 && !at.shape().contains(&0) {
+            return Err("an axis without elements has no largest one".into());
+        }
+        let mut steps = own;
+        steps.remove(self.axis);
+        let best = positions(at.shape(), 0, &steps).map(|first| {
+            let at = |i: usize| x.get((first + i as i64 * step) as usize);
+            let is_nan = |i: usize| at(i).to_f64().is_nan();
+            let better = |i: usize, best: usize| {
+                !is_nan(best)
+                    && (is_nan(i)
+                        || match self.kind {
+                            Extremum::Max => Compare::Greater.holds(at(i), at(best)),
+                            Extremum::Min => Compare::Less.holds(at(i), at(best)),
+                        })
+            };
+            (1..extent).fold(0, |best, i| if better(i, best) { i } else { best }) as i128
+        });
+        at.result(Data::Int(best.collect()))
     }
 }

@@ -1,7 +1,8 @@
 //! Ops without operands.
 
 use super::{Backward, Cotangents, Operation};
-use crate::tensor::{Builder, Literal, Type, TypeError};
+use crate::tensor::interpret::{Array, Data, Evaluation, positions};
+use crate::tensor::{Builder, Literal, Scalar, Type, TypeError};
 use kc_abi::{DType, Dim, TensorType};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,10 @@ impl Operation for Parameter {
     fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         Ok(at.none())
     }
+    /// The interpreter binds the graph's arguments itself.
+    fn evaluate(&self, _: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        Err("a parameter has no value of its own".into())
+    }
 }
 
 /// A tensor known at compile time. Large splats are a scalar constant and a broadcast.
@@ -49,6 +54,9 @@ impl Operation for Constant {
     }
     fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         Ok(at.none())
+    }
+    fn evaluate(&self, _: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        Ok(vec![Array::from_literal(&self.value)])
     }
 }
 
@@ -78,6 +86,12 @@ impl Operation for Iota {
     fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         Ok(at.none())
     }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let mut steps = vec![0; at.shape().len()];
+        steps[self.axis] = 1;
+        let values = positions(at.shape(), 0, &steps).map(|position| Scalar::Int(position.into()));
+        at.result(Data::collect(self.ty.dtype.is_float(), values))
+    }
 }
 
 /// The value of a dimension, such as the batch size, as a scalar.
@@ -103,5 +117,9 @@ impl Operation for Dimension {
     }
     fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         Ok(at.none())
+    }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let extent = Scalar::Int(at.symbols.dim(&self.dim)?.into());
+        at.result(Data::collect(self.dtype.is_float(), std::iter::once(extent)))
     }
 }

@@ -1,6 +1,7 @@
 //! Ops about the graph itself.
 
 use super::{Backward, Cotangents, Operation, one_tensor, tensor};
+use crate::tensor::interpret::{Array, Evaluation};
 use crate::tensor::{Builder, Type, TypeError};
 use kc_abi::TensorType;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ impl Operation for Gradient {
     fn gradient(&self, _: &mut Builder, _: &Backward<'_>) -> Result<Cotangents, TypeError> {
         Err(TypeError::new("gradient", "it must be expanded before it is differentiated itself"))
     }
+    fn evaluate(&self, _: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        Err("derivatives have no value of their own, expected a differentiated graph".into())
+    }
 }
 
 /// The tuple's tensor of that index.
@@ -67,6 +71,9 @@ impl Operation for Projection {
     fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         Ok(vec![Some(at.cotangent("projection")?)])
     }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        at.operands.get(self.index).cloned().map(|tensor| vec![tensor]).ok_or("the tuple is too short".into())
+    }
 }
 
 /// Its operand, whose derivative is taken to be zero.
@@ -83,5 +90,8 @@ impl Operation for StopGradient {
     }
     fn gradient(&self, _: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         Ok(at.none())
+    }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        Ok(vec![at.operands[0].clone()])
     }
 }

@@ -5,7 +5,8 @@ use super::{
     Backward, Binary, Compare, Cotangents, Operation, Pad, Reduction, Slice, Unary, arity, one_per_axis, one_tensor,
     tensor,
 };
-use crate::tensor::{Builder, Literal, Type, TypeError, Value};
+use crate::tensor::interpret::{Array, Data, Evaluation, strides};
+use crate::tensor::{Builder, Literal, Scalar, Type, TypeError, Value};
 use kc_abi::{DType, Dim, TensorType};
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +119,24 @@ impl Operation for ReduceWindow {
         };
         Ok(vec![Some(cotangent)])
     }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let x = &at.operands[0];
+        let windows = self.window.elements(x.shape(), at.shape());
+        at.result(match x.data() {
+            Data::Float(values) => {
+                let reduce = |window: Vec<usize>| {
+                    window.into_iter().fold(self.kind.neutral_float(), |sum, i| self.kind.floats(sum, values[i]))
+                };
+                Data::Float(windows.map(reduce).collect())
+            }
+            Data::Int(values) => {
+                let neutral = self.kind.neutral_int(x.dtype());
+                let reduce =
+                    |window: Vec<usize>| window.into_iter().fold(neutral, |sum, i| self.kind.ints(sum, values[i]));
+                Data::Int(windows.map(reduce).collect())
+            }
+        })
+    }
 }
 
 /// The gradient of a maximum over windows: operands are the tensor and a source of one element a window position; each
@@ -151,6 +170,24 @@ impl Operation for SelectAndScatter {
     fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         let g = at.cotangent("select_and_scatter")?;
         Ok(vec![None, Some(self.window.gather_largest(b, at.operands[0], g)?)])
+    }
+    fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
+        let (x, source) = (&at.operands[0], &at.operands[1]);
+        let mut sums = vec![Scalar::Int(0); x.elements()];
+        for (i, window) in self.window.elements(x.shape(), source.shape()).enumerate() {
+            let better = |i: usize, best: usize| {
+                !x.get(best).to_f64().is_nan()
+                    && (x.get(i).to_f64().is_nan() || Compare::Greater.holds(x.get(i), x.get(best)))
+            };
+            // a window that lies in the padding alone selects nothing
+            if let Some(best) = window.into_iter().reduce(|best, i| if better(i, best) { i } else { best }) {
+                sums[best] = match (sums[best], source.get(i)) {
+                    (Scalar::Int(sum), Scalar::Int(value)) => Scalar::Int(sum.wrapping_add(value)),
+                    (sum, value) => Scalar::Float(sum.to_f64() + value.to_f64()),
+                };
+            }
+        }
+        at.result(Data::collect(x.dtype().is_float(), sums.into_iter()))
     }
 }
 
@@ -220,5 +257,32 @@ impl Window {
             offset[axis + 1..].fill(0);
         }
         best.map(|(_, value)| value).ok_or_else(|| TypeError::new("select_and_scatter", "a window without elements"))
+    }
+}
+
+impl Window {
+    /// For each window position, in row-major order, the positions of the elements that lie in the window, in row-major order.
+    fn elements<'a>(&'a self, shape: &'a [usize], windows: &'a [usize]) -> impl Iterator<Item = Vec<usize>> + 'a {
+        let own = strides(shape);
+        let size: usize = self.size.iter().product::<i64>() as usize;
+        (0..windows.iter().product()).map(move |window: usize| {
+            let element = |offset: usize| {
+                let (mut window, mut offset, mut position) = (window, offset, 0);
+                for axis in (0..shape.len()).rev() {
+                    let (w, o) = (window % windows[axis], offset % self.size[axis] as usize);
+                    (window, offset) = (window / windows[axis], offset / self.size[axis] as usize);
+                    let dilated =
+                        w as i64 * self.strides[axis] - self.padding[axis].0 + o as i64 * self.window_dilation[axis];
+                    let (p, between) =
+                        (dilated.div_euclid(self.base_dilation[axis]), dilated.rem_euclid(self.base_dilation[axis]));
+                    if between != 0 || !(0..shape[axis] as i64).contains(&p) {
+                        return None;
+                    }
+                    position += p * own[axis];
+                }
+                Some(position as usize)
+            };
+            (0..size).filter_map(element).collect()
+        })
     }
 }
