@@ -158,13 +158,10 @@ fn loop_over<S: Number, D: Number>(source: &[u8], target: &mut [u8], function: i
     }
 }
 
-/// Calls `visit` with the index and value of every element, until it gives `Some`.
-pub(crate) fn find<R>(dtype: DType, bytes: &[u8], mut visit: impl FnMut(usize, f64) -> Option<R>) -> Option<R> {
-    with_type!(dtype, T => bytes
-        .chunks_exact(size_of::<T>())
-        .enumerate()
-        .find_map(|(i, element)| visit(i, T::read(element).to_f64())),
-        bool => bytes.iter().enumerate().find_map(|(i, &byte)| visit(i, f64::from(u8::from(byte != 0)))))
+/// The index of the first element of which `test` holds.
+pub(crate) fn find(dtype: DType, bytes: &[u8], test: impl Fn(f64) -> bool) -> Option<usize> {
+    with_type!(dtype, T => bytes.chunks_exact(size_of::<T>()).position(|element| test(T::read(element).to_f64())),
+        bool => bytes.iter().position(|&byte| test(f64::from(u8::from(byte != 0)))))
 }
 
 #[cfg(test)]

@@ -44,13 +44,18 @@ impl Image {
         Ok(Image { memory: Some(memory) })
     }
 
+    /// The code.
+    pub fn bytes(&self) -> &[u8] {
+        self.memory.as_deref().unwrap_or_default()
+    }
+
     /// The kernel that starts at byte `offset`.
     ///
     /// # Safety
     /// At `offset` a function of the convention [`KernelFn`] must start, made for this machine; it must not be called
     /// after the image is dropped.
     pub unsafe fn kernel(&self, offset: u64) -> Result<KernelFn, ImageError> {
-        let code: &[u8] = self.memory.as_deref().unwrap_or_default();
+        let code = self.bytes();
         let start = usize::try_from(offset).ok().filter(|&start| start < code.len());
         let start = start.ok_or(ImageError::Offset { offset, bytes: code.len() })?;
         // SAFETY: within the image; the caller says that a kernel starts there.

@@ -1,5 +1,6 @@
 //! What a compiled Keras model needs to run and to train, without its compiler: [`Package`] is the file,
-//! [`Session`] is the model in execution, [`Array`] is a tensor in memory.
+//! [`Session`] is the model in execution, [`Array`] is a tensor in memory,
+//! [`fit`], [`evaluate`] and [`predict`] are Keras' loops.
 
 pub mod array;
 pub mod convert;
@@ -11,9 +12,14 @@ pub mod npy;
 pub mod package;
 pub mod pool;
 mod session;
+pub mod training;
 
 pub use array::{Array, ArrayError, Element};
 pub use kc_abi;
 pub use memory::AlignedBytes;
 pub use package::{Package, PackageError};
 pub use session::{EntryId, LaunchTime, Profile, Session, SessionError, SessionOptions};
+pub use training::{
+    Callback, DataError, Dataset, EvaluateOptions, FitOptions, History, Logs, Training, TrainingError, Verbose,
+    evaluate, fit, predict,
+};

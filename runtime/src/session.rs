@@ -18,6 +18,7 @@ use bind::Signature;
 use kc_abi::call::{ALIGNMENT, INTRINSICS_VERSION, KernelFn};
 use kc_abi::manifest::{Manifest, StateRole};
 use prepare::{Prepared, Surroundings};
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -56,7 +57,7 @@ pub struct Session {
     pool: Arc<Pool>,
     profile: Option<Profile>,
     /// Holds what `kernels` point into.
-    _image: Option<Image>,
+    image: Option<Image>,
 }
 
 // SAFETY: the raw pointers of the prepared plans point into memory that the session owns.
@@ -86,7 +87,7 @@ impl Session {
         let kernels = kernels.map(|kernel| unsafe { image.kernel(kernel.offset) }).collect::<Result<_, _>>()?;
         let manifest = Arc::new(package.manifest.clone());
         let mut session = Self::assemble(manifest, kernels, &package.constants, options)?;
-        session._image = Some(image);
+        session.image = Some(image);
         if let Some(state) = &package.state {
             session.set_state(state)?;
         }
@@ -145,7 +146,7 @@ impl Session {
             scratch: AlignedBytes::zeros(scratch_stride * pool.threads()),
             arena: AlignedBytes::default(),
             profile: options.profile.then(Profile::default),
-            _image: None,
+            image: None,
             manifest,
             kernels,
             state,
@@ -192,10 +193,10 @@ impl Session {
 
     /// Executes an entry point. `outputs` are written where they have the outputs' dtypes and shapes and replaced by new
     /// arrays otherwise: a call with the same extents as one before and the arrays it left allocates nothing.
-    pub fn run_into(
+    pub fn run_into<A: Borrow<Array>>(
         &mut self,
         entry: EntryId,
-        inputs: &[&Array],
+        inputs: &[A],
         outputs: &mut Vec<Array>,
     ) -> Result<(), SessionError> {
         let index = self.prepare(entry, inputs)?;
@@ -213,7 +214,7 @@ impl Session {
                 outputs.push(array);
             }
         }
-        prepared.patch(self.arena.as_pointer(), |i| inputs[i].pointer(), |i| outputs[i].pointer());
+        prepared.patch(self.arena.as_pointer(), |i| inputs[i].borrow().pointer(), |i| outputs[i].pointer());
         let scratch = self.scratch.as_pointer();
         let Some(profile) = &mut self.profile else {
             for (_, job) in prepared.jobs(scratch, self.scratch_stride) {
@@ -234,7 +235,7 @@ impl Session {
     }
 
     /// The index of the plan that is prepared for the inputs' extents.
-    fn prepare(&mut self, entry: EntryId, inputs: &[&Array]) -> Result<usize, SessionError> {
+    fn prepare<A: Borrow<Array>>(&mut self, entry: EntryId, inputs: &[A]) -> Result<usize, SessionError> {
         let description = &self.manifest.entries[entry.0];
         let EntryState { signature, values, prepared, oldest } = &mut self.entries[entry.0];
         signature.bind(description, inputs, values)?;
@@ -291,6 +292,17 @@ impl Session {
             tensor.bytes_mut().copy_from_slice(value.bytes());
         }
         Ok(())
+    }
+
+    /// The model with its present state as a package.
+    pub fn package(&self) -> Result<Package, SessionError> {
+        let Some(image) = &self.image else { return Err(SessionError::NoCode) };
+        Ok(Package {
+            manifest: (*self.manifest).clone(),
+            code: image.bytes().to_vec(),
+            constants: self.constants.to_vec(),
+            state: Some(self.state.clone()),
+        })
     }
 
     /// The position of a state tensor by its name.

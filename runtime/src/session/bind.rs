@@ -4,6 +4,7 @@ use super::SessionError;
 use crate::array::{Array, shape_text};
 use kc_abi::manifest::Entry;
 use kc_abi::{Dim, Symbol};
+use std::borrow::Borrow;
 
 /// An extent of an input's shape.
 #[derive(Clone, Debug)]
@@ -42,7 +43,12 @@ impl Signature {
     }
 
     /// Writes the symbols' values; no allocation unless there is an error.
-    pub(super) fn bind(&self, entry: &Entry, inputs: &[&Array], values: &mut Vec<i64>) -> Result<(), SessionError> {
+    pub(super) fn bind<A: Borrow<Array>>(
+        &self,
+        entry: &Entry,
+        inputs: &[A],
+        values: &mut Vec<i64>,
+    ) -> Result<(), SessionError> {
         if inputs.len() != entry.inputs.len() {
             return Err(SessionError::InputCount {
                 entry: entry.name.clone(),
@@ -54,7 +60,7 @@ impl Signature {
         const UNBOUND: i64 = -1;
         values.clear();
         values.resize(self.symbols.len(), UNBOUND);
-        for (index, (array, extents)) in inputs.iter().zip(&self.inputs).enumerate() {
+        for (index, (array, extents)) in inputs.iter().map(A::borrow).zip(&self.inputs).enumerate() {
             let same = array.dtype() == entry.inputs[index].ty.dtype && array.shape().len() == extents.len();
             let bound = same
                 && array.shape().iter().zip(extents).all(|(&actual, extent)| {
@@ -73,7 +79,7 @@ impl Signature {
                 return Err(self.mismatch(entry, index, array, values));
             }
         }
-        for (index, (array, extents)) in inputs.iter().zip(&self.inputs).enumerate() {
+        for (index, (array, extents)) in inputs.iter().map(A::borrow).zip(&self.inputs).enumerate() {
             for (&actual, extent) in array.shape().iter().zip(extents) {
                 if let Extent::Other(dim) = extent {
                     if dim.evaluate(&|s| self.value(s, values)) != i64::try_from(actual).ok() {

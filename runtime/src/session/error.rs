@@ -34,6 +34,9 @@ pub enum SessionError {
     /// The code cannot be loaded.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// The session's kernels are functions of this process.
+    #[error("a session whose kernels are functions of the process cannot be saved as a package; save its weights")]
+    NoCode,
     /// The manifest contradicts itself or the package's contents.
     #[error("the package's manifest is wrong: {0}")]
     Manifest(String),

@@ -1,0 +1,287 @@
+//! Batches: samples gathered, in order or shuffled, into arrays that an entry point takes.
+
+use super::order::permutation;
+use crate::array::{Array, ArrayError};
+use crate::convert::convert;
+use kc_abi::DType;
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+
+/// Where the values of an input come from.
+pub(super) enum Source<'a> {
+    /// An array whose first axis counts the samples.
+    Array(&'a Array),
+    /// One number a sample.
+    Weights(Vec<f32>),
+    /// The number 1 for each sample.
+    Ones,
+}
+
+/// All samples of one input.
+pub(super) struct Column<'a> {
+    /// What the entry point takes.
+    pub(super) dtype: DType,
+    /// Extents of one sample.
+    pub(super) row_shape: Vec<usize>,
+    pub(super) source: Source<'a>,
+}
+
+impl Column<'_> {
+    fn row_elements(&self) -> usize {
+        self.row_shape.iter().product()
+    }
+
+    /// An array for that many samples.
+    fn array(&self, rows: usize) -> Result<Array, ArrayError> {
+        let shape: Vec<usize> = std::iter::once(rows).chain(self.row_shape.iter().copied()).collect();
+        Array::zeros(self.dtype, &shape)
+    }
+
+    /// Writes the samples `first..first + rows` of `order` to `target`.
+    fn gather(&self, order: Order, first: usize, rows: usize, target: &mut Array) {
+        let (dtype, bytes): (DType, &[u8]) = match &self.source {
+            Source::Array(array) => (array.dtype(), array.bytes()),
+            Source::Weights(weights) => {
+                let row = self.row_elements();
+                for (i, chunk) in target.bytes_mut().chunks_exact_mut(row * self.dtype.bytes()).enumerate() {
+                    let weight = weights[order.sample(first + i)].to_ne_bytes();
+                    chunk.chunks_exact_mut(self.dtype.bytes()).for_each(|slot| {
+                        convert(super::checks::WEIGHT_DTYPE, &weight, self.dtype, slot);
+                    });
+                }
+                return;
+            }
+            Source::Ones => {
+                let size = self.dtype.bytes();
+                target.bytes_mut().chunks_exact_mut(size).for_each(|slot| convert(DType::U8, &[1], self.dtype, slot));
+                return;
+            }
+        };
+        let width = self.row_elements() * dtype.bytes();
+        let target_width = self.row_elements() * self.dtype.bytes();
+        if let Order::Range(start) = order {
+            let from = (start + first) * width;
+            convert(dtype, &bytes[from..from + rows * width], self.dtype, target.bytes_mut());
+            return;
+        }
+        if width == 0 {
+            return;
+        }
+        for (i, row) in target.bytes_mut().chunks_exact_mut(target_width).enumerate() {
+            let from = order.sample(first + i) * width;
+            convert(dtype, &bytes[from..from + width], self.dtype, row);
+        }
+    }
+}
+
+/// Which sample comes at which place.
+#[derive(Clone, Copy)]
+enum Order<'a> {
+    /// In order, from that sample on.
+    Range(usize),
+    /// That sample plus the permutation's.
+    Permuted(usize, &'a [usize]),
+}
+
+impl Order<'_> {
+    fn sample(self, place: usize) -> usize {
+        match self {
+            Order::Range(start) => start + place,
+            Order::Permuted(start, order) => start + order[place],
+        }
+    }
+}
+
+/// Samples in the form that an entry point takes.
+pub(super) struct Batch {
+    /// One array an input.
+    pub(super) arrays: Vec<Array>,
+}
+
+/// How the samples are visited.
+pub(super) struct Visit {
+    /// The samples.
+    pub(super) samples: Range<usize>,
+    pub(super) batch_size: usize,
+    /// The seed of the order; `None`: in order.
+    pub(super) shuffle: Option<u64>,
+    /// Number of the first pass over the samples.
+    pub(super) first_pass: u64,
+}
+
+impl Visit {
+    /// Batches of one pass; the last may be smaller.
+    pub(super) fn batches(&self) -> usize {
+        self.samples.len().div_ceil(self.batch_size)
+    }
+}
+
+/// Makes batch after batch, pass after pass.
+struct Maker<'a> {
+    columns: Vec<Column<'a>>,
+    visit: Visit,
+    order: Vec<usize>,
+    pass: u64,
+    place: usize,
+}
+
+impl Maker<'_> {
+    fn fill(&mut self, batch: &mut Batch) {
+        let samples = self.visit.samples.len();
+        if self.place >= samples {
+            self.place = 0;
+            self.pass += 1;
+        }
+        if let (Some(seed), 0) = (self.visit.shuffle, self.place) {
+            self.order.resize(samples, 0);
+            permutation(seed, self.pass, &mut self.order);
+        }
+        let rows = self.visit.batch_size.min(samples - self.place);
+        let start = self.visit.samples.start;
+        let order =
+            if self.visit.shuffle.is_some() { Order::Permuted(start, &self.order) } else { Order::Range(start) };
+        for (column, array) in self.columns.iter().zip(&mut batch.arrays) {
+            array.set_rows(rows);
+            column.gather(order, self.place, rows, array);
+        }
+        self.place += rows;
+    }
+}
+
+/// Batches that are made while others are used.
+pub(super) enum Batches<'scope, 'a> {
+    /// Made by the calling thread when asked for.
+    Direct(Box<Direct<'a>>),
+    /// Made ahead by a thread.
+    Ahead { full: Receiver<Batch>, free: SyncSender<Batch>, _thread: ScopedJoinHandle<'scope, ()> },
+}
+
+/// A maker with its one batch.
+pub(super) struct Direct<'a> {
+    maker: Maker<'a>,
+    batch: Option<Batch>,
+}
+
+/// Batches of fewer bytes than this are made faster than they are handed over.
+const AHEAD_BYTES: usize = 1 << 15;
+/// Batches made ahead.
+const AHEAD: usize = 2;
+
+impl<'scope, 'a: 'scope> Batches<'scope, 'a> {
+    /// Batches of the columns; a thread makes them ahead where that is worth its while.
+    pub(super) fn new<'env>(
+        columns: Vec<Column<'a>>,
+        visit: Visit,
+        scope: &'scope Scope<'scope, 'env>,
+    ) -> Result<Self, ArrayError> {
+        let rows = visit.batch_size.min(visit.samples.len());
+        let batch = || -> Result<Batch, ArrayError> {
+            Ok(Batch { arrays: columns.iter().map(|column| column.array(rows)).collect::<Result<_, _>>()? })
+        };
+        let mut batches = vec![batch()?];
+        let bytes: usize = batches[0].arrays.iter().map(|array| array.bytes().len()).sum();
+        let alone = bytes < AHEAD_BYTES || std::thread::available_parallelism().map_or(1, usize::from) == 1;
+        if !alone {
+            for _ in 0..AHEAD {
+                batches.push(batch()?);
+            }
+        }
+        let first_pass = visit.first_pass;
+        let mut maker = Maker { columns, visit, order: Vec::new(), pass: first_pass, place: 0 };
+        if alone {
+            return Ok(Batches::Direct(Box::new(Direct { maker, batch: batches.pop() })));
+        }
+        let (free, free_received) = sync_channel::<Batch>(batches.len());
+        let (full_sent, full) = sync_channel::<Batch>(batches.len());
+        for batch in batches {
+            // the channel has room for all
+            let _ = free.send(batch);
+        }
+        let make = move || {
+            while let Ok(mut batch) = free_received.recv() {
+                maker.fill(&mut batch);
+                if full_sent.send(batch).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("kc-batches".into()).spawn_scoped(scope, make);
+        Ok(Batches::Ahead { full, free, _thread: thread.expect("the system gives one more thread") })
+    }
+
+    /// The next batch; give it back with [`Batches::give_back`].
+    pub(super) fn take(&mut self) -> Batch {
+        match self {
+            Batches::Direct(direct) => {
+                let mut batch = direct.batch.take().expect("the batch was given back");
+                direct.maker.fill(&mut batch);
+                batch
+            }
+            Batches::Ahead { full, .. } => full.recv().expect("the thread makes batches until this end is dropped"),
+        }
+    }
+
+    /// Returns a batch to be filled again.
+    pub(super) fn give_back(&mut self, batch: Batch) {
+        match self {
+            Batches::Direct(direct) => direct.batch = Some(batch),
+            Batches::Ahead { free, .. } => {
+                // Room for all batches there are, and the thread lives as long as this end.
+                let _ = free.send(batch);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequence(rows: usize, width: usize, batch_size: usize, shuffle: Option<u64>, count: usize) -> Vec<Vec<f32>> {
+        let values: Vec<u8> = (0..rows * width).map(|i| (i / width) as u8).collect();
+        let array = Array::from_slice(&values, &[rows, width]).unwrap();
+        let column = Column { dtype: DType::F32, row_shape: vec![width], source: Source::Array(&array) };
+        let visit = Visit { samples: 0..rows, batch_size, shuffle, first_pass: 0 };
+        std::thread::scope(|scope| {
+            let mut batches = Batches::new(vec![column], visit, scope).unwrap();
+            (0..count)
+                .map(|_| {
+                    let batch = batches.take();
+                    let values = batch.arrays[0].as_slice::<f32>().unwrap();
+                    let samples = values.iter().step_by(width).copied().collect();
+                    assert!(values.chunks(width).all(|row| row.iter().all(|&x| x == row[0])));
+                    batches.give_back(batch);
+                    samples
+                })
+                .collect()
+        })
+    }
+
+    #[test]
+    fn batches_in_order_end_with_a_smaller_one() {
+        // narrow rows are gathered directly, wide ones ahead
+        for width in [1, 10_000] {
+            let expected: [&[f32]; 4] = [&[0.0, 1.0], &[2.0, 3.0], &[4.0], &[0.0, 1.0]];
+            assert_eq!(sequence(5, width, 2, None, 4), expected, "{width}");
+        }
+    }
+
+    #[test]
+    fn shuffled_passes_hold_every_sample_once() {
+        for width in [1, 10_000] {
+            let batches = sequence(10, width, 4, Some(3), 6);
+            let mut order = vec![0; 10];
+            for pass in 0..2 {
+                let samples: Vec<f32> = batches[pass * 3..pass * 3 + 3].concat();
+                permutation(3, pass as u64, &mut order);
+                assert_eq!(samples, order.iter().map(|&i| i as f32).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_data_is_all_the_data() {
+        assert_eq!(sequence(3, 1, 100, None, 1), [[0.0, 1.0, 2.0]]);
+    }
+}

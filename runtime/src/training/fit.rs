@@ -1,0 +1,203 @@
+use super::batches::{Batches, Source, Visit};
+use super::callback::{Callbacks, read_logs};
+use super::evaluate::{EvaluateOptions, at_least_one, interrupted, test};
+use super::progress::{Progress, Verbose};
+use super::{Callback, Dataset, History, Training, TrainingError, checks};
+use crate::session::Session;
+use kc_abi::manifest::InputRole;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// The arguments of Keras' `fit`, with its defaults.
+#[derive(Clone, Debug)]
+pub struct FitOptions<'a> {
+    /// Samples of a step; the last step of an epoch takes what is left. Default: 32.
+    pub batch_size: usize,
+    /// Number of the last epoch. Default: 1.
+    pub epochs: usize,
+    /// What is shown. Default: [`Verbose::Auto`].
+    pub verbose: Verbose,
+    /// The fraction of the samples, taken from the end before shuffling, that is for validation. Default: 0.
+    pub validation_split: f64,
+    /// Samples for validation; they take precedence over `validation_split`.
+    pub validation_data: Option<&'a Dataset>,
+    /// Whether each epoch visits the samples in an order of its own (see [`super::permutation`]). Default: yes.
+    pub shuffle: bool,
+    /// The seed of the order. Default: 0.
+    pub seed: u64,
+    /// Weights of the samples by their class; 1 for a class that is not named.
+    pub class_weight: Option<BTreeMap<i64, f64>>,
+    /// Number of the first epoch, from 0, to go on with an earlier training. Default: 0.
+    pub initial_epoch: usize,
+    /// Steps of an epoch; the next epoch goes on where the last ended. Default: all samples.
+    pub steps_per_epoch: Option<usize>,
+    /// At most that many steps of validation. Default: all samples.
+    pub validation_steps: Option<usize>,
+    /// Samples of a validation step. Default: `batch_size`.
+    pub validation_batch_size: Option<usize>,
+    /// Validation follows every epoch whose number, from 1, is a multiple of this. Default: 1.
+    pub validation_freq: usize,
+    /// Ends the training after a step when it is set; the history of the epochs that ended is kept.
+    pub interrupt: Option<Arc<AtomicBool>>,
+}
+
+impl Default for FitOptions<'_> {
+    fn default() -> Self {
+        FitOptions {
+            batch_size: 32,
+            epochs: 1,
+            verbose: Verbose::Auto,
+            validation_split: 0.0,
+            validation_data: None,
+            shuffle: true,
+            seed: 0,
+            class_weight: None,
+            initial_epoch: 0,
+            steps_per_epoch: None,
+            validation_steps: None,
+            validation_batch_size: None,
+            validation_freq: 1,
+            interrupt: None,
+        }
+    }
+}
+
+impl FitOptions<'_> {
+    fn check(&self) -> Result<(), TrainingError> {
+        at_least_one("batch_size", self.batch_size)?;
+        at_least_one("steps_per_epoch", self.steps_per_epoch.unwrap_or(1))?;
+        at_least_one("validation_steps", self.validation_steps.unwrap_or(1))?;
+        at_least_one("validation_batch_size", self.validation_batch_size.unwrap_or(1))?;
+        at_least_one("validation_freq", self.validation_freq)?;
+        if !(0.0..1.0).contains(&self.validation_split) {
+            return Err(TrainingError::Option {
+                option: "validation_split",
+                given: self.validation_split.to_string(),
+                expected: "at least 0 and less than 1".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Keras' `fit`: trains the model on the samples for a number of epochs.
+///
+/// The data is checked once, before the first step. The logs of an epoch are the means over its samples, weighted where sample
+/// weights are given; those of the validation have the prefix `val_`. Sample weights are part of the [`Dataset`].
+pub fn fit(
+    session: &mut Session,
+    data: &Dataset,
+    options: &FitOptions,
+    callbacks: &mut [&mut dyn Callback],
+) -> Result<History, TrainingError> {
+    options.check()?;
+    let entry = session.entry("train_step")?;
+    let manifest = session.manifest().clone();
+    let description = manifest.entry("train_step").expect("found above");
+    let (mut columns, samples) = checks::columns(description, data)?;
+    if let Some(class_weight) = &options.class_weight {
+        let weights = checks::class_weights(data, samples, class_weight)?;
+        let is_weight = |index: &usize| description.inputs[*index].role == InputRole::SampleWeight;
+        if let Some(index) = (0..columns.len()).find(is_weight) {
+            columns[index].source = Source::Weights(weights);
+        }
+    }
+    let (range, validation) = match options.validation_data {
+        Some(other) => (0..samples, Some((other, None))),
+        None if options.validation_split > 0.0 => {
+            let (training, validation) = checks::split(samples, options.validation_split)?;
+            (training, Some((data, Some(validation))))
+        }
+        None => (0..samples, None),
+    };
+    if let Some((other, _)) = &validation {
+        let test_step = manifest.entries.iter().find(|entry| entry.name == "test_step");
+        checks::columns(test_step.unwrap_or(description), other)?;
+    }
+    let validate = EvaluateOptions {
+        batch_size: options.validation_batch_size.unwrap_or(options.batch_size),
+        steps: options.validation_steps,
+        verbose: Verbose::Silent,
+        interrupt: options.interrupt.clone(),
+    };
+
+    let visit = Visit {
+        samples: range,
+        batch_size: options.batch_size,
+        shuffle: options.shuffle.then_some(options.seed),
+        first_pass: options.initial_epoch as u64,
+    };
+    let batches_of_pass = visit.batches();
+    let steps = options.steps_per_epoch.unwrap_or(batches_of_pass);
+    let mut training = Training::new(session, options.epochs, steps);
+    let training = &mut training;
+    let mut callbacks = Callbacks(callbacks);
+    let mut progress = Progress::new(options.verbose);
+    let mut history = History::default();
+    // batches of the pass that have been taken
+    let mut taken = 0;
+
+    std::thread::scope(|scope| -> Result<(), TrainingError> {
+        let mut batches = Batches::new(columns, visit, scope)?;
+        let mut outputs = Vec::new();
+        callbacks.each(|callback| callback.on_train_begin(training))?;
+        for epoch in options.initial_epoch..options.epochs {
+            training.session().reset_metrics();
+            training.stepped();
+            callbacks.each(|callback| callback.on_epoch_begin(training, epoch))?;
+            progress.begin(Some((epoch, options.epochs)), steps);
+            for step in 0..steps {
+                if taken == batches_of_pass {
+                    // The next epoch starts a new pass; within one, Keras ends the epoch where the data ends.
+                    taken = 0;
+                    if step > 0 {
+                        training.note(format!(
+                            "the data ended after {step} of the epoch's {steps} steps; the epoch ends here"
+                        ));
+                        break;
+                    }
+                }
+                callbacks.each(|callback| callback.on_train_batch_begin(training, step))?;
+                let batch = batches.take();
+                taken += 1;
+                let result = training.session().run_into(entry, &batch.arrays, &mut outputs);
+                batches.give_back(batch);
+                result?;
+                training.stepped();
+                callbacks.each(|callback| callback.on_train_batch_end(training, step))?;
+                progress.step(step + 1, || training.logs().cloned())?;
+                history.interrupted = interrupted(&options.interrupt);
+                if training.stops() || history.interrupted {
+                    break;
+                }
+            }
+            if history.interrupted {
+                progress.interrupted();
+                break;
+            }
+            let mut logs = read_logs(training.session())?;
+            if let Some((other, range)) = &validation {
+                if (epoch + 1) % options.validation_freq == 0 {
+                    let values = test(training, other, range.clone(), &validate, &mut callbacks, None)?;
+                    values.iter().for_each(|(name, value)| logs.set(format!("val_{name}"), value));
+                    history.interrupted = interrupted(&options.interrupt);
+                    if history.interrupted {
+                        progress.interrupted();
+                        break;
+                    }
+                }
+            }
+            callbacks.each(|callback| callback.on_epoch_end(training, epoch, &mut logs))?;
+            progress.end(&logs);
+            training.take_notes().iter().for_each(|note| progress.note(note));
+            history.push(epoch, &logs);
+            if training.stops() {
+                break;
+            }
+        }
+        callbacks.each(|callback| callback.on_train_end(training, &history))
+    })?;
+    training.take_notes().iter().for_each(|note| progress.note(note));
+    Ok(history)
+}
