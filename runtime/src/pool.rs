@@ -87,6 +87,8 @@ struct Shared {
     stop: AtomicBool,
     claims: Box<[Claim]>,
     sleepers: Box<[Sleeper]>,
+    /// Workers that have started.
+    started: AtomicUsize,
     /// Parts of the newest job that have ended.
     ended: AtomicUsize,
     parts: AtomicPtr<Part>,
@@ -112,6 +114,7 @@ impl Pool {
                 sleepers: (1..threads)
                     .map(|_| Sleeper { sleeps: AtomicBool::new(false), thread: OnceLock::new() })
                     .collect(),
+                started: AtomicUsize::new(0),
                 ended: AtomicUsize::new(0),
                 parts: AtomicPtr::new(std::ptr::null_mut()),
                 scratch: AtomicPtr::new(std::ptr::null_mut()),
@@ -156,10 +159,10 @@ impl Pool {
         }
         shared.epoch.store(epoch, Ordering::SeqCst);
         for sleeper in &shared.sleepers {
-            if sleeper.sleeps.load(Ordering::SeqCst) {
-                if let Some(thread) = sleeper.thread.get() {
-                    thread.unpark();
-                }
+            if sleeper.sleeps.load(Ordering::SeqCst)
+                && let Some(thread) = sleeper.thread.get()
+            {
+                thread.unpark();
             }
         }
         // SAFETY: by the caller.
@@ -172,8 +175,9 @@ impl Pool {
         shared.busy.store(false, Ordering::Release);
     }
 
+    /// Starts the workers and waits until they are ready, so that what a thread's start needs is over before the first job.
     fn start(&self) -> Vec<JoinHandle<()>> {
-        (1..self.threads)
+        let workers: Vec<JoinHandle<()>> = (1..self.threads)
             .map_while(|index| {
                 let shared = self.shared.clone();
                 // Where the system gives no thread, the others execute its parts.
@@ -183,7 +187,11 @@ impl Pool {
                     .ok()
                     .inspect(|worker| drop(self.shared.sleepers[index - 1].thread.set(worker.thread().clone())))
             })
-            .collect()
+            .collect();
+        while self.shared.started.load(Ordering::Acquire) < workers.len() {
+            std::thread::yield_now();
+        }
+        workers
     }
 }
 
@@ -233,6 +241,7 @@ impl Shared {
     fn serve(&self, index: usize) {
         let mut seen = 0;
         let sleeper = &self.sleepers[index - 1];
+        self.started.fetch_add(1, Ordering::Release);
         loop {
             let mut spins = 0;
             while self.epoch.load(Ordering::Acquire) == seen {

@@ -285,8 +285,8 @@ impl Session {
                 values.len()
             )));
         }
-        for index in 0..values.len() {
-            self.check_state(index, &values[index])?;
+        for (index, value) in values.iter().enumerate() {
+            self.check_state(index, value)?;
         }
         for (tensor, value) in self.state.iter_mut().zip(values) {
             tensor.bytes_mut().copy_from_slice(value.bytes());

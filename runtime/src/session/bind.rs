@@ -81,10 +81,10 @@ impl Signature {
         }
         for (index, (array, extents)) in inputs.iter().map(A::borrow).zip(&self.inputs).enumerate() {
             for (&actual, extent) in array.shape().iter().zip(extents) {
-                if let Extent::Other(dim) = extent {
-                    if dim.evaluate(&|s| self.value(s, values)) != i64::try_from(actual).ok() {
-                        return Err(self.mismatch(entry, index, array, values));
-                    }
+                if let Extent::Other(dim) = extent
+                    && dim.evaluate(&|s| self.value(s, values)) != i64::try_from(actual).ok()
+                {
+                    return Err(self.mismatch(entry, index, array, values));
                 }
             }
         }

@@ -4,9 +4,10 @@ use super::order::permutation;
 use crate::array::{Array, ArrayError};
 use crate::convert::convert;
 use kc_abi::DType;
+use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{Scope, ScopedJoinHandle};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Scope;
 
 /// Where the values of an input come from.
 pub(super) enum Source<'a> {
@@ -150,11 +151,11 @@ impl Maker<'_> {
 }
 
 /// Batches that are made while others are used.
-pub(super) enum Batches<'scope, 'a> {
+pub(super) enum Batches<'a> {
     /// Made by the calling thread when asked for.
     Direct(Box<Direct<'a>>),
     /// Made ahead by a thread.
-    Ahead { full: Receiver<Batch>, free: SyncSender<Batch>, _thread: ScopedJoinHandle<'scope, ()> },
+    Ahead(Arc<Exchange>),
 }
 
 /// A maker with its one batch.
@@ -163,51 +164,89 @@ pub(super) struct Direct<'a> {
     batch: Option<Batch>,
 }
 
+/// Batches on their way between the thread that makes them and the one that uses them. Unlike a channel it allocates
+/// nothing after its start.
+pub(super) struct Exchange {
+    queues: Mutex<Queues>,
+    changed: Condvar,
+}
+
+struct Queues {
+    full: VecDeque<Batch>,
+    free: VecDeque<Batch>,
+    closed: bool,
+}
+
+impl Exchange {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        // Moving batches cannot leave the queues half changed.
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, pick: impl Fn(&mut Queues) -> Option<Batch>) -> Option<Batch> {
+        let mut queues = self.lock();
+        loop {
+            if queues.closed {
+                return None;
+            }
+            if let Some(batch) = pick(&mut queues) {
+                return Some(batch);
+            }
+            queues = self.changed.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Queues)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+}
+
 /// Batches of fewer bytes than this are made faster than they are handed over.
 const AHEAD_BYTES: usize = 1 << 15;
 /// Batches made ahead.
 const AHEAD: usize = 2;
 
-impl<'scope, 'a: 'scope> Batches<'scope, 'a> {
+impl<'a> Batches<'a> {
     /// Batches of the columns; a thread makes them ahead where that is worth its while.
-    pub(super) fn new<'env>(
+    pub(super) fn new<'scope, 'env>(
         columns: Vec<Column<'a>>,
         visit: Visit,
         scope: &'scope Scope<'scope, 'env>,
-    ) -> Result<Self, ArrayError> {
+    ) -> Result<Self, ArrayError>
+    where
+        'a: 'scope,
+    {
         let rows = visit.batch_size.min(visit.samples.len());
         let batch = || -> Result<Batch, ArrayError> {
             Ok(Batch { arrays: columns.iter().map(|column| column.array(rows)).collect::<Result<_, _>>()? })
         };
-        let mut batches = vec![batch()?];
+        let mut batches = VecDeque::from([batch()?]);
         let bytes: usize = batches[0].arrays.iter().map(|array| array.bytes().len()).sum();
         let alone = bytes < AHEAD_BYTES || std::thread::available_parallelism().map_or(1, usize::from) == 1;
         if !alone {
             for _ in 0..AHEAD {
-                batches.push(batch()?);
+                batches.push_back(batch()?);
             }
         }
         let first_pass = visit.first_pass;
         let mut maker = Maker { columns, visit, order: Vec::new(), pass: first_pass, place: 0 };
         if alone {
-            return Ok(Batches::Direct(Box::new(Direct { maker, batch: batches.pop() })));
+            return Ok(Batches::Direct(Box::new(Direct { maker, batch: batches.pop_front() })));
         }
-        let (free, free_received) = sync_channel::<Batch>(batches.len());
-        let (full_sent, full) = sync_channel::<Batch>(batches.len());
-        for batch in batches {
-            // the channel has room for all
-            let _ = free.send(batch);
-        }
+        let full = VecDeque::with_capacity(batches.len());
+        let queues = Mutex::new(Queues { full, free: batches, closed: false });
+        let exchange = Arc::new(Exchange { queues, changed: Condvar::new() });
+        let theirs = exchange.clone();
         let make = move || {
-            while let Ok(mut batch) = free_received.recv() {
+            while let Some(mut batch) = theirs.take(|queues| queues.free.pop_front()) {
                 maker.fill(&mut batch);
-                if full_sent.send(batch).is_err() {
-                    return;
-                }
+                theirs.change(|queues| queues.full.push_back(batch));
             }
         };
         let thread = std::thread::Builder::new().name("kc-batches".into()).spawn_scoped(scope, make);
-        Ok(Batches::Ahead { full, free, _thread: thread.expect("the system gives one more thread") })
+        thread.expect("the system gives one more thread");
+        Ok(Batches::Ahead(exchange))
     }
 
     /// The next batch; give it back with [`Batches::give_back`].
@@ -218,7 +257,9 @@ impl<'scope, 'a: 'scope> Batches<'scope, 'a> {
                 direct.maker.fill(&mut batch);
                 batch
             }
-            Batches::Ahead { full, .. } => full.recv().expect("the thread makes batches until this end is dropped"),
+            Batches::Ahead(exchange) => {
+                exchange.take(|queues| queues.full.pop_front()).expect("closed only when this end is dropped")
+            }
         }
     }
 
@@ -226,10 +267,15 @@ impl<'scope, 'a: 'scope> Batches<'scope, 'a> {
     pub(super) fn give_back(&mut self, batch: Batch) {
         match self {
             Batches::Direct(direct) => direct.batch = Some(batch),
-            Batches::Ahead { free, .. } => {
-                // Room for all batches there are, and the thread lives as long as this end.
-                let _ = free.send(batch);
-            }
+            Batches::Ahead(exchange) => exchange.change(|queues| queues.free.push_back(batch)),
+        }
+    }
+}
+
+impl Drop for Batches<'_> {
+    fn drop(&mut self) {
+        if let Batches::Ahead(exchange) = self {
+            exchange.change(|queues| queues.closed = true);
         }
     }
 }

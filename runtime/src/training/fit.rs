@@ -177,15 +177,15 @@ pub fn fit(
                 break;
             }
             let mut logs = read_logs(training.session())?;
-            if let Some((other, range)) = &validation {
-                if (epoch + 1) % options.validation_freq == 0 {
-                    let values = test(training, other, range.clone(), &validate, &mut callbacks, None)?;
-                    values.iter().for_each(|(name, value)| logs.set(format!("val_{name}"), value));
-                    history.interrupted = interrupted(&options.interrupt);
-                    if history.interrupted {
-                        progress.interrupted();
-                        break;
-                    }
+            if let Some((other, range)) = &validation
+                && (epoch + 1) % options.validation_freq == 0
+            {
+                let values = test(training, other, range.clone(), &validate, &mut callbacks, None)?;
+                values.iter().for_each(|(name, value)| logs.set(format!("val_{name}"), value));
+                history.interrupted = interrupted(&options.interrupt);
+                if history.interrupted {
+                    progress.interrupted();
+                    break;
                 }
             }
             callbacks.each(|callback| callback.on_epoch_end(training, epoch, &mut logs))?;

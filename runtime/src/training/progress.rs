@@ -141,7 +141,7 @@ impl Progress {
     }
 
     fn redraw(&mut self, text: &str) {
-        let filled = if self.steps == 0 { BAR_WIDTH } else { BAR_WIDTH * self.done / self.steps };
+        let filled = (BAR_WIDTH * self.done).checked_div(self.steps).unwrap_or(BAR_WIDTH);
         let bar = format!("\x1b[32m{}\x1b[0m\x1b[37m{}\x1b[0m", "━".repeat(filled), "━".repeat(BAR_WIDTH - filled));
         let count = self.count();
         let width = count.chars().count() + BAR_WIDTH + text.chars().count() + 2;
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(
             text,
             "\r 45/938 \x1b[32m\x1b[0m\x1b[37m━━━━━━━━━━━━━━━━━━━━\x1b[0m 1:29 100ms/step - loss: 1.0000\
-             \r 45/938 \x1b[32m\x1b[0m\x1b[37m━━━━━━━━━━━━━━━━━━━━\x1b[0m 0s 1ms/step                    "
+             \r 45/938 \x1b[32m\x1b[0m\x1b[37m━━━━━━━━━━━━━━━━━━━━\x1b[0m 0s 1ms/step                   "
         );
     }
 

@@ -1,0 +1,92 @@
+//! A step allocates nothing.
+
+mod common;
+
+use kc_runtime::*;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: by the caller.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: by the caller.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations() -> usize {
+    ALLOCATIONS.load(Ordering::SeqCst)
+}
+
+/// Notes the number of allocations after each batch, in memory that it has.
+struct Watch(Vec<usize>);
+
+impl Callback for Watch {
+    fn name(&self) -> &str {
+        "Watch"
+    }
+    fn on_train_batch_end(&mut self, _: &mut Training, _: usize) -> Result<(), training::CallbackError> {
+        self.0.push(allocations());
+        Ok(())
+    }
+}
+
+/// One test, so that no other thread of the test program allocates meanwhile.
+#[test]
+fn a_step_allocates_nothing() {
+    for threads in [1, 2] {
+        let mut session = common::session(threads, 0);
+        let entry = session.entry("train_step").unwrap();
+        let mut outputs = Vec::new();
+        let batches: Vec<[Array; 3]> = [64, 17]
+            .map(|rows| {
+                let vector = Array::from_slice(&vec![0.5f32; rows], &[rows]).unwrap();
+                [vector.clone().reshaped(&[rows, 1]).unwrap(), vector.clone(), vector]
+            })
+            .into();
+        for batch in &batches {
+            session.run_into(entry, batch, &mut outputs).unwrap();
+        }
+        let before = allocations();
+        for _ in 0..1000 {
+            for batch in &batches {
+                session.run_into(entry, batch, &mut outputs).unwrap();
+            }
+        }
+        assert_eq!(allocations() - before, 0, "{threads} threads");
+
+        let predict = session.entry("predict").unwrap();
+        session.run_into(predict, &batches[0][..1], &mut outputs).unwrap();
+        let before = allocations();
+        session.run_into(predict, &batches[0][..1], &mut outputs).unwrap();
+        assert_eq!(allocations() - before, 0, "predict with {threads} threads");
+    }
+
+    // small batches are made by the training thread, large ones by another
+    for batch_size in [64, 8192] {
+        let mut session = common::session(1, 0);
+        let samples = batch_size * 100;
+        let data = Dataset::new(
+            Array::zeros(kc_abi::DType::F32, &[samples, 1]).unwrap(),
+            Array::zeros(kc_abi::DType::F32, &[samples]).unwrap(),
+        );
+        let mut watch = Watch(Vec::with_capacity(200));
+        let options = FitOptions { batch_size, verbose: Verbose::Silent, ..Default::default() };
+        fit(&mut session, &data, &options, &mut [&mut watch]).unwrap();
+        let allocations = &watch.0[20..];
+        assert_eq!(allocations.len(), 80);
+        assert_eq!(allocations[79] - allocations[0], 0, "batches of {batch_size}");
+    }
+}
