@@ -1,14 +1,15 @@
-//! Cross-entropies. From probabilities they are what Keras computes on JAX: probabilities are divided by their sum and kept
-//! [`EPSILON`] away from 0 and 1. That a softmax before them can be fused into a stable form is a matter of graph rules.
+//! Cross-entropies. From probabilities they are what Keras computes on JAX: the probabilities of classes are divided by their
+//! sum, and all are kept [`EPSILON`] away from 0 and 1. That a softmax before them can be fused into a stable form is a matter of
+//! graph rules.
 
-use super::{EPSILON, Loss, LossReduction, Target, mean_last};
+use super::{Loss, LossReduction, Target, mean_last};
 use crate::activations::softplus;
 use crate::layer::arguments;
 use crate::{Error, Result, Scope, shape_text};
 use kc_ir::manifest::ValueCheck;
 use kc_ir::tensor::Value;
-use kc_ir::tensor::composites::LogSoftmax;
-use kc_ir::tensor::ops::{Binary, Compare, Iota, Reduction, Unary};
+use kc_ir::tensor::composites::{CategoricalCrossEntropy, EPSILON, Scores};
+use kc_ir::tensor::ops::{Binary, Unary};
 use kc_ir::{DType, TensorType};
 
 /// `-ln p[class]`, with the true class as an integer. `keras.losses.SparseCategoricalCrossentropy`.
@@ -46,15 +47,7 @@ impl Loss for SparseCategoricalCrossentropy {
         Ok(Target { ty, checks: vec![ValueCheck::ClassLabels { classes }] })
     }
     fn call(&self, scope: &mut Scope, y_true: Value, y_pred: Value) -> Result<Value> {
-        let ty = scope.tensor_type(y_pred).clone();
-        let last = ty.rank() - 1;
-        let classes =
-            scope.add(Iota { ty: TensorType { dtype: DType::I32, shape: ty.shape.clone() }, axis: last }, &[])?;
-        let labels = scope.convert(DType::I32, y_true)?;
-        let labels = scope.broadcast(labels, &ty.shape, &(0..last).collect::<Vec<_>>())?;
-        let is_class = scope.compare(Compare::Equal, labels, classes)?;
-        let one_hot = scope.convert(ty.dtype, is_class)?;
-        cross_entropy(scope, one_hot, y_pred, self.from_logits)
+        cross_entropy(scope, y_true, y_pred, true, self.from_logits)
     }
 }
 
@@ -97,7 +90,7 @@ impl Loss for CategoricalCrossentropy {
     fn call(&self, scope: &mut Scope, y_true: Value, y_pred: Value) -> Result<Value> {
         let (classes, _) = classes(&self.name(), scope.tensor_type(y_pred))?;
         let y_true = smooth(scope, y_true, self.label_smoothing, classes as f64)?;
-        cross_entropy(scope, y_true, y_pred, self.from_logits)
+        cross_entropy(scope, y_true, y_pred, false, self.from_logits)
     }
 }
 
@@ -195,18 +188,9 @@ fn clip(scope: &mut Scope, p: Value) -> Result<Value> {
     scope.binary_constant(Binary::Minimum, above, 1.0 - EPSILON)
 }
 
-/// `-sum(target * ln p)` over the last axis.
-fn cross_entropy(scope: &mut Scope, target: Value, output: Value, from_logits: bool) -> Result<Value> {
-    let last = scope.tensor_type(output).rank() - 1;
-    let log = if from_logits {
-        scope.add(LogSoftmax { axis: last }, &[output])?
-    } else {
-        let sum = scope.reduce_keep(Reduction::Sum, &[last], output)?;
-        let normalised = scope.binary(Binary::Divide, output, sum)?;
-        let clipped = clip(scope, normalised)?;
-        scope.unary(Unary::Log, clipped)?
-    };
-    let product = scope.binary(Binary::Multiply, target, log)?;
-    let sum = scope.reduce(Reduction::Sum, &[last], product)?;
-    Ok(scope.unary(Unary::Negate, sum)?)
+/// `-sum(target * ln p)` over the last axis; a sparse target holds class numbers.
+fn cross_entropy(scope: &mut Scope, target: Value, output: Value, sparse: bool, from_logits: bool) -> Result<Value> {
+    let axis = scope.tensor_type(output).rank().saturating_sub(1);
+    let scores = if from_logits { Scores::Logits } else { Scores::Probabilities };
+    Ok(scope.add(CategoricalCrossEntropy { axis, sparse, scores }, &[target, output])?)
 }

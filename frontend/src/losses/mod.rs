@@ -14,9 +14,6 @@ use kc_ir::tensor::ops::{Binary, Reduction};
 use std::fmt;
 use std::sync::Arc;
 
-/// Keras' epsilon: probabilities are kept this far from 0 and 1.
-pub(crate) const EPSILON: f64 = 1e-7;
-
 /// A loss. Implement it to write one of your own.
 pub trait Loss: fmt::Debug + Send + Sync + 'static {
     /// The name, as Keras gives it: `mean_squared_error`.
@@ -88,8 +85,8 @@ pub(crate) fn total(
     let sum = scope.reduce(Reduction::Sum, &axes, weighted)?;
     let divisor = match loss.reduction() {
         LossReduction::Sum => return Ok(sum),
-        LossReduction::SumOverBatchSize => scope.splat(ty.dtype, 1.0, &ty.shape)?,
-        LossReduction::MeanWithSampleWeight => weights,
+        LossReduction::SumOverBatchSize => scope.dimension(ty.elements(), ty.dtype)?,
+        LossReduction::MeanWithSampleWeight => scope.reduce(Reduction::Sum, &axes, weights)?,
         LossReduction::Unknown => {
             return Err(Error::model(format!(
                 "loss `{}` has an unknown reduction; known are: sum_over_batch_size, sum, mean_with_sample_weight",
@@ -97,7 +94,6 @@ pub(crate) fn total(
             )));
         }
     };
-    let divisor = scope.reduce(Reduction::Sum, &axes, divisor)?;
     Ok(scope.binary(Binary::Divide, sum, divisor)?)
 }
 
@@ -151,12 +147,6 @@ pub(crate) fn mean_last(scope: &mut Scope, x: Value) -> Result<Value> {
     let ty = scope.tensor_type(x).clone();
     let Some(last) = ty.rank().checked_sub(1) else { return Ok(x) };
     let sum = scope.reduce(Reduction::Sum, &[last], x)?;
-    match ty.shape[last].as_constant() {
-        Some(extent) => scope.binary_constant(Binary::Divide, sum, extent as f64),
-        None => {
-            let ones = scope.splat(ty.dtype, 1.0, &ty.shape)?;
-            let count = scope.reduce(Reduction::Sum, &[last], ones)?;
-            Ok(scope.binary(Binary::Divide, sum, count)?)
-        }
-    }
+    let extent = scope.dimension(ty.shape[last].clone(), ty.dtype)?;
+    Ok(scope.binary(Binary::Divide, sum, extent)?)
 }

@@ -56,15 +56,18 @@ pub fn update_mean(scope: &mut Scope, state: &[Value], values: Value, weight: Op
         values = crate::losses::mean_last(scope, values)?;
     }
     let axes: Vec<usize> = (0..scope.tensor_type(values).rank()).collect();
-    let (values, counted) = match weight {
+    let number = match weight {
         Some(weight) => {
             let weight = scope.convert(DType::F32, weight)?;
-            (scope.binary(Binary::Multiply, values, weight)?, weight)
+            values = scope.binary(Binary::Multiply, values, weight)?;
+            scope.reduce(Reduction::Sum, &axes, weight)?
         }
-        None => (values, scope.splat_like(1.0, values)?),
+        None => {
+            let elements = scope.tensor_type(values).elements();
+            scope.dimension(elements, DType::F32)?
+        }
     };
     let sum = scope.reduce(Reduction::Sum, &axes, values)?;
-    let number = scope.reduce(Reduction::Sum, &axes, counted)?;
     Ok(vec![scope.binary(Binary::Add, total, sum)?, scope.binary(Binary::Add, count, number)?])
 }
 

@@ -281,13 +281,12 @@ impl<'a> Training<'a> {
         }
 
         // a loss counts as many times as there are samples
-        let samples = scope.splat_like(1.0, weights[0])?;
+        let batch = scope.tensor_type(weights[0]).elements();
+        let samples = scope.dimension(batch, DType::F32)?;
         let track = |scope: &mut Scope, state: [usize; 2], loss: Value| -> Result<()> {
             let before = [scope.state(state[0])?, scope.state(state[1])?];
-            let shape = scope.tensor_type(samples).shape.clone();
             let loss = scope.convert(DType::F32, loss)?;
-            let repeated = scope.broadcast(loss, &shape, &[])?;
-            let after = metrics::update_mean(scope, &before, repeated, None)?;
+            let after = metrics::update_mean(scope, &before, loss, Some(samples))?;
             scope.set_state(state[0], after[0])?;
             scope.set_state(state[1], after[1])
         };
