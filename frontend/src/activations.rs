@@ -2,7 +2,7 @@
 
 use crate::{Error, Result, Scope};
 use kc_ir::tensor::Value;
-use kc_ir::tensor::composites::{LogSoftmax, Softmax};
+use kc_ir::tensor::composites::{LogSoftmax, Relu, Softmax};
 use kc_ir::tensor::ops::{Binary, Unary};
 
 macro_rules! activations {
@@ -87,7 +87,7 @@ impl Activation {
         };
         match self {
             Activation::Linear => Ok(x),
-            Activation::Relu => scope.binary_constant(Binary::Maximum, x, 0.0),
+            Activation::Relu => Ok(scope.add(Relu {}, &[x])?),
             Activation::Relu6 => {
                 let relu = scope.binary_constant(Binary::Maximum, x, 0.0)?;
                 scope.binary_constant(Binary::Minimum, relu, 6.0)
@@ -136,7 +136,7 @@ impl Activation {
 }
 
 /// `ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|)`, stable for large x.
-pub(crate) fn softplus(scope: &mut Scope, x: Value) -> Result<Value> {
+fn softplus(scope: &mut Scope, x: Value) -> Result<Value> {
     let positive = scope.binary_constant(Binary::Maximum, x, 0.0)?;
     let size = scope.unary(Unary::Abs, x)?;
     let below = scope.unary(Unary::Negate, size)?;

@@ -1,9 +1,10 @@
 //! How weights start: `keras.initializers`. Each is a composition of ops in the entry point `init`.
 
-use crate::{Result, Scope, random};
+use crate::{Result, Scope};
 use kc_ir::TensorType;
+use kc_ir::tensor::composites::{self, RandomNormal as Normal, RandomUniform as Uniform};
 use kc_ir::tensor::ops::Binary;
-use kc_ir::tensor::{Literal, Scalar, Value};
+use kc_ir::tensor::{Literal, Real, Scalar, Value};
 
 /// How a weight starts. Made from a name (`"he_normal"`) or from one of the types of this module.
 #[derive(Clone, Debug, PartialEq)]
@@ -218,17 +219,17 @@ impl Initializer {
             Initializer::Constant(value) => constant(scope, value),
             Initializer::RandomNormal { mean, stddev, seed } => {
                 let key = key_of(scope, seed, key)?;
-                let sample = random::normal(scope, key, &ty.shape)?;
+                let sample = scope.add(Normal { shape: ty.shape.clone() }, &[key])?;
                 affine(scope, sample, stddev, mean)
             }
             Initializer::TruncatedNormal { mean, stddev, seed } => {
                 let key = key_of(scope, seed, key)?;
-                let sample = random::truncated_normal(scope, key, &ty.shape)?;
+                let sample = scope.add(composites::TruncatedNormal { shape: ty.shape.clone() }, &[key])?;
                 affine(scope, sample, stddev, mean)
             }
             Initializer::RandomUniform { minval, maxval, seed } => {
                 let key = key_of(scope, seed, key)?;
-                random::uniform(scope, key, &ty.shape, minval, maxval)
+                uniform(scope, key, ty, minval, maxval)
             }
             Initializer::VarianceScaling { scale, mode, distribution, seed } => {
                 let key = key_of(scope, seed, key)?;
@@ -243,16 +244,16 @@ impl Initializer {
                     Distribution::TruncatedNormal => {
                         // the standard deviation of a normal truncated to (-2, 2)
                         let stddev = variance.sqrt() / 0.879_625_661_034_239_8;
-                        let sample = random::truncated_normal(scope, key, &ty.shape)?;
+                        let sample = scope.add(composites::TruncatedNormal { shape: ty.shape.clone() }, &[key])?;
                         affine(scope, sample, stddev, 0.0)
                     }
                     Distribution::UntruncatedNormal => {
-                        let sample = random::normal(scope, key, &ty.shape)?;
+                        let sample = scope.add(Normal { shape: ty.shape.clone() }, &[key])?;
                         affine(scope, sample, variance.sqrt(), 0.0)
                     }
                     Distribution::Uniform => {
                         let limit = (3.0 * variance).sqrt();
-                        random::uniform(scope, key, &ty.shape, -limit, limit)
+                        uniform(scope, key, ty, -limit, limit)
                     }
                 }
             }
@@ -260,6 +261,10 @@ impl Initializer {
             Initializer::Unknown(ref name) => Err(crate::Error::model(format!("unknown initializer `{name}`"))),
         }
     }
+}
+
+fn uniform(scope: &mut Scope, key: Value, ty: &TensorType, low: f64, high: f64) -> Result<Value> {
+    Ok(scope.add(Uniform { shape: ty.shape.clone(), low: Real(low), high: Real(high) }, &[key])?)
 }
 
 fn affine(scope: &mut Scope, x: Value, factor: f64, offset: f64) -> Result<Value> {

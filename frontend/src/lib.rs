@@ -20,6 +20,7 @@
 
 pub mod activations;
 mod base;
+mod data;
 pub mod datasets;
 mod error;
 pub mod initializers;
@@ -30,16 +31,19 @@ pub mod losses;
 pub mod metrics;
 pub mod model;
 pub mod optimizers;
-pub mod random;
 mod scope;
+mod trace_main;
 pub mod utils;
 
 pub use base::Base;
+pub use data::{Data, IntoData};
 pub use error::{Error, LayerError, Result};
+pub use kc_macros::{data, model};
 pub use keras_tensor::{AsTensor, Call, Input, IntoShape, IntoTensors, KerasTensor, shape_text};
 pub use layer::{Config, IntoLayer, Layer, LayerArguments, LayerRef};
 pub use model::{IntoModel, Model, Sequential};
 pub use scope::Scope;
+pub use trace_main::{missing, trace_main};
 
 /// What a model file uses.
 pub mod prelude {

@@ -117,6 +117,11 @@ impl Scope {
         self.training
     }
 
+    /// Whether the layer that is being traced is trainable, and all that it is part of.
+    pub fn trainable(&self) -> bool {
+        self.frames.last().is_none_or(|frame| frame.trainable)
+    }
+
     /// Adds a parameter that is bound to the function's input of that index.
     pub(crate) fn input(&mut self, index: usize, name: &str, ty: TensorType) -> Result<Value> {
         let value = self.builder.parameter(name, ty)?;

@@ -6,7 +6,7 @@
 //! without `#[kc::model]`) has no such function, so the ones of [`missing`] stand behind a glob import and are shadowed by the
 //! file's own:
 //!
-//! ```ignore
+//! ```text
 //! #[path = "/path/to/model.rs"]
 //! mod model;
 //!
@@ -71,6 +71,7 @@ pub mod missing {
 
     /// Says that the file marks no data.
     pub fn kc_data() -> Result<Data, String> {
-        Err("the file marks no data: put `#[kc::data]` before the function that returns them, or name a data set".to_string())
+        Err("the file marks no data: put `#[kc::data]` before the function that returns them, or name a data set"
+            .to_string())
     }
 }

@@ -4,7 +4,7 @@ use proc_macro::{Delimiter, TokenStream, TokenTree};
 
 /// Marks the function that makes the model: without parameters, returning a `Model`, a `Sequential`, or a `Result` of one.
 ///
-/// ```ignore
+/// ```text
 /// #[kc::model]
 /// fn model() -> Sequential {
 ///     Sequential::new().add(Input::new([784])).add(Dense::new(10))
@@ -18,7 +18,7 @@ pub fn model(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Marks the function that makes the data: without parameters, returning a `Dataset`, a pair `(x, y)`, training and test pairs as
 /// `keras.datasets` has them, or a `Result` of one of these.
 ///
-/// ```ignore
+/// ```text
 /// #[kc::data]
 /// fn data() -> kc::Result<kc::datasets::Split> {
 ///     Ok(kc::datasets::mnist()?)

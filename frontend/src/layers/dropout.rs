@@ -1,8 +1,8 @@
 use crate::layer::{base, one_input};
-use crate::{Base, Config, Error, Layer, Result, Scope, random};
-use kc_ir::TensorType;
-use kc_ir::tensor::Value;
-use kc_ir::tensor::ops::Binary;
+use crate::{Base, Config, Error, Layer, Result, Scope};
+use kc_ir::tensor::ops::{Binary, Compare};
+use kc_ir::tensor::{Real, Value, composites};
+use kc_ir::{Dim, TensorType};
 use serde_json::json;
 
 /// In training sets a fraction of the elements, drawn anew in each step, to 0 and scales the others by `1 / (1 - rate)`;
@@ -64,22 +64,23 @@ impl Layer for Dropout {
             return Ok(vec![x]);
         }
         let x = scope.float(x)?;
-        let zero = scope.splat_like(0.0, x)?;
-        if self.rate == 1.0 {
-            return Ok(vec![zero]);
-        }
-        let shape = scope.tensor_type(x).shape.clone();
-        let noise_shape: Vec<kc_ir::Dim> = match &self.noise_shape {
-            None => shape.clone(),
-            Some(noise) => {
-                noise.iter().zip(&shape).map(|(noise, dim)| noise.map_or(dim.clone(), kc_ir::Dim::constant)).collect()
-            }
-        };
         let key = scope.draw_seed()?;
-        let mask = random::bernoulli(scope, key, &noise_shape, 1.0 - self.rate)?;
-        let mask = scope.broadcast_to(mask, &shape)?;
-        let scaled = scope.binary_constant(Binary::Divide, x, 1.0 - self.rate)?;
-        Ok(vec![scope.select(mask, scaled, zero)?])
+        let Some(noise_shape) = &self.noise_shape else {
+            return Ok(vec![scope.add(composites::Dropout { rate: Real(self.rate) }, &[x, key])?]);
+        };
+        let keep = 1.0 - self.rate;
+        let shape = scope.tensor_type(x).shape.clone();
+        let noise: Vec<Dim> =
+            noise_shape.iter().zip(&shape).map(|(noise, dim)| noise.map_or(dim.clone(), Dim::constant)).collect();
+        let uniform = composites::RandomUniform { shape: noise, low: Real(0.0), high: Real(1.0) };
+        let uniform = scope.add(uniform, &[key])?;
+        let limit = scope.splat_like(keep, uniform)?;
+        let kept = scope.compare(Compare::Less, uniform, limit)?;
+        let kept = scope.broadcast_to(kept, &shape)?;
+        let zero = scope.splat_like(0.0, x)?;
+        // nothing is kept at a rate of 1
+        let scaled = if keep > 0.0 { scope.binary_constant(Binary::Divide, x, keep)? } else { zero };
+        Ok(vec![scope.select(kept, scaled, zero)?])
     }
 
     fn config(&self) -> Config {

@@ -1,9 +1,39 @@
-//! `keras.layers`.
+//! `keras.layers`: one file a family; a layer is its arguments, `build`, `forward` and `config`.
 
-mod core;
+mod arithmetic;
+mod convolution;
+mod dense;
 mod dropout;
+mod merging;
+mod normalization;
+mod pooling;
 mod reshaping;
+mod spatial;
 
-pub use core::{ActivationLayer, Dense};
+pub use arithmetic::{ActivationLayer, ReLU, Rescaling, Softmax};
+pub use convolution::Conv2D;
+pub use dense::Dense;
 pub use dropout::Dropout;
-pub use reshaping::Flatten;
+pub use merging::{Add, Concatenate};
+pub use normalization::BatchNormalization;
+pub use pooling::{AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D};
+pub use reshaping::{Flatten, Reshape};
+pub use spatial::{DataFormat, Padding, Pair};
+
+use crate::{Error, Result, shape_text};
+use kc_ir::TensorType;
+
+/// The axis of a tensor that Keras counts from the front or, where negative, from the last.
+fn axis(ty: &TensorType, argument: &str, axis: i64) -> Result<usize> {
+    let rank = ty.rank() as i64;
+    let counted = if axis < 0 { axis + rank } else { axis };
+    if (0..rank).contains(&counted) {
+        return Ok(counted as usize);
+    }
+    Err(Error::model(format!(
+        "`{argument}` is {axis}, the input's shape {} has the axes {} to {}",
+        shape_text(&ty.shape),
+        -rank,
+        rank - 1
+    )))
+}

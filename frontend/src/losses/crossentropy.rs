@@ -1,15 +1,14 @@
 //! Cross-entropies. From probabilities they are what Keras computes on JAX: the probabilities of classes are divided by their
-//! sum, and all are kept [`EPSILON`] away from 0 and 1. That a softmax before them can be fused into a stable form is a matter of
+//! sum, and all are kept [`EPSILON`](composites::EPSILON) away from 0 and 1. That a softmax before them can be fused into a stable form is a matter of
 //! graph rules.
 
 use super::{Loss, LossReduction, Target, mean_last};
-use crate::activations::softplus;
 use crate::layer::arguments;
 use crate::{Error, Result, Scope, shape_text};
 use kc_ir::manifest::ValueCheck;
 use kc_ir::tensor::Value;
-use kc_ir::tensor::composites::{CategoricalCrossEntropy, EPSILON, Scores};
-use kc_ir::tensor::ops::{Binary, Unary};
+use kc_ir::tensor::composites::{self, Scores};
+use kc_ir::tensor::ops::Binary;
 use kc_ir::{DType, TensorType};
 
 /// `-ln p[class]`, with the true class as an integer. `keras.losses.SparseCategoricalCrossentropy`.
@@ -131,23 +130,8 @@ impl Loss for BinaryCrossentropy {
     }
     fn call(&self, scope: &mut Scope, y_true: Value, y_pred: Value) -> Result<Value> {
         let y_true = smooth(scope, y_true, self.label_smoothing, 2.0)?;
-        let one = scope.splat_like(1.0, y_true)?;
-        let rest = scope.binary(Binary::Subtract, one, y_true)?;
-        let (log, log_rest) = if self.from_logits {
-            // ln sigmoid(x) = -softplus(-x), ln(1 - sigmoid(x)) = -softplus(x)
-            let opposite = scope.unary(Unary::Negate, y_pred)?;
-            let log = softplus(scope, opposite)?;
-            let log_rest = softplus(scope, y_pred)?;
-            (scope.unary(Unary::Negate, log)?, scope.unary(Unary::Negate, log_rest)?)
-        } else {
-            let p = clip(scope, y_pred)?;
-            let q = scope.binary(Binary::Subtract, one, p)?;
-            (scope.unary(Unary::Log, p)?, scope.unary(Unary::Log, q)?)
-        };
-        let left = scope.binary(Binary::Multiply, y_true, log)?;
-        let right = scope.binary(Binary::Multiply, rest, log_rest)?;
-        let sum = scope.binary(Binary::Add, left, right)?;
-        let values = scope.unary(Unary::Negate, sum)?;
+        let values =
+            scope.add(composites::BinaryCrossEntropy { scores: scores(self.from_logits) }, &[y_true, y_pred])?;
         mean_last(scope, values)
     }
 }
@@ -182,15 +166,14 @@ fn smooth(scope: &mut Scope, y: Value, share: f64, classes: f64) -> Result<Value
     scope.binary_constant(Binary::Add, kept, share / classes)
 }
 
-/// Kept [`EPSILON`] away from 0 and 1.
-fn clip(scope: &mut Scope, p: Value) -> Result<Value> {
-    let above = scope.binary_constant(Binary::Maximum, p, EPSILON)?;
-    scope.binary_constant(Binary::Minimum, above, 1.0 - EPSILON)
+/// What predictions are.
+fn scores(from_logits: bool) -> Scores {
+    if from_logits { Scores::Logits } else { Scores::Probabilities }
 }
 
 /// `-sum(target * ln p)` over the last axis; a sparse target holds class numbers.
 fn cross_entropy(scope: &mut Scope, target: Value, output: Value, sparse: bool, from_logits: bool) -> Result<Value> {
     let axis = scope.tensor_type(output).rank().saturating_sub(1);
-    let scores = if from_logits { Scores::Logits } else { Scores::Probabilities };
-    Ok(scope.add(CategoricalCrossEntropy { axis, sparse, scores }, &[target, output])?)
+    let scores = scores(from_logits);
+    Ok(scope.add(composites::CategoricalCrossEntropy { axis, sparse, scores }, &[target, output])?)
 }

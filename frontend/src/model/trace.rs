@@ -10,7 +10,8 @@ use crate::optimizers::UpdateStep;
 use crate::scope::Store;
 use crate::{Error, Result, Scope, shape_text};
 use kc_ir::manifest::{Input, InputRole, LayerInfo, ModelInfo, Output, StateRole};
-use kc_ir::tensor::ops::{Binary, Gradient, RandomBits, Slice};
+use kc_ir::tensor::composites::SplitKey;
+use kc_ir::tensor::ops::{Binary, Gradient, Slice};
 use kc_ir::tensor::{Function, Module, Value};
 use kc_ir::{DType, Dim, TensorType};
 use std::collections::BTreeMap;
@@ -87,7 +88,7 @@ fn init(store: &Store) -> Result<Function> {
     let drawn = store.variables.iter().filter(|variable| variable.initializer.needs_key()).count();
     let keys = match drawn {
         0 => None,
-        n => Some(scope.add(RandomBits { shape: vec![Dim::from(n), Dim::from(2usize)] }, &[key])?),
+        n => Some(scope.add(SplitKey { count: n as i64 }, &[key])?),
     };
     let mut next = 0i64;
     for (index, variable) in store.variables.iter().enumerate() {

@@ -2,8 +2,8 @@ use super::settings::settings;
 use super::{Optimizer, Settings, UpdateStep};
 use crate::layer::arguments;
 use crate::{Result, Scope};
-use kc_ir::tensor::Value;
-use kc_ir::tensor::ops::{Binary, Unary};
+use kc_ir::tensor::composites::{AdamStepSize, AdamUpdate};
+use kc_ir::tensor::{Real, Value};
 
 /// Gradient descent scaled by estimates of the gradient's first and second moments (Kingma and Ba, 2014).
 /// `keras.optimizers.Adam`.
@@ -54,41 +54,12 @@ impl Optimizer for Adam {
     }
 
     fn update(&self, scope: &mut Scope, step: &mut UpdateStep) -> Result<Value> {
-        let dtype = scope.tensor_type(step.variable).dtype;
-        let gradient = step.gradient;
-        let before = scope.convert(dtype, step.iterations)?;
-        let t = scope.binary_constant(Binary::Add, before, 1.0)?;
-        let correction = |scope: &mut Scope, beta: f64| -> Result<Value> {
-            let base = scope.splat_like(beta, t)?;
-            let power = scope.binary(Binary::Power, base, t)?;
-            let one = scope.splat_like(1.0, t)?;
-            Ok(scope.binary(Binary::Subtract, one, power)?)
-        };
-        let (first, second) = (correction(scope, self.beta_1)?, correction(scope, self.beta_2)?);
-        let root = scope.unary(Unary::Sqrt, second)?;
-        let scaled = scope.binary(Binary::Multiply, step.learning_rate, root)?;
-        let alpha = scope.binary(Binary::Divide, scaled, first)?;
-
-        let difference = scope.binary(Binary::Subtract, gradient, step.slots[0])?;
-        let change = scope.binary_constant(Binary::Multiply, difference, 1.0 - self.beta_1)?;
-        let m = scope.binary(Binary::Add, step.slots[0], change)?;
-        let square = scope.binary(Binary::Multiply, gradient, gradient)?;
-        let difference = scope.binary(Binary::Subtract, square, step.slots[1])?;
-        let change = scope.binary_constant(Binary::Multiply, difference, 1.0 - self.beta_2)?;
-        let v = scope.binary(Binary::Add, step.slots[1], change)?;
-        (step.slots[0], step.slots[1]) = (m, v);
-        let v = match step.slots.get_mut(2) {
-            Some(largest) => {
-                *largest = scope.binary(Binary::Maximum, *largest, v)?;
-                *largest
-            }
-            None => v,
-        };
-
-        let numerator = scope.binary(Binary::Multiply, m, alpha)?;
-        let root = scope.unary(Unary::Sqrt, v)?;
-        let denominator = scope.binary_constant(Binary::Add, root, self.epsilon)?;
-        let change = scope.binary(Binary::Divide, numerator, denominator)?;
-        Ok(scope.binary(Binary::Subtract, step.variable, change)?)
+        let (beta_1, beta_2) = (Real(self.beta_1), Real(self.beta_2));
+        let size = scope.add(AdamStepSize { beta_1, beta_2 }, &[step.learning_rate, step.iterations])?;
+        let mut operands = vec![step.variable, step.gradient];
+        operands.extend(&step.slots);
+        operands.push(size);
+        let update = AdamUpdate { beta_1, beta_2, epsilon: Real(self.epsilon), amsgrad: self.amsgrad };
+        step.finish(scope, update.into(), &operands)
     }
 }

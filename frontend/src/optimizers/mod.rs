@@ -9,7 +9,7 @@ pub use settings::Settings;
 pub use sgd::SGD;
 
 use crate::{Error, Result, Scope};
-use kc_ir::tensor::Value;
+use kc_ir::tensor::{Op, Value};
 use std::fmt;
 use std::sync::Arc;
 
@@ -41,6 +41,25 @@ pub struct UpdateStep {
     pub learning_rate: Value,
     /// Number of steps before this one: i64 scalar.
     pub iterations: Value,
+}
+
+impl UpdateStep {
+    /// Adds an op whose results are the weight and the slots after the step; keeps the slots, returns the weight.
+    pub fn finish(&mut self, scope: &mut Scope, update: Op, operands: &[Value]) -> Result<Value> {
+        let tuple = scope.add(update, operands)?;
+        let results = scope.projections(tuple)?;
+        match results.split_first() {
+            Some((&variable, slots)) if slots.len() == self.slots.len() => {
+                self.slots.copy_from_slice(slots);
+                Ok(variable)
+            }
+            _ => Err(Error::model(format!(
+                "an update has {} results, expected the weight and {} slots",
+                results.len(),
+                self.slots.len()
+            ))),
+        }
+    }
 }
 
 /// An optimizer by name or as an object.

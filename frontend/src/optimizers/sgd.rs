@@ -2,8 +2,8 @@ use super::settings::settings;
 use super::{Optimizer, Settings, UpdateStep};
 use crate::layer::arguments;
 use crate::{Result, Scope};
-use kc_ir::tensor::Value;
-use kc_ir::tensor::ops::Binary;
+use kc_ir::tensor::composites::SgdUpdate;
+use kc_ir::tensor::{Real, Value};
 
 /// Gradient descent, with momentum where asked. `keras.optimizers.SGD`.
 ///
@@ -47,18 +47,9 @@ impl Optimizer for SGD {
     }
 
     fn update(&self, scope: &mut Scope, step: &mut UpdateStep) -> Result<Value> {
-        let scaled = scope.binary(Binary::Multiply, step.gradient, step.learning_rate)?;
-        let Some(slot) = step.slots.first_mut() else {
-            return Ok(scope.binary(Binary::Subtract, step.variable, scaled)?);
-        };
-        let kept = scope.binary_constant(Binary::Multiply, *slot, self.momentum)?;
-        let momentum = scope.binary(Binary::Subtract, kept, scaled)?;
-        *slot = momentum;
-        if !self.nesterov {
-            return Ok(scope.binary(Binary::Add, step.variable, momentum)?);
-        }
-        let kept = scope.binary_constant(Binary::Multiply, momentum, self.momentum)?;
-        let ahead = scope.binary(Binary::Subtract, kept, scaled)?;
-        Ok(scope.binary(Binary::Add, step.variable, ahead)?)
+        let mut operands = vec![step.variable, step.gradient, step.learning_rate];
+        operands.extend(&step.slots);
+        let update = SgdUpdate { momentum: Real(self.momentum), nesterov: self.nesterov };
+        step.finish(scope, update.into(), &operands)
     }
 }

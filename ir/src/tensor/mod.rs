@@ -13,7 +13,7 @@ pub mod ops;
 pub mod text;
 mod verify;
 
-pub use builder::Builder;
+pub use builder::{Builder, broadcast_shapes};
 pub use error::TypeError;
 pub use expression::{Operand, Scope, Tensor, express};
 pub use graph::{Argument, Function, Graph, Location, Module, Node, ResultSlot, Type, Value};

@@ -130,7 +130,9 @@ impl Project {
         format!(
             "// {stamp}\n\
              #[allow(dead_code)]\n#[path = {:?}]\nmod model;\n\n\
-             fn main() -> std::process::ExitCode {{\n    kc::trace_main(model::kc_model)\n}}\n",
+             #[allow(unused_imports)]\nuse kc::missing::*;\n\n\
+             fn main() -> std::process::ExitCode {{\n    #[allow(unused_imports)]\n    use model::*;\n\
+             \u{20}   kc::trace_main(kc_model, kc_data)\n}}\n",
             self.model
         )
     }

@@ -1,5 +1,3 @@
-//! Dense and activation layers.
-
 use crate::activations::Activation;
 use crate::initializers::{GlorotUniform, Initializer};
 use crate::layer::{arguments, base, one_input};
@@ -105,34 +103,4 @@ pub(super) fn last_extent(inputs: &[TensorType]) -> Result<i64> {
     input.shape[input.rank() - 1].as_constant().ok_or_else(|| {
         Error::model(format!("the last axis of the input's shape {shape} is not known, expected a number of features"))
     })
-}
-
-/// An activation as a layer of its own. `keras.layers.Activation`; `Activation::new("relu")` makes it.
-#[derive(Clone, Debug)]
-pub struct ActivationLayer {
-    base: Base,
-    activation: Activation,
-}
-
-impl Activation {
-    /// A layer that applies the activation: `keras.layers.Activation("relu")`.
-    #[track_caller]
-    #[allow(clippy::new_ret_no_self)]
-    pub fn new(activation: impl Into<Activation>) -> ActivationLayer {
-        ActivationLayer { base: Base::new("Activation"), activation: activation.into() }
-    }
-}
-
-impl Layer for ActivationLayer {
-    base!();
-
-    fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
-        let x = one_input(inputs)?;
-        let x = scope.float(x)?;
-        Ok(vec![self.activation.apply(scope, x)?])
-    }
-
-    fn config(&self) -> Config {
-        Config::from([("activation".into(), json!(self.activation.name()))])
-    }
 }

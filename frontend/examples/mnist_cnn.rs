@@ -1,0 +1,35 @@
+//! Digits with a small convolutional network.
+//!
+//! `kc fit frontend/examples/mnist_cnn.rs --data mnist --epochs 6 --batch-size 64`, or as an ordinary program:
+//! `cargo run --release --example mnist_cnn`.
+
+use kc::prelude::*;
+
+#[kc::model]
+pub fn mnist_cnn() -> kc::Result<Sequential> {
+    let mut model = Sequential::new()
+        .add(Input::new([28, 28]).dtype("uint8"))
+        .add(Rescaling::new(1.0 / 255.0))
+        .add(Reshape::new([28, 28, 1]))
+        .add(Conv2D::new(32, 3).activation("relu"))
+        .add(MaxPooling2D::new(2))
+        .add(Conv2D::new(64, 3).activation("relu"))
+        .add(MaxPooling2D::new(2))
+        .add(Flatten::new())
+        .add(Dropout::new(0.5))
+        .add(Dense::new(10).activation("softmax"));
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])?;
+    Ok(model)
+}
+
+#[kc::data]
+pub fn digits() -> Result<kc::datasets::Split, kc::datasets::DatasetError> {
+    kc::datasets::mnist()
+}
+
+fn main() -> kc::Result<()> {
+    for layer in mnist_cnn()?.layers()? {
+        println!("{}", layer.base().name());
+    }
+    Ok(())
+}

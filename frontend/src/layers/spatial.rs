@@ -1,0 +1,157 @@
+//! What layers over images share: windows, padding, data formats.
+
+use crate::{Error, Result, shape_text};
+use kc_ir::{Dim, TensorType};
+
+/// One number for both spatial axes, or one each: `2`, `(2, 3)`, `[2, 3]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair(pub(crate) [i64; 2]);
+
+impl From<i64> for Pair {
+    fn from(both: i64) -> Self {
+        Pair([both, both])
+    }
+}
+
+impl From<(i64, i64)> for Pair {
+    fn from((height, width): (i64, i64)) -> Self {
+        Pair([height, width])
+    }
+}
+
+impl From<[i64; 2]> for Pair {
+    fn from(pair: [i64; 2]) -> Self {
+        Pair(pair)
+    }
+}
+
+impl Pair {
+    /// The numbers, which must be at least 1.
+    pub(super) fn positive(self, argument: &str) -> Result<[i64; 2]> {
+        let [height, width] = self.0;
+        if height >= 1 && width >= 1 {
+            return Ok(self.0);
+        }
+        Err(Error::model(format!("`{argument}` is ({height}, {width}), expected numbers of at least 1")))
+    }
+}
+
+/// What a window may see beyond the edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// Nothing: windows lie inside.
+    Valid,
+    /// As much as needed for `ceil(extent / stride)` windows, evenly on both sides, the odd one after the last element.
+    Same,
+    /// A name that no padding has; the layer that is called with it reports it.
+    #[doc(hidden)]
+    Unknown,
+}
+
+impl From<&str> for Padding {
+    fn from(name: &str) -> Self {
+        match name.to_lowercase().as_str() {
+            "valid" => Padding::Valid,
+            "same" => Padding::Same,
+            _ => Padding::Unknown,
+        }
+    }
+}
+
+impl Padding {
+    /// Keras' name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Padding::Valid => "valid",
+            Padding::Same => "same",
+            Padding::Unknown => "unknown",
+        }
+    }
+
+    /// Elements before and after an axis for windows that reach over so many elements.
+    pub(super) fn amounts(self, extent: &Dim, reach: i64, stride: i64) -> Result<(i64, i64)> {
+        let total = match (self, extent.as_constant()) {
+            (Padding::Valid, _) => 0,
+            (Padding::Same, Some(extent)) => {
+                let positions = (extent + stride - 1) / stride;
+                ((positions - 1) * stride + reach - extent).max(0)
+            }
+            (Padding::Same, None) if stride == 1 => reach - 1,
+            (Padding::Same, None) => {
+                return Err(Error::model(format!(
+                    "`padding` \"same\" with a stride of {stride} needs a known extent, the input's is {extent}"
+                )));
+            }
+            (Padding::Unknown, _) => {
+                return Err(Error::model("unknown `padding`, expected \"valid\" or \"same\""));
+            }
+        };
+        Ok((total / 2, total - total / 2))
+    }
+}
+
+/// Where the channels are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataFormat {
+    /// `(batch, height, width, channels)`, Keras' default.
+    ChannelsLast,
+    /// `(batch, channels, height, width)`.
+    ChannelsFirst,
+    /// A name that no format has; the layer that is called with it reports it.
+    #[doc(hidden)]
+    Unknown,
+}
+
+impl From<&str> for DataFormat {
+    fn from(name: &str) -> Self {
+        match name {
+            "channels_last" => DataFormat::ChannelsLast,
+            "channels_first" => DataFormat::ChannelsFirst,
+            _ => DataFormat::Unknown,
+        }
+    }
+}
+
+impl DataFormat {
+    /// Keras' name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            DataFormat::ChannelsLast => "channels_last",
+            DataFormat::ChannelsFirst => "channels_first",
+            DataFormat::Unknown => "unknown",
+        }
+    }
+
+    /// The spatial axes and the channels' axis of an input, which must be an image.
+    pub(super) fn axes(self, input: &TensorType) -> Result<([usize; 2], usize)> {
+        let expected = match self {
+            DataFormat::ChannelsLast => "(batch, height, width, channels)",
+            DataFormat::ChannelsFirst => "(batch, channels, height, width)",
+            DataFormat::Unknown => {
+                return Err(Error::model("unknown `data_format`, expected \"channels_last\" or \"channels_first\""));
+            }
+        };
+        if input.rank() != 4 {
+            return Err(Error::model(format!(
+                "the input's shape is {}, expected 4 axes: {expected}",
+                shape_text(&input.shape)
+            )));
+        }
+        Ok(match self {
+            DataFormat::ChannelsFirst => ([2, 3], 1),
+            DataFormat::ChannelsLast | DataFormat::Unknown => ([1, 2], 3),
+        })
+    }
+}
+
+/// Checks that a window fits into a padded extent.
+pub(super) fn check_fit(input: &TensorType, axis: usize, reach: i64, padding: (i64, i64)) -> Result<()> {
+    match input.shape[axis].as_constant() {
+        Some(extent) if extent + padding.0 + padding.1 < reach => Err(Error::model(format!(
+            "a window that reaches over {reach} elements does not fit into axis {axis} of the input's shape {}; \
+             use `padding(\"same\")` or a smaller window",
+            shape_text(&input.shape)
+        ))),
+        _ => Ok(()),
+    }
+}
