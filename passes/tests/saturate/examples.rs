@@ -1,0 +1,246 @@
+//! Example graphs: steps of the networks that the compiler is made for, written without the frontend.
+
+use kc_ir::tensor::composites::{CategoricalCrossEntropy, Scores, Softmax};
+use kc_ir::tensor::ops::{
+    ArgReduce, Convolution, ConvolutionAxes, Extremum, Gradient, Projection, RandomBits, ReduceWindow, Reduction,
+    Window,
+};
+use kc_ir::tensor::{Builder, Graph, Scope, Tensor, Value, express};
+use kc_ir::{DType, Dim, TensorType};
+use kc_passes::differentiate;
+
+/// Every example, by name, differentiated.
+pub fn all() -> Vec<(&'static str, Graph)> {
+    vec![
+        ("mlp_predict", mlp(Step::Predict)),
+        ("mlp_test_step", mlp(Step::Test)),
+        ("mlp_train_step", mlp(Step::Train)),
+        ("cnn_predict", cnn(Step::Predict)),
+        ("cnn_train_step", cnn(Step::Train)),
+        ("gates_train_step", gates()),
+    ]
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Step {
+    Predict,
+    Test,
+    Train,
+}
+
+/// A graph under construction.
+struct Net {
+    builder: Builder,
+    weights: Vec<Value>,
+    results: Vec<Value>,
+}
+
+impl Net {
+    fn new() -> Self {
+        Net { builder: Builder::new(), weights: vec![], results: vec![] }
+    }
+
+    fn input(&mut self, name: &str, dtype: DType, shape: &[Dim]) -> Value {
+        self.builder.parameter(name, TensorType::new(dtype, shape.iter().cloned())).unwrap()
+    }
+
+    fn weight(&mut self, name: &str, shape: &[i64]) -> Value {
+        let shape: Vec<Dim> = shape.iter().map(|&extent| Dim::constant(extent)).collect();
+        let value = self.input(name, DType::F32, &shape);
+        self.weights.push(value);
+        value
+    }
+
+    fn formula<const N: usize>(
+        &mut self,
+        of: [Value; N],
+        formula: impl for<'s, 'b> FnOnce(&'s Scope<'b>, [Tensor<'s, 'b>; N]) -> Tensor<'s, 'b>,
+    ) -> Value {
+        express(&mut self.builder, |scope| formula(scope, of.map(|value| scope.tensor(value))).value()).unwrap()
+    }
+
+    /// The weighted mean loss of probabilities and classes, and the number of right answers as a result.
+    fn loss(&mut self, probabilities: Value, labels: Value, weights: Value) -> Value {
+        let loss = CategoricalCrossEntropy { axis: 1, sparse: true, scores: Scores::Probabilities };
+        let rows = self.builder.add(loss, &[labels, probabilities]).unwrap();
+        let mean = self.formula([rows, weights], |_, [rows, weights]| (rows * weights).mean(&[0]));
+        let guess =
+            self.builder.add(ArgReduce { kind: Extremum::Max, axis: 1, dtype: DType::I32 }, &[probabilities]).unwrap();
+        let right =
+            self.formula([labels, guess], |_, [labels, guess]| labels.equal(guess).convert(DType::F32).sum(&[0]));
+        self.results.extend([mean, right]);
+        mean
+    }
+
+    /// Adam, as Keras does it.
+    fn adam(&mut self, loss: Value) {
+        let operands: Vec<Value> = std::iter::once(loss).chain(self.weights.iter().copied()).collect();
+        let gradients = self.builder.add(Gradient {}, &operands).unwrap();
+        let rate = self.input("learning_rate", DType::F32, &[]);
+        let step = self.input("iterations", DType::I64, &[]);
+        for (index, weight) in self.weights.clone().into_iter().enumerate() {
+            let shape = self.builder.tensor_type(weight).shape.clone();
+            let gradient = self.builder.add(Projection { index }, &[gradients]).unwrap();
+            let first = self.input("first_moment", DType::F32, &shape);
+            let second = self.input("second_moment", DType::F32, &shape);
+            let m = self.formula([first, gradient], |_, [m, g]| m + (g - m) * 0.1);
+            let v = self.formula([second, gradient], |_, [v, g]| v + (g * g - v) * 0.001);
+            let updated = self.formula([weight, m, v, rate, step], |scope, [w, m, v, rate, step]| {
+                let one = scope.scalar(DType::I64, 1i64);
+                let step = (step + one).convert(DType::F32);
+                let corrections = (1.0 - rate.number(0.999).power(step)).sqrt() / (1.0 - rate.number(0.9).power(step));
+                w - m * (rate * corrections) / (v.sqrt() + 1e-7)
+            });
+            self.results.extend([updated, m, v]);
+        }
+        let next = self.formula([step], |scope, [step]| step + scope.scalar(DType::I64, 1i64));
+        self.results.push(next);
+    }
+
+    fn softmax(&mut self, logits: Value) -> Value {
+        self.builder.add(Softmax { axis: 1 }, &[logits]).unwrap()
+    }
+
+    fn dense(&mut self, x: Value, name: &str, inputs: i64, units: i64) -> Value {
+        let kernel = self.weight(&format!("{name}/kernel"), &[inputs, units]);
+        let bias = self.weight(&format!("{name}/bias"), &[units]);
+        let product = self.builder.matmul(x, kernel).unwrap();
+        self.formula([product, bias], |_, [product, bias]| product + bias)
+    }
+
+    fn relu(&mut self, x: Value) -> Value {
+        self.formula([x], |_, [x]| x.maximum(0.0))
+    }
+
+    fn dropout(&mut self, x: Value) -> Value {
+        let key = self.input("seed", DType::U32, &[Dim::constant(2)]);
+        let shape = self.builder.tensor_type(x).shape.clone();
+        let bits = self.builder.add(RandomBits { shape }, &[key]).unwrap();
+        self.formula([x, bits], |scope, [x, bits]| {
+            let kept = bits.less(scope.scalar(DType::U32, 3_435_973_836i64));
+            kept.select(x / 0.8, 0.0)
+        })
+    }
+
+    fn finish(self) -> Graph {
+        let graph = differentiate(&self.builder.finish(self.results)).unwrap();
+        kc_ir::tensor::verify(&graph).unwrap();
+        graph
+    }
+}
+
+/// 784-128-10 with dropout, softmax, cross-entropy of probabilities and Adam.
+pub fn mlp(step: Step) -> Graph {
+    let mut net = Net::new();
+    let batch = Dim::symbol("B");
+    let x = net.input("image", DType::F32, &[batch.clone(), Dim::constant(784)]);
+    let hidden = net.dense(x, "hidden", 784, 128);
+    let mut hidden = net.relu(hidden);
+    if step == Step::Train {
+        hidden = net.dropout(hidden);
+    }
+    let logits = net.dense(hidden, "classes", 128, 10);
+    let probabilities = net.softmax(logits);
+    if step == Step::Predict {
+        net.results.push(probabilities);
+        return net.finish();
+    }
+    let labels = net.input("label", DType::I32, &[batch.clone()]);
+    let weights = net.input("weight", DType::F32, &[batch]);
+    let loss = net.loss(probabilities, labels, weights);
+    if step == Step::Train {
+        net.adam(loss);
+    }
+    net.finish()
+}
+
+/// Two convolutions with batch normalisation and pooling, then a dense classifier.
+pub fn cnn(step: Step) -> Graph {
+    let mut net = Net::new();
+    let batch = Dim::symbol("B");
+    let image: Vec<Dim> = vec![batch.clone(), 28i64.into(), 28i64.into(), 1i64.into()];
+    let mut x = net.input("image", DType::F32, &image);
+    for (name, inputs, filters) in [("first", 1, 8), ("second", 8, 16)] {
+        let kernel = net.weight(&format!("{name}/kernel"), &[3, 3, inputs, filters]);
+        let bias = net.weight(&format!("{name}/bias"), &[filters]);
+        let convolution = Convolution {
+            axes: ConvolutionAxes::channels_last(2),
+            strides: vec![1, 1],
+            padding: vec![(1, 1), (1, 1)],
+            lhs_dilation: vec![1, 1],
+            rhs_dilation: vec![1, 1],
+            feature_groups: 1,
+            batch_groups: 1,
+        };
+        x = net.builder.add(convolution, &[x, kernel]).unwrap();
+        x = net.formula([x, bias], |_, [x, bias]| x + bias);
+        if name == "second" {
+            x = normalised(&mut net, x, filters, step);
+        }
+        x = net.relu(x);
+        let window = Window {
+            size: vec![1, 2, 2, 1],
+            strides: vec![1, 2, 2, 1],
+            padding: vec![(0, 0); 4],
+            base_dilation: vec![1; 4],
+            window_dilation: vec![1; 4],
+        };
+        x = net.builder.add(ReduceWindow { kind: Reduction::Max, window }, &[x]).unwrap();
+    }
+    let flat = net.builder.reshape(x, &[batch.clone(), Dim::constant(7 * 7 * 16)]).unwrap();
+    let logits = net.dense(flat, "classes", 7 * 7 * 16, 10);
+    let probabilities = net.softmax(logits);
+    if step == Step::Predict {
+        net.results.push(probabilities);
+        return net.finish();
+    }
+    let labels = net.input("label", DType::I32, &[batch.clone()]);
+    let weights = net.input("weight", DType::F32, &[batch]);
+    let loss = net.loss(probabilities, labels, weights);
+    net.adam(loss);
+    net.finish()
+}
+
+fn normalised(net: &mut Net, x: Value, filters: i64, step: Step) -> Value {
+    let gamma = net.weight("normalisation/gamma", &[filters]);
+    let beta = net.weight("normalisation/beta", &[filters]);
+    let filters = [Dim::constant(filters)];
+    let (mean, variance) = if step == Step::Train {
+        let mean = net.formula([x], |_, [x]| x.mean(&[0, 1, 2]));
+        let variance =
+            net.formula([x, mean], |_, [x, mean]| (x - mean.broadcast(&x.shape(), &[3])).square().mean(&[0, 1, 2]));
+        (mean, variance)
+    } else {
+        (net.input("mean", DType::F32, &filters), net.input("variance", DType::F32, &filters))
+    };
+    net.formula([x, mean, variance, gamma, beta], |_, [x, mean, variance, gamma, beta]| {
+        let scale = (variance + 1e-3).rsqrt() * gamma;
+        x * scale + (beta - mean * scale)
+    })
+}
+
+/// A gated network, with kernels that are kept transposed, and plain gradient descent.
+pub fn gates() -> Graph {
+    let mut net = Net::new();
+    let batch = Dim::symbol("B");
+    let x = net.input("x", DType::F32, &[batch.clone(), Dim::constant(64)]);
+    let target = net.input("y", DType::F32, &[batch, Dim::constant(32)]);
+    let kernel = net.weight("kernel", &[32, 64]);
+    let transposed = net.builder.transpose(kernel, &[1, 0]).unwrap();
+    let product = net.builder.matmul(x, transposed).unwrap();
+    let bias = net.weight("bias", &[32]);
+    let gate = net.formula([product, bias], |_, [product, bias]| (product + bias).logistic());
+    let candidate = net.dense(x, "candidate", 64, 32);
+    let candidate = net.formula([candidate], |_, [candidate]| candidate.tanh());
+    let output = net.formula([gate, candidate], |_, [gate, candidate]| gate * candidate);
+    let loss = net.formula([output, target], |_, [output, target]| (output - target).square().mean(&[0, 1]));
+    let by: Vec<Value> = std::iter::once(loss).chain(net.weights.iter().copied()).collect();
+    let gradients = net.builder.add(Gradient {}, &by).unwrap();
+    for (index, weight) in net.weights.clone().into_iter().enumerate() {
+        let gradient = net.builder.add(Projection { index }, &[gradients]).unwrap();
+        let updated = net.formula([weight, gradient], |_, [weight, gradient]| weight - gradient * 0.01);
+        net.results.push(updated);
+    }
+    net.results.push(loss);
+    net.finish()
+}

@@ -1,0 +1,4 @@
+//! Tests of simplification and of equality saturation.
+
+mod choices;
+mod examples;
