@@ -3,14 +3,15 @@
 //! A computation that gives `None` says that the rule does not apply.
 
 use super::facts::EGraph;
+use crate::simplify;
 use egg::Id;
 use kc_ir::TensorType;
 use kc_ir::tensor::composites::{
     Activation, CategoricalCrossEntropy, CategoricalCrossEntropyGradient, CategoricalCrossEntropyWithGradient,
-    Composite, ConvolutionBias, Dense, Scores,
+    Composite, ConvolutionBias, Dense, Relu, Scores,
 };
 use kc_ir::tensor::ops::{Broadcast, Constant, DotGeneral, Extremum, Projection, Transpose};
-use kc_ir::tensor::{Literal, Op};
+use kc_ir::tensor::{Builder, Graph, Literal, Op, Value};
 
 /// What a computation is given.
 pub(crate) struct Arguments<'a> {
@@ -74,6 +75,7 @@ const COMPUTATIONS: &[(&str, Computation)] = &[
         (a.vector_axis(1, 2)? == convolution.axes.out[1])
             .then(|| ConvolutionBias { convolution: convolution.clone(), activation: Activation::Identity }.into())
     }),
+    ("relu_op", |_| Some(Relu {}.into())),
     ("relu", |a| activated(a, Activation::Relu)),
     ("logistic", |a| activated(a, Activation::Logistic)),
     ("tanh", |a| activated(a, Activation::Tanh)),
@@ -133,9 +135,13 @@ const COMPUTATIONS: &[(&str, Computation)] = &[
     }),
     // a scalar repeated to the shape of a tensor
     ("filling", |a| Some(Broadcast { shape: a.ty(0)?.shape.clone(), axes: vec![] }.into())),
-    // the cross-entropy of a softmax's operand
+    // the cross-entropy of a softmax's operand; of its gradient where the softmax' gradient is along the same axis
     ("of_logits", |a| {
         let Op::Composite(Composite::Softmax(softmax)) = a.op(1)? else { return None };
+        if matches!(a.op(2), Some(Op::Composite(Composite::SoftmaxGradient(gradient))) if gradient.axis != softmax.axis)
+        {
+            return None;
+        }
         let clipped = |loss: &CategoricalCrossEntropy| {
             (loss.axis == softmax.axis && loss.scores == Scores::Probabilities)
                 .then(|| CategoricalCrossEntropy { scores: Scores::ClippedLogits, ..loss.clone() })
@@ -196,8 +202,25 @@ fn in_order(axes: &[usize], permutation: &[usize]) -> bool {
     through(axes, permutation).is_sorted()
 }
 
+/// The right side `(!body ?attributes ?operands...)`: a composite's body.
+pub(crate) const BODY: &str = "body";
+
+/// The body of a composite, simplified, with the operands as parameters.
+pub(crate) fn body(arguments: &Arguments) -> Option<Graph> {
+    let Op::Composite(composite) = arguments.op(0)? else { return None };
+    let mut builder = Builder::new();
+    let parameters =
+        (1..arguments.ids.len()).map(|position| builder.parameter("operand", arguments.ty(position)?.clone()).ok());
+    let parameters = parameters.collect::<Option<Vec<Value>>>()?;
+    let results = composite.composition().body(&mut builder, &parameters).ok()?;
+    (results.len() == 1).then(|| simplify(&builder.finish(results)))
+}
+
 /// The name in the table, where it is there.
 pub(crate) fn name(name: &str) -> Option<&'static str> {
+    if name == BODY {
+        return Some(BODY);
+    }
     COMPUTATIONS.iter().map(|(known, _)| *known).find(|known| *known == name)
 }
 

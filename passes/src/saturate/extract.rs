@@ -222,7 +222,7 @@ impl Choices {
                     self.attempt(&mut assignment, &mut cost, &[(class, index)]);
                 }
             }
-            for moves in self.joint_moves(&reachable, &assignment) {
+            for moves in self.joint_moves(&reachable) {
                 self.attempt(&mut assignment, &mut cost, &moves);
             }
             if cost >= before - TIE {
@@ -232,21 +232,33 @@ impl Choices {
         (cost, assignment)
     }
 
-    /// For each value that is not computed: all classes that would take it.
-    fn joint_moves(&self, reachable: &[bool], assignment: &Assignment) -> Vec<Vec<(usize, usize)>> {
+    /// For each value that is not computed: all classes that would take it, directly or by way of other values that are not
+    /// computed.
+    fn joint_moves(&self, reachable: &[bool]) -> Vec<Vec<(usize, usize)>> {
         let mut takers: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
         for (class, candidates) in self.candidates.iter().enumerate() {
             for (index, candidate) in candidates.iter().enumerate() {
                 for &need in candidate.needs.iter().filter(|&&need| !reachable[need]) {
-                    let moves = takers.entry(need).or_default();
-                    // one candidate a class, and also for classes that only other takers need
-                    if moves.last().is_none_or(|&(last, _)| last != class) && assignment[class] != Some(index) {
-                        moves.push((class, index));
-                    }
+                    takers.entry(need).or_default().push((class, index));
                 }
             }
         }
-        takers.into_values().filter(|moves| moves.len() > 1).collect()
+        let joint = takers.keys().map(|&shared| {
+            let mut moves: BTreeMap<usize, usize> = BTreeMap::new();
+            let mut todo = vec![shared];
+            while let Some(need) = todo.pop() {
+                for &(class, index) in takers.get(&need).into_iter().flatten() {
+                    if class != shared && !moves.contains_key(&class) {
+                        moves.insert(class, index);
+                        if !reachable[class] {
+                            todo.push(class);
+                        }
+                    }
+                }
+            }
+            moves.into_iter().collect::<Vec<_>>()
+        });
+        joint.filter(|moves| moves.iter().filter(|(class, _)| reachable[*class]).count() > 1).collect()
     }
 
     fn attempt(&self, assignment: &mut Assignment, cost: &mut f64, moves: &[(usize, usize)]) {

@@ -3,9 +3,9 @@
 use super::compute::{self, Arguments};
 use super::condition::Condition;
 use super::facts::{EGraph, Fact, Facts};
-use super::term::{Term, is_leaf};
+use super::term::{Head, Term, head, is_leaf};
 use egg::{Applier, ENodeOrVar, Id, Pattern, PatternAst, RecExpr, Rewrite, Subst, Symbol, Var};
-use kc_ir::tensor::Op;
+use kc_ir::tensor::{Graph, Op};
 use std::sync::Arc;
 
 /// How far the two sides of a rule may differ.
@@ -106,36 +106,76 @@ impl RightSide {
     /// Adds the right side; `None` where a computation or a type rule says that the rule does not apply. Also gives the right
     /// side with its computations replaced by their results.
     fn instantiate(&self, egraph: &mut EGraph, subst: &Subst) -> Option<(Id, PatternAst<Term>)> {
-        let mut ids: Vec<Id> = Vec::with_capacity(self.ast.len());
-        let mut concrete: Vec<ENodeOrVar<Term>> = Vec::with_capacity(self.ast.len());
+        let mut added = Added::default();
         for node in &self.ast {
             match node {
-                ENodeOrVar::Var(var) => {
-                    ids.push(subst[*var]);
-                    concrete.push(node.clone());
-                }
+                ENodeOrVar::Var(var) => added.push(subst[*var], node.clone()),
                 ENodeOrVar::ENode(Term::Compute(name, children)) => {
-                    let arguments = children.iter().map(|&child| ids[usize::from(child)]).collect();
-                    let op: Arc<Op> = Arc::new(compute::evaluate(name, &Arguments::new(egraph, arguments))?);
-                    let term = if is_leaf(&op) { Term::Leaf(op) } else { Term::Attributes(op) };
-                    ids.push(egraph.add(term.clone()));
-                    concrete.push(ENodeOrVar::ENode(term));
+                    let arguments = children.iter().map(|&child| added.ids[usize::from(child)]).collect();
+                    let arguments = Arguments::new(egraph, arguments);
+                    if *name == compute::BODY {
+                        let body = compute::body(&arguments)?;
+                        added.graph(egraph, &body, &children[1..])?;
+                    } else {
+                        let op = compute::evaluate(name, &arguments)?;
+                        let term = if is_leaf(&op) { Term::Leaf(Arc::new(op)) } else { Term::Attributes(Arc::new(op)) };
+                        added.term(egraph, term)?;
+                    }
                 }
                 ENodeOrVar::ENode(term) => {
-                    let mut canonical = term.clone();
-                    for child in egg::Language::children_mut(&mut canonical) {
-                        *child = ids[usize::from(*child)];
-                    }
-                    let id = egraph.add(canonical);
-                    if matches!(egraph[id].data, Fact::Invalid(_)) {
-                        return None;
-                    }
-                    ids.push(id);
-                    concrete.push(node.clone());
+                    added.term(egraph, term.clone())?;
                 }
             }
         }
-        Some((*ids.last()?, RecExpr::from(concrete)))
+        Some((*added.ids.last()?, RecExpr::from(added.concrete)))
+    }
+}
+
+/// A right side in the making: for each node its class, and the node itself without computations.
+#[derive(Default)]
+struct Added {
+    ids: Vec<Id>,
+    concrete: Vec<ENodeOrVar<Term>>,
+}
+
+impl Added {
+    fn push(&mut self, id: Id, node: ENodeOrVar<Term>) {
+        self.ids.push(id);
+        self.concrete.push(node);
+    }
+
+    /// Adds a term whose children are positions in this right side; `None` where its op does not take them.
+    fn term(&mut self, egraph: &mut EGraph, term: Term) -> Option<Id> {
+        let canonical = egg::Language::map_children(term.clone(), |child| self.ids[usize::from(child)]);
+        let id = egraph.add(canonical);
+        if matches!(egraph[id].data, Fact::Invalid(_)) {
+            return None;
+        }
+        self.push(id, ENodeOrVar::ENode(term));
+        Some(Id::from(self.ids.len() - 1))
+    }
+
+    /// Adds a graph of one result whose parameters are at those positions.
+    fn graph(&mut self, egraph: &mut EGraph, graph: &Graph, parameters: &[Id]) -> Option<()> {
+        let mut at: Vec<Id> = Vec::with_capacity(graph.nodes.len());
+        for node in &graph.nodes {
+            let operands: Vec<Id> = node.operands.iter().map(|operand| at[operand.index()]).collect();
+            at.push(match &node.op {
+                Op::Parameter(parameter) => parameters[parameter.index],
+                op if is_leaf(op) => self.term(egraph, Term::Leaf(Arc::new(op.clone())))?,
+                op => {
+                    let head = head(op);
+                    let mut children = vec![];
+                    if let Head::Attributed(_) = head {
+                        children.push(self.term(egraph, Term::Attributes(Arc::new(op.clone())))?);
+                    }
+                    children.extend(operands);
+                    self.term(egraph, Term::Apply(head, children.into()))?
+                }
+            });
+        }
+        // the result is the last node: it needs all others
+        (graph.results.first()?.index() + 1 == graph.nodes.len()).then_some(())
     }
 }
 

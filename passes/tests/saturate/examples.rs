@@ -1,11 +1,12 @@
 //! Example graphs: steps of the networks that the compiler is made for, written without the frontend.
 
-use kc_ir::tensor::composites::{CategoricalCrossEntropy, Scores, Softmax};
-use kc_ir::tensor::ops::{
-    ArgReduce, Convolution, ConvolutionAxes, Extremum, Gradient, Projection, RandomBits, ReduceWindow, Reduction,
-    Window,
+use kc_ir::tensor::composites::{
+    AdamStepSize, AdamUpdate, BatchNormInfer, BatchNormTrain, CategoricalCrossEntropy, Dropout, Relu, Scores, Softmax,
 };
-use kc_ir::tensor::{Builder, Graph, Scope, Tensor, Value, express};
+use kc_ir::tensor::ops::{
+    ArgReduce, Convolution, ConvolutionAxes, Extremum, Gradient, Projection, ReduceWindow, Reduction, Window,
+};
+use kc_ir::tensor::{Builder, Graph, Real, Scope, Tensor, Value, express};
 use kc_ir::{DType, Dim, TensorType};
 use kc_passes::differentiate;
 
@@ -78,20 +79,17 @@ impl Net {
         let gradients = self.builder.add(Gradient {}, &operands).unwrap();
         let rate = self.input("learning_rate", DType::F32, &[]);
         let step = self.input("iterations", DType::I64, &[]);
+        let (beta_1, beta_2) = (Real(0.9), Real(0.999));
+        let size = self.builder.add(AdamStepSize { beta_1, beta_2 }, &[rate, step]).unwrap();
         for (index, weight) in self.weights.clone().into_iter().enumerate() {
             let shape = self.builder.tensor_type(weight).shape.clone();
             let gradient = self.builder.add(Projection { index }, &[gradients]).unwrap();
             let first = self.input("first_moment", DType::F32, &shape);
             let second = self.input("second_moment", DType::F32, &shape);
-            let m = self.formula([first, gradient], |_, [m, g]| m + (g - m) * 0.1);
-            let v = self.formula([second, gradient], |_, [v, g]| v + (g * g - v) * 0.001);
-            let updated = self.formula([weight, m, v, rate, step], |scope, [w, m, v, rate, step]| {
-                let one = scope.scalar(DType::I64, 1i64);
-                let step = (step + one).convert(DType::F32);
-                let corrections = (1.0 - rate.number(0.999).power(step)).sqrt() / (1.0 - rate.number(0.9).power(step));
-                w - m * (rate * corrections) / (v.sqrt() + 1e-7)
-            });
-            self.results.extend([updated, m, v]);
+            let update = AdamUpdate { beta_1, beta_2, epsilon: Real(1e-7), amsgrad: false };
+            let updated = self.builder.add(update, &[weight, gradient, first, second, size]).unwrap();
+            let updated = self.builder.projections(updated).unwrap();
+            self.results.extend(updated);
         }
         let next = self.formula([step], |scope, [step]| step + scope.scalar(DType::I64, 1i64));
         self.results.push(next);
@@ -109,17 +107,12 @@ impl Net {
     }
 
     fn relu(&mut self, x: Value) -> Value {
-        self.formula([x], |_, [x]| x.maximum(0.0))
+        self.builder.add(Relu {}, &[x]).unwrap()
     }
 
     fn dropout(&mut self, x: Value) -> Value {
         let key = self.input("seed", DType::U32, &[Dim::constant(2)]);
-        let shape = self.builder.tensor_type(x).shape.clone();
-        let bits = self.builder.add(RandomBits { shape }, &[key]).unwrap();
-        self.formula([x, bits], |scope, [x, bits]| {
-            let kept = bits.less(scope.scalar(DType::U32, 3_435_973_836i64));
-            kept.select(x / 0.8, 0.0)
-        })
+        self.builder.add(Dropout { rate: Real(0.2) }, &[x, key]).unwrap()
     }
 
     fn finish(self) -> Graph {
@@ -204,19 +197,15 @@ pub fn cnn(step: Step) -> Graph {
 fn normalised(net: &mut Net, x: Value, filters: i64, step: Step) -> Value {
     let gamma = net.weight("normalisation/gamma", &[filters]);
     let beta = net.weight("normalisation/beta", &[filters]);
+    let (axis, epsilon, scale, center) = (3, Real(1e-3), true, true);
+    if step == Step::Train {
+        let op = BatchNormTrain { axis, epsilon, scale, center };
+        let results = net.builder.add(op, &[x, gamma, beta]).unwrap();
+        return net.builder.projections(results).unwrap()[0];
+    }
     let filters = [Dim::constant(filters)];
-    let (mean, variance) = if step == Step::Train {
-        let mean = net.formula([x], |_, [x]| x.mean(&[0, 1, 2]));
-        let variance =
-            net.formula([x, mean], |_, [x, mean]| (x - mean.broadcast(&x.shape(), &[3])).square().mean(&[0, 1, 2]));
-        (mean, variance)
-    } else {
-        (net.input("mean", DType::F32, &filters), net.input("variance", DType::F32, &filters))
-    };
-    net.formula([x, mean, variance, gamma, beta], |_, [x, mean, variance, gamma, beta]| {
-        let scale = (variance + 1e-3).rsqrt() * gamma;
-        x * scale + (beta - mean * scale)
-    })
+    let (mean, variance) = (net.input("mean", DType::F32, &filters), net.input("variance", DType::F32, &filters));
+    net.builder.add(BatchNormInfer { axis, epsilon, scale, center }, &[x, mean, variance, gamma, beta]).unwrap()
 }
 
 /// A gated network, with kernels that are kept transposed, and plain gradient descent.

@@ -5,7 +5,7 @@ use super::*;
 #[rustfmt::skip]
 rules! {
     "dense": "(add (dot_general ?d ?x ?w) (broadcast ?s ?b))" => "(dense (!dense ?d ?s ?b) ?x ?w ?b)", EXACT, "x w + b in one kernel";
-    "dense-relu": "(maximum (dense ?d ?x ?w ?b) ?zero)" => "(dense (!relu ?d) ?x ?w ?b)" if "linear ?d" and "splat ?zero 0", EXACT, "max(x w + b, 0) in one kernel";
+    "dense-relu": "(relu ?r (dense ?d ?x ?w ?b))" => "(dense (!relu ?d) ?x ?w ?b)" if "linear ?d", EXACT, "max(x w + b, 0) in one kernel";
     "dense-logistic": "(logistic (dense ?d ?x ?w ?b))" => "(dense (!logistic ?d) ?x ?w ?b)" if "linear ?d", EXACT, "1 / (1 + e^-(x w + b)) in one kernel";
     "dense-tanh": "(tanh (dense ?d ?x ?w ?b))" => "(dense (!tanh ?d) ?x ?w ?b)" if "linear ?d", EXACT, "tanh(x w + b) in one kernel";
     "contract-transposed-left": "(dot_general ?d (transpose ?p ?x) ?y)" => "(dot_general (!untransposed_lhs ?d ?p) ?x ?y)", EXACT, "x^T y sums over x's other axis";

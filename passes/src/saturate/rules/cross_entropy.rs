@@ -5,7 +5,7 @@ use super::*;
 #[rustfmt::skip]
 rules! {
     "cross-entropy-of-softmax": "(categorical_cross_entropy ?l ?t (softmax ?s ?x))" => "(categorical_cross_entropy (!of_logits ?l ?s) ?t ?x)", within(16.0, "of the largest term of the row"), "log(clip(softmax x)) = clip(x - max x - ln sum e^(x - max x))";
-    "gradient-of-softmax-cross-entropy": "(softmax_gradient ?s (softmax ?s ?x) (categorical_cross_entropy_gradient ?l ?t (softmax ?s ?x) ?g))" => "(categorical_cross_entropy_gradient (!of_logits ?l ?s) ?t ?x ?g)", within(16.0, "of the largest element of the row"), "J_softmax^T (-t / p) = p sum t - t";
+    "gradient-of-softmax-cross-entropy": "(softmax_gradient ?d (softmax ?s ?x) (categorical_cross_entropy_gradient ?l ?t (softmax ?s ?x) ?g))" => "(categorical_cross_entropy_gradient (!of_logits ?l ?s ?d) ?t ?x ?g)", within(16.0, "of the largest element of the row"), "J_softmax^T (-t / p) = p sum t - t";
     "loss-of-pair": "(categorical_cross_entropy ?l ?t ?x)" => "(projection (!first) (categorical_cross_entropy_with_gradient (!with_gradient ?l) ?t ?x))" if "logits ?l", EXACT, "the loss, of the pass that also gives the gradient";
     "gradient-of-pair": "(categorical_cross_entropy_gradient ?l ?t ?x ?g)" => "(multiply (projection (!second) (categorical_cross_entropy_with_gradient (!with_gradient ?l) ?t ?x)) (broadcast (!along_classes ?l ?x) ?g))" if "logits ?l", EXACT, "the gradient, of the pass that also gives the loss";
     "largest-of-softmax": "(arg_reduce ?r (softmax ?s ?x))" => "(arg_reduce (!largest_along ?r ?s) ?x)", within(1.0, "of finite logits; another class only among probabilities that round to one number"), "softmax is monotonic";
