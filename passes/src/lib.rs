@@ -4,6 +4,7 @@
 //! global state.
 
 mod differentiate;
+mod dot;
 mod memory;
 pub mod saturate;
 mod schedule;
@@ -11,6 +12,7 @@ mod simplify;
 mod target;
 
 pub use differentiate::differentiate;
+pub use dot::dot;
 pub use memory::plan;
 pub use saturate::{MathMode, Saturation, SaturationOptions, SaturationReport, saturate};
 pub use schedule::schedule;

@@ -75,6 +75,21 @@ pub(crate) fn extract(egraph: &EGraph, ids: &[Id], roots: &[Id], model: &CostMod
     choices.selection(&best.1)
 }
 
+/// The selection in an e-graph where each class has one e-node.
+pub(crate) fn all_of(egraph: &EGraph, roots: &[Id]) -> Selection {
+    let mut terms = BTreeMap::new();
+    let mut todo: Vec<Id> = roots.iter().map(|&id| egraph.find(id)).collect();
+    while let Some(class) = todo.pop() {
+        let term = &egraph[class].nodes[0];
+        let Some((_, operands)) = op_of(egraph, term) else { continue };
+        let needs: Vec<Id> = operands.iter().map(|&id| egraph.find(id)).collect();
+        if terms.insert(class, (term.clone(), needs.clone())).is_none() {
+            todo.extend(needs);
+        }
+    }
+    Selection { terms }
+}
+
 fn choices(egraph: &EGraph, roots: &[Id], model: &CostModel) -> Choices {
     let mut classes: Vec<Id> =
         egraph.classes().filter(|class| matches!(class.data, Fact::Value { .. })).map(|class| class.id).collect();

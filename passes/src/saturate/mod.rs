@@ -11,12 +11,14 @@ mod cost;
 mod explain;
 mod extract;
 mod facts;
+mod instance;
 mod report;
 mod rule;
 pub mod rules;
 mod term;
 
 pub use cost::CostModel;
+pub use instance::Binding;
 pub use report::{OpCost, SaturationReport, Stop};
 pub use rule::{Bound, MathMode, Numeric, Rule};
 

@@ -22,9 +22,11 @@ pub enum Numeric {
 /// The bound of an approximation, for finite operands whose intermediate results are neither huge nor denormal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bound {
-    /// Largest error in units in the last place of the largest result of the same row.
+    /// Largest error in units in the last place: of each result, or of the largest result or 1.
     pub ulps: f64,
-    /// In words: relative to what, and what happens outside of finite values.
+    /// Whether the error is relative to each result.
+    pub elementwise: bool,
+    /// In words: where it comes from.
     pub words: &'static str,
 }
 
@@ -82,30 +84,42 @@ pub struct Rule {
 
 impl Rule {
     /// The rewrite of egg.
+    pub(crate) fn rewrite(&self) -> Rewrite<Term, Facts> {
+        let (left, right) = self.compile();
+        Rewrite::new(self.name, left, right).unwrap_or_else(|error| panic!("rule `{}`: {error}", self.name))
+    }
+
+    /// The two sides.
     ///
     /// # Panics
     /// Where the rule's text is malformed: rules are part of the program, and a test builds all of them.
-    pub(crate) fn rewrite(&self) -> Rewrite<Term, Facts> {
+    pub(crate) fn compile(&self) -> (Pattern<Term>, RightSide) {
         let fail = |what: &str, error: String| -> ! { panic!("rule `{}`: {what}: {error}", self.name) };
-        let left: Pattern<Term> = self.left.parse().unwrap_or_else(|error| fail("left side", format!("{error}")));
-        let right: Pattern<Term> = self.right.parse().unwrap_or_else(|error| fail("right side", format!("{error}")));
+        let parse = |what: &str, text: &str| -> Pattern<Term> {
+            text.parse().unwrap_or_else(|error| fail(what, format!("{error}")))
+        };
         let conditions =
             self.conditions.iter().map(|text| Condition::parse(text).unwrap_or_else(|error| fail("condition", error)));
-        let applier = RightSide { ast: right.ast, conditions: conditions.collect() };
-        Rewrite::new(self.name, left, applier).unwrap_or_else(|error| fail("variables", error))
+        let right = parse("right side", self.right).ast;
+        (parse("left side", self.left), RightSide { ast: right, conditions: conditions.collect() })
     }
 }
 
 /// The right side of a rule, with its conditions.
-struct RightSide {
+pub(crate) struct RightSide {
     ast: PatternAst<Term>,
     conditions: Vec<Condition>,
 }
 
 impl RightSide {
+    /// Whether the conditions hold.
+    pub(crate) fn applies(&self, egraph: &EGraph, subst: &Subst) -> bool {
+        self.conditions.iter().all(|condition| condition.holds(egraph, subst))
+    }
+
     /// Adds the right side; `None` where a computation or a type rule says that the rule does not apply. Also gives the right
     /// side with its computations replaced by their results.
-    fn instantiate(&self, egraph: &mut EGraph, subst: &Subst) -> Option<(Id, PatternAst<Term>)> {
+    pub(crate) fn instantiate(&self, egraph: &mut EGraph, subst: &Subst) -> Option<(Id, PatternAst<Term>)> {
         let mut added = Added::default();
         for node in &self.ast {
             match node {
@@ -188,7 +202,7 @@ impl Applier<Term, Facts> for RightSide {
         searched: Option<&PatternAst<Term>>,
         rule_name: Symbol,
     ) -> Vec<Id> {
-        if !self.conditions.iter().all(|condition| condition.holds(egraph, subst)) {
+        if !self.applies(egraph, subst) {
             return vec![];
         }
         let Some((id, concrete)) = self.instantiate(egraph, subst) else { return vec![] };

@@ -138,7 +138,7 @@ pub fn mlp(step: Step) -> Graph {
         net.results.push(probabilities);
         return net.finish();
     }
-    let labels = net.input("label", DType::I32, &[batch.clone()]);
+    let labels = net.input("label", DType::I32, std::slice::from_ref(&batch));
     let weights = net.input("weight", DType::F32, &[batch]);
     let loss = net.loss(probabilities, labels, weights);
     if step == Step::Train {
@@ -187,7 +187,7 @@ pub fn cnn(step: Step) -> Graph {
         net.results.push(probabilities);
         return net.finish();
     }
-    let labels = net.input("label", DType::I32, &[batch.clone()]);
+    let labels = net.input("label", DType::I32, std::slice::from_ref(&batch));
     let weights = net.input("weight", DType::F32, &[batch]);
     let loss = net.loss(probabilities, labels, weights);
     net.adam(loss);

@@ -28,8 +28,14 @@ pub mod normalisation;
 const EXACT: Numeric = Numeric::Exact;
 const REASSOCIATES: Numeric = Numeric::Reassociates;
 
-const fn within(ulps: f64, words: &'static str) -> Numeric {
-    Numeric::Approximates(Bound { ulps, words })
+/// Within so many units in the last place of each result.
+const fn each_within(ulps: f64, words: &'static str) -> Numeric {
+    Numeric::Approximates(Bound { ulps, elementwise: true, words })
+}
+
+/// Within so many units in the last place of the largest result, or of 1.
+const fn all_within(ulps: f64, words: &'static str) -> Numeric {
+    Numeric::Approximates(Bound { ulps, elementwise: false, words })
 }
 
 /// Every rule, in the order of the topics.
