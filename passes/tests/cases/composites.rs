@@ -1,0 +1,127 @@
+use super::{Case, between, case, convolution, small};
+use kc_ir::DType;
+use kc_ir::tensor::composites::*;
+use kc_ir::tensor::ops::{ConvolutionAxes, DotGeneral};
+use kc_ir::tensor::{Literal, Op, Real, Scalar};
+
+fn u32s(values: &[i128]) -> Literal {
+    Literal::from_scalars(DType::U32, vec![values.len()], values.iter().map(|&value| Scalar::Int(value)))
+}
+
+/// Probabilities that sum to 1 along the last axis of extent 4.
+fn probabilities(rows: usize) -> Literal {
+    let values = between(&[rows, 4], 0.1, 1.0).to_f64_vec();
+    let share = |i: usize| values[i] / values[i / 4 * 4..i / 4 * 4 + 4].iter().sum::<f64>();
+    Literal::from_scalars(DType::F64, vec![rows, 4], (0..rows * 4).map(|i| Scalar::Float(share(i))))
+}
+
+fn losses() -> Vec<CategoricalCrossEntropy> {
+    let scores = [Scores::Probabilities, Scores::Logits, Scores::ClippedLogits];
+    let loss = |scores| [true, false].map(|sparse| CategoricalCrossEntropy { axis: 1, sparse, scores });
+    scores.into_iter().flat_map(loss).collect()
+}
+
+/// For each loss the op of it and the operands: target and scores, then the others.
+fn of_losses<T: Into<Op>>(op: impl Fn(CategoricalCrossEntropy) -> T, others: Vec<Literal>) -> Vec<Case> {
+    let cases = losses().into_iter().map(|loss| {
+        let target = if loss.sparse { u32s(&[1, 3, 0]) } else { probabilities(3) };
+        let scores = match loss.scores {
+            Scores::Probabilities => between(&[3, 4], 0.2, 0.9),
+            Scores::Logits | Scores::ClippedLogits => between(&[3, 4], -2.0, 2.0),
+        };
+        case(op(loss), [vec![target, scores], others.clone()].concat())
+    });
+    cases.collect()
+}
+
+fn binary(loss: impl Fn(Scores) -> BinaryCrossEntropy) -> Vec<Case> {
+    let of = |scores, values| case(loss(scores), vec![between(&[5], 0.1, 0.9), values]);
+    vec![
+        of(Scores::Probabilities, between(&[5], 0.2, 0.8)),
+        of(Scores::Logits, between(&[5], -3.0, 3.0)),
+        of(Scores::ClippedLogits, between(&[5], -3.0, 3.0)),
+    ]
+}
+
+const ACTIVATIONS: [Activation; 5] =
+    [Activation::Identity, Activation::Relu, Activation::Logistic, Activation::Tanh, Activation::Silu];
+
+/// The cases of the composite of that name.
+pub fn cases(name: &str) -> Option<Vec<Case>> {
+    let scalar = |value: f64| Literal::scalar(DType::F64, value);
+    Some(match name {
+        "relu" => vec![case(Relu {}, vec![between(&[6], -2.0, 2.2)])],
+        "softmax" => {
+            vec![case(Softmax { axis: 1 }, vec![small(&[2, 4])]), case(Softmax { axis: 0 }, vec![small(&[3, 2])])]
+        }
+        "softmax_gradient" => vec![case(SoftmaxGradient { axis: 1 }, vec![probabilities(2), small(&[2, 4])])],
+        "log_softmax" => vec![case(LogSoftmax { axis: 1 }, vec![small(&[2, 4])])],
+        "categorical_cross_entropy" => of_losses(|loss| loss, vec![]),
+        "categorical_cross_entropy_gradient" => {
+            of_losses(|loss| CategoricalCrossEntropyGradient { loss }, vec![small(&[3])])
+        }
+        "categorical_cross_entropy_with_gradient" => {
+            of_losses(|loss| CategoricalCrossEntropyWithGradient { loss }, vec![])
+        }
+        "binary_cross_entropy" => binary(|scores| BinaryCrossEntropy { scores }),
+        "batch_norm_train" => {
+            let op = |axis, scale, center| BatchNormTrain { axis, epsilon: Real(1e-3), scale, center };
+            vec![
+                case(op(1, true, true), vec![small(&[5, 3]), small(&[3]), between(&[3], 1.0, 2.0)]),
+                case(op(2, true, false), vec![small(&[2, 3, 2]), between(&[2], 0.5, 2.0)]),
+                case(op(1, false, true), vec![small(&[2, 2, 3]), small(&[2])]),
+                case(op(0, false, false), vec![small(&[2, 4])]),
+            ]
+        }
+        "batch_norm_infer" => {
+            let op = |axis, scale, center| BatchNormInfer { axis, epsilon: Real(1e-3), scale, center };
+            let (x, mean, variance) = (small(&[2, 3]), small(&[3]), between(&[3], 0.5, 2.0));
+            vec![
+                case(
+                    op(1, true, true),
+                    vec![x.clone(), mean.clone(), variance.clone(), small(&[3]), between(&[3], 1.0, 2.0)],
+                ),
+                case(op(1, false, false), vec![x, mean, variance]),
+            ]
+        }
+        "dropout" => {
+            [0.0, 0.4, 1.0].map(|rate| case(Dropout { rate: Real(rate) }, vec![small(&[9]), u32s(&[0, 42])])).into()
+        }
+        // of keys and counters
+        "threefry" | "fold_in" | "split_key" | "random_uniform" | "random_normal" | "truncated_normal" => vec![],
+        "sgd_update" => {
+            let op = |momentum, nesterov| SgdUpdate { momentum: Real(momentum), nesterov };
+            let three = || vec![small(&[3]), between(&[3], 1.0, 2.0), scalar(0.1)];
+            let four = || [three(), vec![between(&[3], 2.0, 3.0)]].concat();
+            vec![case(op(0.0, false), three()), case(op(0.9, false), four()), case(op(0.9, true), four())]
+        }
+        "adam_step_size" => {
+            let op = AdamStepSize { beta_1: Real(0.9), beta_2: Real(0.999) };
+            vec![case(op, vec![scalar(0.1), Literal::scalar(DType::I64, 3i64)])]
+        }
+        "adam_update" => {
+            let op = |amsgrad| AdamUpdate { beta_1: Real(0.9), beta_2: Real(0.999), epsilon: Real(1e-7), amsgrad };
+            let first = || vec![small(&[3]), small(&[3]), between(&[3], 0.5, 1.0), between(&[3], 1.0, 2.0)];
+            vec![
+                case(op(false), [first(), vec![scalar(0.1)]].concat()),
+                case(op(true), [first(), vec![between(&[3], 0.4, 2.7), scalar(0.1)]].concat()),
+            ]
+        }
+        "dense" => {
+            let contraction =
+                DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![1], rhs_contract: vec![0] };
+            let op = |activation| Dense { contraction: contraction.clone(), activation };
+            ACTIVATIONS.map(|activation| case(op(activation), vec![small(&[2, 3]), small(&[3, 4]), small(&[4])])).into()
+        }
+        "convolution_bias" => {
+            let op = |activation| ConvolutionBias {
+                convolution: convolution(ConvolutionAxes::channels_last(1)),
+                activation,
+            };
+            ACTIVATIONS
+                .map(|activation| case(op(activation), vec![small(&[2, 5, 2]), small(&[3, 2, 3]), small(&[3])]))
+                .into()
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,250 @@
+//! For each op the operands at which its gradient is checked.
+
+mod composites;
+
+use kc_ir::tensor::ops::*;
+use kc_ir::tensor::{Literal, Op, Scalar};
+use kc_ir::{DType, Dim, TensorType};
+
+/// An op and its operands.
+pub struct Case {
+    pub name: String,
+    pub op: Op,
+    pub operands: Vec<Literal>,
+}
+
+pub fn case(op: impl Into<Op>, operands: Vec<Literal>) -> Case {
+    let op = op.into();
+    let types: Vec<String> = operands.iter().map(|operand| operand.ty().to_string()).collect();
+    Case { name: format!("{op:?} of {}", types.join(", ")), op, operands }
+}
+
+/// f64 values between `low` and `high` that look random; none two are close to each other.
+pub fn between(shape: &[usize], low: f64, high: f64) -> Literal {
+    let elements: usize = shape.iter().product();
+    let salt = shape.iter().fold(7, |salt, extent| salt * 31 + extent) as f64;
+    // a permutation of equal steps: no ties for extrema
+    let mut order: Vec<usize> = (0..elements).collect();
+    order.sort_by(|&a, &b| ((a as f64 + salt) * 0.754877).fract().total_cmp(&((b as f64 + salt) * 0.754877).fract()));
+    let value = |i: usize| low + (high - low) * (order[i] as f64 + 0.37) / elements as f64;
+    Literal::from_scalars(DType::F64, shape.to_vec(), (0..elements).map(|i| Scalar::Float(value(i))))
+}
+
+/// Between -1 and 1.
+pub fn small(shape: &[usize]) -> Literal {
+    between(shape, -1.0, 1.0)
+}
+
+fn dims(values: &[i64]) -> Vec<Dim> {
+    values.iter().map(|&value| Dim::constant(value)).collect()
+}
+
+fn window(rank: usize) -> Window {
+    Window {
+        size: vec![1; rank],
+        strides: vec![1; rank],
+        padding: vec![(0, 0); rank],
+        base_dilation: vec![1; rank],
+        window_dilation: vec![1; rank],
+    }
+}
+
+pub fn convolution(axes: ConvolutionAxes) -> Convolution {
+    let spatial = axes.lhs.len() - 2;
+    Convolution {
+        axes,
+        strides: vec![1; spatial],
+        padding: vec![(0, 0); spatial],
+        lhs_dilation: vec![1; spatial],
+        rhs_dilation: vec![1; spatial],
+        feature_groups: 1,
+        batch_groups: 1,
+    }
+}
+
+fn unary(function: Unary) -> Vec<Case> {
+    let operand = match function {
+        Unary::Acosh => between(&[7], 1.2, 4.0),
+        Unary::Log | Unary::Sqrt | Unary::Rsqrt | Unary::Lgamma => between(&[7], 0.3, 4.0),
+        Unary::Log1p | Unary::Asin | Unary::Acos | Unary::Atanh | Unary::ErfInv | Unary::Tan => {
+            between(&[7], -0.8, 0.85)
+        }
+        // its gradient is an error
+        Unary::Digamma => return vec![],
+        // no floats
+        Unary::IsFinite | Unary::Not | Unary::PopulationCount | Unary::CountLeadingZeros => return vec![],
+        _ => between(&[7], -2.2, 2.3),
+    };
+    vec![case(function, vec![operand])]
+}
+
+fn binary(function: Binary) -> Vec<Case> {
+    let (a, b) = match function {
+        Binary::And | Binary::Or | Binary::Xor | Binary::ShiftLeft | Binary::ShiftRight => return vec![],
+        Binary::Power => (between(&[6], 0.4, 2.0), between(&[6], -1.5, 2.5)),
+        Binary::Remainder => (between(&[6], 3.1, 7.9), between(&[6], 1.1, 1.6)),
+        _ => (between(&[6], -2.0, 2.5), between(&[6], 0.6, 1.9)),
+    };
+    vec![case(function, vec![a, b])]
+}
+
+/// The cases of the op, function or composite of that name; `None` if the name is unknown here.
+pub fn cases(name: &str) -> Option<Vec<Case>> {
+    if let Some(function) = Unary::from_text(name) {
+        return Some(unary(function));
+    }
+    if let Some(function) = Binary::from_text(name) {
+        return Some(binary(function));
+    }
+    let shaped = |shape: &[i64]| TensorType::new(DType::F64, shape.iter().copied());
+    Some(match name {
+        // no operands, or none of a floating-point type
+        "parameter" | "constant" | "iota" | "dimension" | "random_bits" => vec![],
+        // no floating-point result
+        "arg_reduce" => vec![],
+        // expanded by differentiation, part of the other cases
+        "gradient" | "projection" => vec![],
+        // the derivative is declared to be zero, whatever the differences say; tested on its own
+        "stop_gradient" | "bitcast_convert" => vec![],
+        "select" => {
+            let condition = Literal::from_scalars(DType::Bool, vec![4], [1, 0, 0, 1].map(Scalar::Int));
+            vec![case(Select {}, vec![condition, small(&[4]), between(&[4], 2.0, 3.0)])]
+        }
+        "convert" => vec![case(Convert { dtype: DType::F64 }, vec![small(&[3])])],
+        "broadcast" => {
+            let op = |axes: &[usize]| Broadcast { shape: shaped(&[2, 3, 4]).shape, axes: axes.to_vec() };
+            vec![
+                case(op(&[]), vec![small(&[])]),
+                case(op(&[1]), vec![small(&[3])]),
+                case(op(&[0, 2]), vec![small(&[1, 4])]),
+                case(op(&[0, 1, 2]), vec![small(&[2, 1, 1])]),
+            ]
+        }
+        "reshape" => vec![case(Reshape { shape: dims(&[3, 4]) }, vec![small(&[2, 6])])],
+        "transpose" => vec![case(Transpose { permutation: vec![2, 0, 1] }, vec![small(&[2, 3, 4])])],
+        "reverse" => vec![case(Reverse { axes: vec![0, 2] }, vec![small(&[2, 3, 2])])],
+        "slice" => {
+            let op = |start: &[i64], limit: &[i64], stride: &[i64]| Slice {
+                start: dims(start),
+                limit: dims(limit),
+                stride: stride.to_vec(),
+            };
+            vec![
+                case(op(&[1, 0], &[3, 4], &[1, 1]), vec![small(&[4, 4])]),
+                case(op(&[1, 0], &[4, 6], &[2, 4]), vec![small(&[4, 7])]),
+                case(op(&[1, 2], &[1, 4], &[1, 1]), vec![small(&[4, 4])]),
+            ]
+        }
+        "pad" => {
+            let op = |low: &[i64], high: &[i64], interior: &[i64]| Pad {
+                low: low.to_vec(),
+                high: high.to_vec(),
+                interior: interior.to_vec(),
+            };
+            vec![
+                case(op(&[1, 0], &[0, 2], &[0, 0]), vec![small(&[2, 3]), small(&[])]),
+                case(op(&[1, 2], &[0, 1], &[1, 2]), vec![small(&[2, 3]), small(&[])]),
+                case(op(&[-1, 2], &[1, -1], &[1, 1]), vec![small(&[3, 3]), small(&[])]),
+            ]
+        }
+        "concatenate" => vec![
+            case(Concatenate { axis: 1 }, vec![small(&[2, 1]), small(&[2, 3]), small(&[2, 2])]),
+            case(Concatenate { axis: 0 }, vec![small(&[2])]),
+        ],
+        "reduce" => {
+            let with_zeros = |zeros: &[usize]| {
+                let given = small(&[2, 4]);
+                let values = given.scalars().enumerate().map(|(i, x)| match zeros.contains(&i) {
+                    true => Scalar::Float(0.0),
+                    false => x,
+                });
+                Literal::from_scalars(DType::F64, vec![2, 4], values.collect::<Vec<_>>())
+            };
+            let op = |kind, axes: &[usize]| Reduce { kind, axes: axes.to_vec() };
+            vec![
+                case(op(Reduction::Sum, &[0, 2]), vec![small(&[2, 3, 2])]),
+                case(op(Reduction::Max, &[1]), vec![small(&[3, 4])]),
+                case(op(Reduction::Min, &[0]), vec![small(&[3, 4])]),
+                case(op(Reduction::Product, &[1]), vec![with_zeros(&[])]),
+                case(op(Reduction::Product, &[1]), vec![with_zeros(&[2, 4, 7])]),
+            ]
+        }
+        "dot_general" => {
+            let op =
+                |lhs_batch: &[usize], rhs_batch: &[usize], lhs_contract: &[usize], rhs_contract: &[usize]| DotGeneral {
+                    lhs_batch: lhs_batch.to_vec(),
+                    rhs_batch: rhs_batch.to_vec(),
+                    lhs_contract: lhs_contract.to_vec(),
+                    rhs_contract: rhs_contract.to_vec(),
+                };
+            vec![
+                case(op(&[], &[], &[1], &[0]), vec![small(&[2, 3]), small(&[3, 4])]),
+                case(op(&[], &[], &[0], &[1]), vec![small(&[3, 2]), small(&[4, 3])]),
+                case(op(&[1], &[2], &[0, 3], &[1, 0]), vec![small(&[2, 3, 2, 4]), small(&[4, 2, 3, 2])]),
+                case(op(&[], &[], &[], &[]), vec![small(&[2]), small(&[3])]),
+                case(op(&[], &[], &[0], &[0]), vec![small(&[3]), small(&[3])]),
+            ]
+        }
+        "convolution" => {
+            let last = || convolution(ConvolutionAxes::channels_last(2));
+            let line = || convolution(ConvolutionAxes::channels_last(1));
+            let (x, kernel) = (small(&[2, 5, 4, 2]), small(&[3, 2, 2, 3]));
+            let pair = || vec![x.clone(), kernel.clone()];
+            vec![
+                case(last(), pair()),
+                case(Convolution { strides: vec![2, 1], padding: vec![(1, 1), (0, 1)], ..last() }, pair()),
+                case(Convolution { strides: vec![2, 3], padding: vec![(0, 1), (2, 1)], ..last() }, pair()),
+                case(Convolution { rhs_dilation: vec![2, 3], padding: vec![(1, 0), (1, 2)], ..last() }, pair()),
+                case(
+                    Convolution {
+                        lhs_dilation: vec![2, 3],
+                        padding: vec![(2, 1), (1, 1)],
+                        strides: vec![1, 2],
+                        ..last()
+                    },
+                    pair(),
+                ),
+                case(Convolution { padding: vec![(-1, 1), (1, -1)], ..last() }, pair()),
+                case(convolution(ConvolutionAxes::channels_first(1)), vec![small(&[2, 3, 5]), small(&[2, 3, 4])]),
+                case(
+                    Convolution { feature_groups: 2, strides: vec![2], padding: vec![(1, 1)], ..line() },
+                    vec![small(&[2, 6, 4]), small(&[3, 2, 6])],
+                ),
+                case(Convolution { feature_groups: 4, ..line() }, vec![small(&[2, 5, 4]), small(&[3, 1, 8])]),
+                case(Convolution { batch_groups: 2, ..line() }, vec![small(&[4, 5, 3]), small(&[2, 3, 4])]),
+                case(convolution(ConvolutionAxes::channels_last(0)), vec![small(&[3, 2]), small(&[2, 4])]),
+            ]
+        }
+        "reduce_window" => {
+            let op = |kind, window| ReduceWindow { kind, window };
+            let strided = || Window {
+                size: vec![1, 3, 2],
+                strides: vec![1, 2, 2],
+                padding: vec![(0, 0), (1, 1), (0, 1)],
+                ..window(3)
+            };
+            let dilated = || Window {
+                size: vec![2, 1, 3],
+                base_dilation: vec![1, 1, 2],
+                window_dilation: vec![2, 1, 2],
+                strides: vec![1, 1, 2],
+                padding: vec![(1, 0), (0, 0), (2, 2)],
+            };
+            vec![
+                case(op(Reduction::Sum, strided()), vec![small(&[2, 5, 4])]),
+                case(op(Reduction::Sum, dilated()), vec![small(&[3, 2, 4])]),
+                case(op(Reduction::Max, strided()), vec![small(&[2, 5, 4])]),
+                case(op(Reduction::Min, strided()), vec![small(&[2, 5, 4])]),
+            ]
+        }
+        "select_and_scatter" => {
+            let strided = Window { size: vec![3, 2], strides: vec![2, 2], padding: vec![(1, 1), (0, 1)], ..window(2) };
+            let apart = Window { size: vec![2, 2], strides: vec![2, 2], ..window(2) };
+            vec![
+                case(SelectAndScatter { window: strided }, vec![small(&[5, 4]), between(&[3, 2], 2.0, 3.0)]),
+                case(SelectAndScatter { window: apart }, vec![small(&[4, 6]), small(&[2, 3])]),
+            ]
+        }
+        name => return composites::cases(name),
+    })
+}

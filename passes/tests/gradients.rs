@@ -1,0 +1,203 @@
+//! Every op's gradient against central differences in f64. An op, function or composite without a case fails the test.
+
+mod cases;
+
+use cases::{Case, cases};
+use kc_ir::tensor::composites::Composite;
+use kc_ir::tensor::ops::*;
+use kc_ir::tensor::{Builder, Graph, Literal, Op, Scalar, Type, Value, interpret, verify};
+use kc_ir::{DType, Dim, TensorType};
+use kc_passes::differentiate;
+
+/// A number between 0 and 1 that looks random.
+fn hash(i: usize) -> f64 {
+    ((i as f64 * 12.9898 + 4.1414).sin() * 43758.5453).rem_euclid(1.0)
+}
+
+/// A scalar that depends on every element of every result: the sum of the results times fixed weights.
+fn scalar_of(b: &mut Builder, value: Value) -> Value {
+    let mut sum: Option<Value> = None;
+    for (number, result) in b.projections(value).unwrap().into_iter().enumerate() {
+        let ty = b.tensor_type(result).clone();
+        if !ty.dtype.is_float() {
+            continue;
+        }
+        let shape: Vec<usize> = ty.constant_shape().unwrap().into_iter().map(|extent| extent as usize).collect();
+        let elements: usize = shape.iter().product();
+        let weights = (0..elements).map(|i| Scalar::Float(hash(100 * number + i) - 0.4));
+        let weights = b.constant(Literal::from_scalars(ty.dtype, shape, weights)).unwrap();
+        let product = b.binary(Binary::Multiply, result, weights).unwrap();
+        let axes: Vec<usize> = (0..ty.rank()).collect();
+        let part = b.reduce(Reduction::Sum, &axes, product).unwrap();
+        sum = Some(match sum {
+            None => part,
+            Some(sum) => b.binary(Binary::Add, sum, part).unwrap(),
+        });
+    }
+    sum.expect("an op with a floating-point result")
+}
+
+/// The scalar of a case, and its derivatives by all operands of a floating-point type.
+fn graphs(case: &Case) -> (Graph, Graph, Vec<usize>) {
+    let mut b = Builder::new();
+    let operands: Vec<Value> = case.operands.iter().map(|operand| b.parameter("x", operand.ty()).unwrap()).collect();
+    let value = b.add(case.op.clone(), &operands).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    let scalar = scalar_of(&mut b, value);
+    let by: Vec<usize> = (0..operands.len()).filter(|&i| case.operands[i].dtype().is_float()).collect();
+    let forward = b.clone().finish(vec![scalar]);
+    let arguments: Vec<Value> = std::iter::once(scalar).chain(by.iter().map(|&i| operands[i])).collect();
+    let gradient = b.add(Gradient {}, &arguments).unwrap();
+    let derivatives = b.projections(gradient).unwrap();
+    (forward, b.finish(derivatives), by)
+}
+
+fn nudged(literal: &Literal, position: usize, by: f64) -> Literal {
+    let values = literal
+        .scalars()
+        .enumerate()
+        .map(|(i, value)| if i == position { Scalar::Float(value.to_f64() + by) } else { value });
+    Literal::from_scalars(literal.dtype(), literal.shape().to_vec(), values.collect::<Vec<_>>())
+}
+
+fn check(case: &Case) {
+    let (forward, gradient, by) = graphs(case);
+    let gradient = differentiate(&gradient).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    verify(&gradient).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    let derivatives = interpret(&gradient, &case.operands).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    assert_eq!(derivatives.len(), by.len());
+    let at = |operands: &[Literal]| interpret(&forward, operands).unwrap()[0].get(0).to_f64();
+    let step = 1e-5;
+    for (derivative, &operand) in derivatives.iter().zip(&by) {
+        assert_eq!(derivative.ty(), case.operands[operand].ty(), "{}, operand {operand}", case.name);
+        for position in 0..derivative.elements() {
+            let mut operands = case.operands.clone();
+            let mut value = |by: f64| {
+                operands[operand] = nudged(&case.operands[operand], position, by);
+                at(&operands)
+            };
+            let expected = (value(step) - value(-step)) / (2.0 * step);
+            let given = derivative.get(position).to_f64();
+            let error = (given - expected).abs();
+            assert!(
+                error <= 1e-6 * (1.0 + expected.abs()),
+                "{}: the derivative by element {position} of operand {operand} is {given}, differences give {expected}",
+                case.name
+            );
+        }
+    }
+}
+
+#[test]
+fn every_op_has_cases_and_they_agree_with_central_differences() {
+    let own_table = ["unary", "binary", "compare", "composite"].map(String::from);
+    let functions =
+        [Unary::ALL.iter().map(|f| f.text()).collect::<Vec<_>>(), Binary::ALL.iter().map(|f| f.text()).collect()];
+    let names = Op::names().filter(|name| !own_table.contains(name)).chain(Composite::names());
+    let names = names.chain(functions.concat().into_iter().map(String::from));
+    let mut checked = 0;
+    for name in names {
+        let Some(cases) = cases(&name) else { panic!("`{name}` has no case; add one to passes/tests/cases") };
+        for case in cases {
+            check(&case);
+            checked += 1;
+        }
+    }
+    assert!(checked > 100, "only {checked} cases");
+}
+
+/// The derivatives of a scalar that `build` makes of one f32 vector.
+fn derivative(x: &[f32], build: impl FnOnce(&mut Builder, Value) -> Value) -> Vec<f64> {
+    let literal = Literal::f32(&[x.len()], x);
+    let mut b = Builder::new();
+    let parameter = b.parameter("x", literal.ty()).unwrap();
+    let y = build(&mut b, parameter);
+    let axes: Vec<usize> = (0..b.tensor_type(y).rank()).collect();
+    let sum = b.reduce(Reduction::Sum, &axes, y).unwrap();
+    let gradient = b.add(Gradient {}, &[sum, parameter]).unwrap();
+    let derivative = b.projections(gradient).unwrap();
+    interpret(&differentiate(&b.finish(derivative)).unwrap(), &[literal]).unwrap()[0].to_f64_vec()
+}
+
+#[test]
+fn where_there_is_a_corner_the_derivative_is_that_of_keras_on_jax() {
+    let zeros = |b: &mut Builder, x: Value| b.splat_like(0.0, x).unwrap();
+    let relu = kc_ir::tensor::composites::Relu {};
+    assert_eq!(derivative(&[-1.0, 0.0, 2.0], |b, x| b.add(relu, &[x]).unwrap()), [0.0, 0.0, 1.0]);
+    let maximum = |b: &mut Builder, x: Value| {
+        let zero = zeros(b, x);
+        b.binary(Binary::Maximum, x, zero).unwrap()
+    };
+    assert_eq!(derivative(&[-1.0, 0.0, 2.0], maximum), [0.0, 0.5, 1.0]);
+    let largest = |b: &mut Builder, x: Value| b.reduce(Reduction::Max, &[0], x).unwrap();
+    assert_eq!(derivative(&[3.0, 1.0, 3.0, 2.0], largest), [0.5, 0.0, 0.5, 0.0]);
+    assert_eq!(derivative(&[-1.5, 0.0, 2.0], |b, x| b.unary(Unary::Abs, x).unwrap()), [-1.0, 0.0, 1.0]);
+}
+
+#[test]
+fn stopped_and_absent_ways_have_derivative_zero() {
+    let stopped = |b: &mut Builder, x: Value| {
+        let stopped = b.add(StopGradient {}, &[x]).unwrap();
+        b.binary(Binary::Multiply, x, stopped).unwrap()
+    };
+    assert_eq!(derivative(&[3.0, 4.0], stopped), [3.0, 4.0]);
+    let absent = |b: &mut Builder, _| b.constant(Literal::scalar(DType::F32, 1.0)).unwrap();
+    assert_eq!(derivative(&[3.0, 4.0], absent), [0.0, 0.0]);
+}
+
+#[test]
+fn a_gradient_of_a_gradient() {
+    // y = x^3 summed; the derivative of the sum of squares of dy/dx = 3x^2 is 36 x^3
+    let twice = |b: &mut Builder, x: Value| {
+        let square = b.binary(Binary::Multiply, x, x).unwrap();
+        let cube = b.binary(Binary::Multiply, square, x).unwrap();
+        let sum = b.reduce(Reduction::Sum, &[0], cube).unwrap();
+        let gradient = b.add(Gradient {}, &[sum, x]).unwrap();
+        let slope = b.projections(gradient).unwrap()[0];
+        b.binary(Binary::Multiply, slope, slope).unwrap()
+    };
+    assert_eq!(derivative(&[1.0, 2.0, -1.0], twice), [36.0, 288.0, -36.0]);
+}
+
+#[test]
+fn a_derivative_takes_every_way_from_an_intermediate_value() {
+    // z = y * x with y = x^2: by x it is 3 x^2, by y it is x
+    let x = Literal::f32(&[], &[3.0]);
+    let mut b = Builder::new();
+    let parameter = b.parameter("x", x.ty()).unwrap();
+    let y = b.binary(Binary::Multiply, parameter, parameter).unwrap();
+    let z = b.binary(Binary::Multiply, y, parameter).unwrap();
+    let gradient = b.add(Gradient {}, &[z, parameter, y]).unwrap();
+    let derivatives = b.projections(gradient).unwrap();
+    let graph = differentiate(&b.finish(derivatives)).unwrap();
+    let values = interpret(&graph, &[x]).unwrap();
+    assert_eq!([values[0].get(0), values[1].get(0)], [Scalar::Float(27.0), Scalar::Float(3.0)]);
+}
+
+#[test]
+fn only_what_the_derivative_needs_is_computed() {
+    // by the kernel of the first layer: no derivative by the data
+    let mut b = Builder::new();
+    let batch = Dim::symbol("B");
+    let x = b.parameter("x", TensorType::new(DType::F32, [batch, Dim::constant(3)])).unwrap();
+    let w = b.parameter("w", TensorType::new(DType::F32, [3i64, 2])).unwrap();
+    let y = b.matmul(x, w).unwrap();
+    let sum = b.reduce(Reduction::Sum, &[0, 1], y).unwrap();
+    let gradient = b.add(Gradient {}, &[sum, w]).unwrap();
+    let derivative = b.projections(gradient).unwrap();
+    let graph = differentiate(&b.finish(derivative)).unwrap();
+    verify(&graph).unwrap();
+    let contractions = graph.nodes.iter().filter(|node| matches!(node.op, Op::DotGeneral(_))).count();
+    assert_eq!(contractions, 1, "{}", kc_ir::tensor::text::print_graph(&graph));
+    assert!(graph.nodes.iter().all(|node| matches!(node.ty, Type::Tensor(_))));
+}
+
+#[test]
+fn an_op_without_a_gradient_says_so() {
+    let mut b = Builder::new();
+    let x = b.parameter("x", TensorType::scalar(DType::F32)).unwrap();
+    let y = b.unary(Unary::Digamma, x).unwrap();
+    let gradient = b.add(Gradient {}, &[y, x]).unwrap();
+    let derivative = b.projections(gradient).unwrap();
+    let error = differentiate(&b.finish(derivative)).unwrap_err();
+    assert_eq!(error.to_string(), "digamma: its derivative, the trigamma function, is not an op");
+}
