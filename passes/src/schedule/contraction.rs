@@ -174,8 +174,8 @@ struct Tile {
     vectors: i64,
 }
 
-/// The tile with the least estimated time: per step of the summed variable a tile takes as long as its multiply-adds, its
-/// loads, or the latency of dependent multiply-adds, whichever is longest.
+/// The tile with the least estimated time: per step of the summed variable a tile takes as long as its multiply-adds (but no
+/// less than the latency of dependent ones), and half as much for each load.
 fn choose_tile(target: &Target, lanes: u32, rows: i64, columns: i64) -> Tile {
     const IN_FLIGHT: i64 = 8;
     let registers = i64::from(target.vector_registers);
@@ -184,7 +184,7 @@ fn choose_tile(target: &Target, lanes: u32, rows: i64, columns: i64) -> Tile {
     for vectors in 1..=4i64.min(vectors_needed) {
         for tile_rows in 1..=((registers - vectors - 2) / vectors).clamp(1, rows.min(14)) {
             let tiles = ((rows + tile_rows - 1) / tile_rows) * ((vectors_needed + vectors - 1) / vectors);
-            let time = tiles * (tile_rows * vectors).max(tile_rows + vectors).max(IN_FLIGHT);
+            let time = tiles * ((2 * tile_rows * vectors).max(2 * IN_FLIGHT) + tile_rows + vectors);
             if time <= best.0 {
                 best = (time, Tile { rows: tile_rows, vectors });
             }

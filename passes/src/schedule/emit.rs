@@ -266,6 +266,15 @@ impl<'a> Emitter<'a> {
         let (ty, operands) = (self.ty(value), &node.operands);
         if role(&node.op) == Role::Elementwise {
             let inputs = operands.iter().map(|&operand| self.value(operand, at)).collect::<Result<Vec<_>, _>>()?;
+            // by a constant amount or divisor, integer shifts and divisions are single instructions
+            if let Op::Binary(function @ (Binary::ShiftLeft | Binary::ShiftRight | Binary::Divide)) = &node.op
+                && ty.dtype.is_integer()
+                && self.constant(operands[1]).is_some_and(|n| {
+                    if *function == Binary::Divide { n > 0 } else { (0..i128::from(ty.dtype.bits())).contains(&n) }
+                })
+            {
+                return Ok(self.b.binary(*function, inputs[0], inputs[1]));
+            }
             return Ok(self.elementwise(&node.op, ty.dtype, &inputs));
         }
         match &node.op {
@@ -373,6 +382,15 @@ impl<'a> Emitter<'a> {
             | Op::BitcastConvert(_)
             | Op::StopGradient(_) => Err(Unsuited),
             Op::Composite(_) | Op::Gradient(_) | Op::Projection(_) => Err(Unsuited),
+        }
+    }
+
+    /// The integer that all elements are, where that is known.
+    fn constant(&self, value: Value) -> Option<i128> {
+        match &self.graph.node(value).op {
+            Op::Constant(constant) => constant.value.splat_value().map(Scalar::to_i128),
+            Op::Broadcast(_) | Op::Reshape(_) => self.constant(self.graph.node(value).operands[0]),
+            _ => None,
         }
     }
 
