@@ -6,6 +6,7 @@
 
 mod backend;
 mod cranelift;
+pub mod eager;
 mod image;
 pub mod mlir;
 mod pipeline;

@@ -85,7 +85,7 @@ pub fn compile_observed(
         programs.push(schedule_function(&optimised.function, backend.target())?);
     }
     observe(Stage::Lower, "");
-    package(module, &programs, backend)
+    compile_programs(module, &programs, backend)
 }
 
 /// The first half of the pipeline for one entry point: differentiation and equality saturation.
@@ -109,7 +109,11 @@ pub fn schedule_function(function: &Function, target: &Target) -> Result<Program
 }
 
 /// Plans memory, makes code of all kernels (equal ones once), and packs both with the manifest.
-fn package(module: &Module, programs: &[Program], backend: &dyn Backend) -> Result<Package, CompileError> {
+pub(crate) fn compile_programs(
+    module: &Module,
+    programs: &[Program],
+    backend: &dyn Backend,
+) -> Result<Package, CompileError> {
     let mut kernels: Vec<Kernel> = vec![];
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
     let mut constants = vec![];

@@ -10,6 +10,7 @@ mod graph;
 pub mod interpret;
 mod literal;
 pub mod ops;
+mod specialise;
 pub mod text;
 mod verify;
 
@@ -20,4 +21,5 @@ pub use graph::{Argument, Function, Graph, Location, Module, Node, ResultSlot, T
 pub use interpret::{InterpretError, interpret};
 pub use literal::{Literal, Real, Scalar, integer_range, round};
 pub use ops::Op;
+pub use specialise::{bind_symbols, specialise};
 pub use verify::{VerifyError, verify, verify_function, verify_module};
