@@ -3,8 +3,10 @@
 //! * [`Backend`]: what a code generator is; [`CodeImage`]: what it makes.
 //! * [`mlir`]: the performance back end, a plug-in that needs LLVM to be built.
 //! * [`Cranelift`]: the embedded back end.
+//! * [`conformance`]: the suite that every back end must pass.
 
 mod backend;
+pub mod conformance;
 mod cranelift;
 pub mod eager;
 mod image;

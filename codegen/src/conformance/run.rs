@@ -1,0 +1,109 @@
+//! Compiled kernels in memory.
+
+use super::memory::Guarded;
+use crate::Backend;
+use kc_abi::call::{Environment, GemmArguments, INTRINSICS_VERSION, Intrinsics, KernelFn, MathFunction};
+use kc_ir::kernel::Kernel;
+use kc_ir::kernel::interpret::math;
+use kc_runtime::image::Image;
+use std::ops::Range;
+
+/// Kernels that a back end has compiled, ready to run.
+pub struct Loaded {
+    kernels: Vec<KernelFn>,
+    /// Holds the code that `kernels` points to.
+    _image: Image,
+}
+
+impl Loaded {
+    /// Compiles and maps kernels.
+    pub fn new(backend: &dyn Backend, kernels: &[Kernel]) -> Result<Self, String> {
+        let code = backend.compile(kernels).map_err(|error| error.to_string())?;
+        let image = Image::load(&code.bytes).map_err(|error| error.to_string())?;
+        if code.kernel_offsets.len() != kernels.len() {
+            return Err(format!("got {} kernels, expected {}", code.kernel_offsets.len(), kernels.len()));
+        }
+        // SAFETY: the back end put a kernel for this machine at each offset, and the image lives as long as the pointers.
+        let functions = code.kernel_offsets.iter().map(|&offset| unsafe { image.kernel(offset) });
+        let functions: Result<Vec<KernelFn>, _> = functions.collect();
+        Ok(Loaded { kernels: functions.map_err(|error| error.to_string())?, _image: image })
+    }
+
+    /// Executes tasks of the kernel of that number (which is `kernel`) on copies of the buffers, whose contents afterwards are
+    /// put back. The later half of the tasks runs first.
+    pub fn run(
+        &self,
+        number: usize,
+        kernel: &Kernel,
+        buffers: &mut [Vec<u8>],
+        dims: &[i64],
+        tasks: Range<i64>,
+    ) -> Result<(), String> {
+        let guarded = buffers.iter().map(|bytes| Guarded::new(bytes)).collect::<Result<Vec<_>, _>>()?;
+        let scratch = Guarded::new(&vec![0xff; kernel.scratch_layout().1 as usize])?;
+        let pointers: Vec<*mut u8> = guarded.iter().map(Guarded::pointer).collect();
+        let intrinsics = Intrinsics {
+            version: INTRINSICS_VERSION,
+            size: size_of::<Intrinsics>() as u32,
+            gemm_f32,
+            gemm_f64,
+            math_f64,
+            math2_f64,
+            user_data: std::ptr::null(),
+        };
+        let environment = Environment { intrinsics: &intrinsics, scratch: scratch.pointer() };
+        let middle = tasks.start + (tasks.end - tasks.start) / 2;
+        for part in [middle..tasks.end, tasks.start..middle] {
+            // SAFETY: the interpreter has executed the same tasks on buffers of these sizes without leaving them; nothing else
+            // uses the copies.
+            unsafe {
+                self.kernels[number](pointers.as_ptr(), dims.as_ptr(), part.start, part.end, &environment);
+            }
+        }
+        scratch.take().map_err(|error| format!("scratch memory: {error}"))?;
+        for (buffer, (guarded, memory)) in buffers.iter_mut().zip(guarded.iter().zip(&kernel.memory)) {
+            *buffer = guarded.take().map_err(|error| format!("`{}`: {error}", memory.name))?;
+        }
+        Ok(())
+    }
+}
+
+extern "C" fn math_f64(function: u32, x: f64) -> f64 {
+    MathFunction::from_number(function).map_or(f64::NAN, |function| math(function, x, 0.0))
+}
+
+extern "C" fn math2_f64(function: u32, x: f64, y: f64) -> f64 {
+    MathFunction::from_number(function).map_or(f64::NAN, |function| math(function, x, y))
+}
+
+unsafe extern "C" fn gemm_f32(arguments: *const GemmArguments) {
+    // SAFETY: the kernel passes the arguments of one product.
+    unsafe { gemm::<f32>(arguments, f64::from, |x| x as f32) }
+}
+
+unsafe extern "C" fn gemm_f64(arguments: *const GemmArguments) {
+    // SAFETY: the kernel passes the arguments of one product.
+    unsafe { gemm::<f64>(arguments, |x| x, |x| x) }
+}
+
+/// As the interpreter computes it: accumulated in f64 in order of `k`, rounded once.
+unsafe fn gemm<T: Copy>(arguments: *const GemmArguments, widen: fn(T) -> f64, narrow: fn(f64) -> T) {
+    // SAFETY: the caller passes a valid pointer.
+    let g = unsafe { *arguments };
+    let (a, b, c) = (g.a.cast::<T>(), g.b.cast::<T>(), g.c.cast::<T>());
+    for i in 0..g.m {
+        for j in 0..g.n {
+            let mut sum = 0.0;
+            for k in 0..g.k {
+                let (at_a, at_b) =
+                    (i * g.a_row_stride + k * g.a_column_stride, k * g.b_row_stride + j * g.b_column_stride);
+                // SAFETY: the kernel's matrices lie in its buffers.
+                sum += unsafe { widen(*a.offset(at_a as isize)) * widen(*b.offset(at_b as isize)) };
+            }
+            // SAFETY: as above.
+            let element = unsafe { &mut *c.offset((i * g.c_row_stride + j * g.c_column_stride) as isize) };
+            let before = if g.accumulate == 0 { 0.0 } else { widen(*element) };
+            *element = narrow(sum + before);
+        }
+    }
+}

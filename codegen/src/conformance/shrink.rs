@@ -1,0 +1,114 @@
+//! Makes a failing kernel smaller.
+
+use kc_ir::kernel::{Instruction, Kernel, Statement, verify_kernel};
+use kc_ir::tensor::Scalar;
+
+/// A kernel as small as single deletions and replacements by 0 make it, for which `fails` still holds.
+pub(super) fn shrink(kernel: &Kernel, fails: &dyn Fn(&Kernel) -> bool) -> Kernel {
+    let mut best = kernel.clone();
+    loop {
+        let statements = count(&best.body);
+        let smaller = (0..statements)
+            .rev()
+            .flat_map(|number| [Change::Delete(number), Change::Zero(number)])
+            .filter_map(|change| changed(&best, change))
+            .find(|candidate| verify_kernel(candidate).is_ok() && fails(candidate));
+        match smaller {
+            Some(smaller) => best = smaller,
+            None => return best,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    /// Deletes the statement of that number, counted in the order of the text.
+    Delete(usize),
+    /// Makes the instruction of that number the constant 0.
+    Zero(usize),
+}
+
+fn count(statements: &[Statement]) -> usize {
+    statements
+        .iter()
+        .map(|statement| match statement {
+            Statement::For(l) => 1 + count(&l.body),
+            Statement::If(branch) => 1 + count(&branch.then) + count(&branch.otherwise),
+            Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) => 1,
+        })
+        .sum()
+}
+
+fn changed(kernel: &Kernel, change: Change) -> Option<Kernel> {
+    let mut kernel = kernel.clone();
+    let mut number = 0;
+    let mut body = std::mem::take(&mut kernel.body);
+    let done = apply(&kernel, &mut body, change, &mut number);
+    kernel.body = body;
+    done.then_some(kernel)
+}
+
+fn apply(kernel: &Kernel, statements: &mut Vec<Statement>, change: Change, number: &mut usize) -> bool {
+    let mut position = 0;
+    while position < statements.len() {
+        let here = *number;
+        *number += 1;
+        match change {
+            Change::Delete(wanted) if wanted == here => {
+                statements.remove(position);
+                return true;
+            }
+            Change::Zero(wanted) if wanted == here => {
+                let Statement::Let(register, instruction) = &mut statements[position] else { return false };
+                let dtype = kernel.registers[register.0 as usize].dtype;
+                let zero = if dtype.is_float() { Scalar::Float(0.0) } else { Scalar::Int(0) };
+                if matches!(instruction, Instruction::Constant(_)) {
+                    return false;
+                }
+                *instruction = Instruction::Constant(zero);
+                return true;
+            }
+            Change::Delete(_) | Change::Zero(_) => {}
+        }
+        let inside = match &mut statements[position] {
+            Statement::For(l) => apply(kernel, &mut l.body, change, number),
+            Statement::If(branch) => {
+                apply(kernel, &mut branch.then, change, number) || apply(kernel, &mut branch.otherwise, change, number)
+            }
+            Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) => false,
+        };
+        if inside {
+            return true;
+        }
+        position += 1;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kc_ir::kernel::{parse_kernel, print_kernel};
+
+    #[test]
+    fn what_does_not_matter_is_deleted() {
+        let kernel = parse_kernel(
+            "kernel k(x: f32 read, y: f32 write; dims 0) task t0 {
+               %0: f32 = load x[0]
+               %1: f32 = sqrt %0
+               %2: f32 = negate %1
+               for i1 in 0..4 {
+                 store y[i1], %2
+                 store y[i1 + 4], %1
+               }
+             }",
+        )
+        .unwrap();
+        let shrunk = shrink(&kernel, &|candidate| print_kernel(candidate).contains("negate"));
+        assert_eq!(
+            print_kernel(&shrunk),
+            "kernel k(x: f32 read, y: f32 write; dims 0) task t0 {\n  unused %0: f32\n  \
+             %1: f32 = constant 0.0\n  %2: f32 = negate %1\n}\n"
+        );
+    }
+}
