@@ -36,7 +36,7 @@ pub fn math(function: MathFunction, x: f64, y: f64) -> f64 {
 
 /// Newton's method on `erfc(z) = 1 - |x|`, from below the root, where it converges from one side: `erfc` is convex.
 fn erf_inv(x: f64) -> f64 {
-    if !(x.abs() < 1.0) {
+    if x.is_nan() || x.abs() >= 1.0 {
         return if x.abs() == 1.0 { x * f64::INFINITY } else { f64::NAN };
     }
     // erf(z) = z * 2/sqrt(pi) to the last bit there, and 1 - |x| would lose x

@@ -216,8 +216,11 @@ impl<'a> Parser<'a> {
         self.expect("task")?;
         let task = self.axis()?;
         self.expect("{")?;
-        while self.eat("unused") {
+        if self.eat("unused") {
             self.typed_register()?;
+            while self.eat(",") {
+                self.typed_register()?;
+            }
         }
         let (body, values) = self.block()?;
         if !values.is_empty() {
@@ -468,7 +471,7 @@ impl<'a> Parser<'a> {
 
     fn instruction(&mut self) -> Parsed<Instruction> {
         let Token::Word(word) = self.peek().clone() else { return self.expected("an instruction such as `add`") };
-        let instruction = match word.as_str() {
+        match word.as_str() {
             "constant" => {
                 self.next();
                 return Ok(Instruction::Constant(self.scalar()?));
@@ -513,11 +516,10 @@ impl<'a> Parser<'a> {
                 } else if let Some(function) = Compare::from_text(name) {
                     self.operands().map(|[a, b]| Instruction::Compare(function, a, b))
                 } else {
-                    return self.expected("an instruction such as `add`");
+                    self.expected("an instruction such as `add`")
                 }
             }
-        };
-        instruction
+        }
     }
 
     /// The instruction's name, then that many registers.

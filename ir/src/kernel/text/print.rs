@@ -142,9 +142,9 @@ impl Printer<'_> {
         let _ = write!(header, "dims {}) task {} {{", kernel.dims, axis_text(kernel.task, kernel.task));
         self.line(&header);
         self.indent += 1;
-        for register in self.unused_registers() {
-            let line = format!("unused {}", self.typed(register));
-            self.line(&line);
+        let unused: Vec<String> = self.unused_registers().into_iter().map(|register| self.typed(register)).collect();
+        if !unused.is_empty() {
+            self.line(&format!("unused {}", unused.join(", ")));
         }
         self.block(&kernel.body);
         self.indent -= 1;

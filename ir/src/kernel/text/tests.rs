@@ -2,7 +2,7 @@ use crate::kernel::*;
 
 /// Every construct of the language, in its printed form.
 const EVERYTHING: &str = r#"kernel everything(x: f32 read, w: bf16 read, "two words": i64 readwrite, y: f32 write; scratch panel: f32[512]; dims 2) task t0 {
-  unused %13: u8x4
+  unused %13: u8x4, %14: bool
   %0: f32x16 = constant -0.5
   %1: f32x16 = constant inf
   %2: i64 = position t0*4 - d0 step -2
@@ -133,11 +133,10 @@ fn damaged_text_never_panics() {
     for (at, _) in EVERYTHING.char_indices() {
         let _ = parse_kernel(&EVERYTHING[..at]);
         for length in [1, 3] {
-            if let Some(rest) = EVERYTHING.get(at + length..) {
-                if let Ok(kernel) = parse_kernel(&format!("{}{rest}", &EVERYTHING[..at])) {
-                    let printed = print_kernel(&kernel);
-                    assert_eq!(print_kernel(&parse_kernel(&printed).unwrap()), printed);
-                }
+            let rest = EVERYTHING.get(at + length..).unwrap_or_default();
+            if let Ok(kernel) = parse_kernel(&format!("{}{rest}", &EVERYTHING[..at])) {
+                let printed = print_kernel(&kernel);
+                assert_eq!(print_kernel(&parse_kernel(&printed).unwrap()), printed);
             }
         }
     }
