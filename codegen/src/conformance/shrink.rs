@@ -1,6 +1,6 @@
 //! Makes a failing kernel smaller.
 
-use kc_ir::kernel::{Instruction, Kernel, Statement, verify_kernel};
+use kc_ir::kernel::{Instruction, Kernel, Register, Statement, verify_kernel};
 use kc_ir::tensor::Scalar;
 
 /// A kernel as small as single deletions and replacements by 0 make it, for which `fails` still holds.
@@ -24,7 +24,7 @@ pub(super) fn shrink(kernel: &Kernel, fails: &dyn Fn(&Kernel) -> bool) -> Kernel
 enum Change {
     /// Deletes the statement of that number, counted in the order of the text.
     Delete(usize),
-    /// Makes the instruction of that number the constant 0.
+    /// Makes the results of the statement of that number constants of 0.
     Zero(usize),
 }
 
@@ -59,13 +59,15 @@ fn apply(kernel: &Kernel, statements: &mut Vec<Statement>, change: Change, numbe
                 return true;
             }
             Change::Zero(wanted) if wanted == here => {
-                let Statement::Let(register, instruction) = &mut statements[position] else { return false };
-                let dtype = kernel.registers[register.0 as usize].dtype;
-                let zero = if dtype.is_float() { Scalar::Float(0.0) } else { Scalar::Int(0) };
-                if matches!(instruction, Instruction::Constant(_)) {
-                    return false;
-                }
-                *instruction = Instruction::Constant(zero);
+                let results = match &statements[position] {
+                    Statement::Let(_, Instruction::Constant(_)) => return false,
+                    Statement::Let(register, _) => vec![*register],
+                    Statement::For(l) => l.results.clone(),
+                    Statement::If(branch) => branch.results.clone(),
+                    Statement::Store { .. } | Statement::Gemm(_) => return false,
+                };
+                let zeros = results.into_iter().map(|register| Statement::Let(register, zero(kernel, register)));
+                statements.splice(position..=position, zeros);
                 return true;
             }
             Change::Delete(_) | Change::Zero(_) => {}
@@ -83,6 +85,11 @@ fn apply(kernel: &Kernel, statements: &mut Vec<Statement>, change: Change, numbe
         position += 1;
     }
     false
+}
+
+fn zero(kernel: &Kernel, register: Register) -> Instruction {
+    let dtype = kernel.registers[register.0 as usize].dtype;
+    Instruction::Constant(if dtype.is_float() { Scalar::Float(0.0) } else { Scalar::Int(0) })
 }
 
 #[cfg(test)]

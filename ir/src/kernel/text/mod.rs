@@ -15,6 +15,8 @@
 
 mod lex;
 mod parse;
+mod parse_index;
+mod parse_instruction;
 mod print;
 mod program;
 

@@ -1,7 +1,5 @@
 use super::lex::{Placed, Token, is_index_word, tokens};
 use crate::kernel::*;
-use crate::tensor::Scalar;
-use crate::tensor::ops::{Binary, Compare, Reduction, Unary};
 use kc_abi::{DType, Dim};
 use std::collections::BTreeMap;
 
@@ -35,8 +33,6 @@ pub fn parse_kernels(text: &str) -> Result<Vec<Kernel>, ParseError> {
 
 /// Blocks within blocks.
 const MAX_DEPTH: usize = 64;
-/// Operations of one index.
-const MAX_INDEX: usize = 256;
 /// Bytes of one dimension's text.
 const MAX_DIM: usize = 1000;
 
@@ -45,7 +41,8 @@ pub(super) struct Parser<'a> {
     tokens: Vec<Placed>,
     at: usize,
     depth: usize,
-    operations: usize,
+    /// Operations of the index that is being parsed.
+    pub operations: usize,
     memory: Vec<Memory>,
     registers: BTreeMap<u32, RegisterType>,
 }
@@ -62,7 +59,7 @@ impl<'a> Parser<'a> {
         &self.tokens[self.at].token
     }
 
-    fn peek_second(&self) -> &Token {
+    pub fn peek_second(&self) -> &Token {
         &self.tokens[(self.at + 1).min(self.tokens.len() - 1)].token
     }
 
@@ -152,7 +149,7 @@ impl<'a> Parser<'a> {
         Ok(dtype)
     }
 
-    /// A dimension, which ends before `,`, `)`, `]`, `;` or the end of the line.
+    /// A dimension, which ends before `,`, `)`, `]`, `;`, the word `work` or the end of the line.
     pub fn dim(&mut self) -> Parsed<Dim> {
         let (first, mut nested) = (self.at, 0usize);
         let line = self.line();
@@ -160,6 +157,7 @@ impl<'a> Parser<'a> {
             match self.peek() {
                 _ if self.line() != line => break,
                 Token::End => break,
+                Token::Word(word) if word == "work" => break,
                 Token::Symbol("(") => nested += 1,
                 Token::Symbol(")") if nested > 0 => nested -= 1,
                 Token::Symbol("," | ")" | "]" | ";" | "{" | "}") => break,
@@ -251,7 +249,7 @@ impl<'a> Parser<'a> {
         self.expected("an axis such as `i1`")
     }
 
-    fn register(&mut self) -> Parsed<Register> {
+    pub fn register(&mut self) -> Parsed<Register> {
         match *self.peek() {
             Token::Register(number) => {
                 self.next();
@@ -287,7 +285,7 @@ impl<'a> Parser<'a> {
         Ok(register)
     }
 
-    fn separated<T>(&mut self, close: &str, mut item: impl FnMut(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
+    pub fn separated<T>(&mut self, close: &str, mut item: impl FnMut(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
         let mut items = Vec::new();
         while !self.eat(close) {
             if !items.is_empty() {
@@ -403,7 +401,7 @@ impl<'a> Parser<'a> {
     }
 
     /// `memory[position`
-    fn access(&mut self) -> Parsed<(MemoryId, Index)> {
+    pub fn access(&mut self) -> Parsed<(MemoryId, Index)> {
         let memory = std::mem::take(&mut self.memory);
         let names: Vec<&str> = memory.iter().map(|m| m.name.as_str()).collect();
         let found = self.reference("memory", &names);
@@ -413,7 +411,7 @@ impl<'a> Parser<'a> {
         Ok((MemoryId(position), self.index()?))
     }
 
-    fn count(&mut self) -> Parsed<Option<Index>> {
+    pub fn count(&mut self) -> Parsed<Option<Index>> {
         if self.eat("count") { self.index().map(Some) } else { Ok(None) }
     }
 
@@ -444,175 +442,5 @@ impl<'a> Parser<'a> {
         self.expect("by")?;
         let k = self.index()?;
         Ok(Statement::Gemm(Box::new(Gemm { m, n, k, a, b, c, accumulate })))
-    }
-
-    pub fn scalar(&mut self) -> Parsed<Scalar> {
-        let negative = self.eat("-");
-        let sign = if negative { -1.0 } else { 1.0 };
-        let Token::Number(digits) = self.peek().clone() else {
-            return if self.eat("inf") {
-                Ok(Scalar::Float(sign * f64::INFINITY))
-            } else if self.eat("nan") {
-                Ok(Scalar::Float(f64::NAN))
-            } else {
-                self.expected("a number, `inf` or `nan`")
-            };
-        };
-        let digits = if negative { format!("-{digits}") } else { digits };
-        let scalar = if digits.contains(['.', 'e', 'E']) {
-            digits.parse().ok().map(Scalar::Float)
-        } else {
-            digits.parse().ok().map(Scalar::Int)
-        };
-        let Some(scalar) = scalar else { return self.expected("a number of at most 128 bits") };
-        self.next();
-        Ok(scalar)
-    }
-
-    fn instruction(&mut self) -> Parsed<Instruction> {
-        let Token::Word(word) = self.peek().clone() else { return self.expected("an instruction such as `add`") };
-        match word.as_str() {
-            "constant" => {
-                self.next();
-                return Ok(Instruction::Constant(self.scalar()?));
-            }
-            "position" => {
-                self.next();
-                let index = self.index()?;
-                self.expect("step")?;
-                return Ok(Instruction::Position { index, step: self.number("the step from lane to lane")? });
-            }
-            "load" => {
-                self.next();
-                let (memory, position) = self.access()?;
-                self.expect("]")?;
-                return Ok(Instruction::Load { memory, position, count: self.count()? });
-            }
-            "math" => {
-                self.next();
-                let function = match self.peek() {
-                    Token::Word(name) => MathFunction::from_name(name),
-                    _ => None,
-                };
-                let Some(function) = function else { return self.expected("a function such as `exp`") };
-                self.next();
-                self.expect("(")?;
-                return Ok(Instruction::Math(function, self.separated(")", Self::register)?));
-            }
-            "splat" => self.operands().map(|[x]| Instruction::Splat(x)),
-            "multiply_add" => self.operands().map(|[a, b, c]| Instruction::MultiplyAdd(a, b, c)),
-            "select" => self.operands().map(|[condition, a, b]| Instruction::Select(condition, a, b)),
-            "convert" => self.operands().map(|[x]| Instruction::Convert(x)),
-            "bitcast" => self.operands().map(|[x]| Instruction::Bitcast(x)),
-            "reduce_sum" => self.operands().map(|[x]| Instruction::ReduceLanes(Reduction::Sum, x)),
-            "reduce_product" => self.operands().map(|[x]| Instruction::ReduceLanes(Reduction::Product, x)),
-            "reduce_max" => self.operands().map(|[x]| Instruction::ReduceLanes(Reduction::Max, x)),
-            "reduce_min" => self.operands().map(|[x]| Instruction::ReduceLanes(Reduction::Min, x)),
-            name => {
-                if let Some(function) = Unary::from_text(name) {
-                    self.operands().map(|[x]| Instruction::Unary(function, x))
-                } else if let Some(function) = Binary::from_text(name) {
-                    self.operands().map(|[a, b]| Instruction::Binary(function, a, b))
-                } else if let Some(function) = Compare::from_text(name) {
-                    self.operands().map(|[a, b]| Instruction::Compare(function, a, b))
-                } else {
-                    self.expected("an instruction such as `add`")
-                }
-            }
-        }
-    }
-
-    /// The instruction's name, then that many registers.
-    fn operands<const N: usize>(&mut self) -> Parsed<[Register; N]> {
-        self.next();
-        let mut operands = [Register(0); N];
-        for (i, operand) in operands.iter_mut().enumerate() {
-            if i > 0 {
-                self.expect(",")?;
-            }
-            *operand = self.register()?;
-        }
-        Ok(operands)
-    }
-
-    /// An index.
-    fn index(&mut self) -> Parsed<Index> {
-        self.operations = 0;
-        self.sum()
-    }
-
-    fn operation(&mut self) -> Parsed<()> {
-        self.operations += 1;
-        if self.operations > MAX_INDEX {
-            return self.error(format!("an index of more than {MAX_INDEX} operations"));
-        }
-        Ok(())
-    }
-
-    fn sum(&mut self) -> Parsed<Index> {
-        let mut sum = self.product()?;
-        loop {
-            if self.eat("+") {
-                self.operation()?;
-                sum = Index::Add(Box::new(sum), Box::new(self.product()?));
-            } else if self.eat("-") {
-                self.operation()?;
-                let negated = match self.product()? {
-                    Index::Constant(value) => Index::Constant(value.wrapping_neg()),
-                    other => Index::Multiply(Box::new(other), Box::new(Index::Constant(-1))),
-                };
-                sum = Index::Add(Box::new(sum), Box::new(negated));
-            } else {
-                return Ok(sum);
-            }
-        }
-    }
-
-    fn product(&mut self) -> Parsed<Index> {
-        let mut product = self.primary()?;
-        loop {
-            let combine = match self.peek() {
-                Token::Symbol("*") => Index::Multiply,
-                Token::Symbol("//") => Index::FloorDiv,
-                Token::Symbol("%") => Index::Modulo,
-                _ => return Ok(product),
-            };
-            self.next();
-            self.operation()?;
-            product = combine(Box::new(product), Box::new(self.primary()?));
-        }
-    }
-
-    fn primary(&mut self) -> Parsed<Index> {
-        const WHAT: &str = "an index: a number, `d0`, an axis, a register, `min(`, `max(` or `(`";
-        if self.eat("(") {
-            self.operation()?;
-            let inner = self.sum()?;
-            self.expect(")")?;
-            return Ok(inner);
-        }
-        match self.peek().clone() {
-            Token::Number(_) | Token::Symbol("-") => Ok(Index::Constant(self.number(WHAT)?)),
-            Token::Register(number) => {
-                self.next();
-                Ok(Index::Register(Register(number)))
-            }
-            Token::Word(word) if word == "min" || word == "max" => {
-                self.next();
-                self.operation()?;
-                self.expect("(")?;
-                let a = Box::new(self.sum()?);
-                self.expect(",")?;
-                let b = Box::new(self.sum()?);
-                self.expect(")")?;
-                Ok(if word == "min" { Index::Min(a, b) } else { Index::Max(a, b) })
-            }
-            Token::Word(word) if is_index_word(&word) => {
-                let Ok(number) = word[1..].parse() else { return self.expected(WHAT) };
-                self.next();
-                Ok(if word.starts_with('d') { Index::Dim(number) } else { Index::Axis(Axis(number)) })
-            }
-            _ => self.expected(WHAT),
-        }
     }
 }
