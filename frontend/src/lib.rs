@@ -31,6 +31,8 @@ pub mod losses;
 pub mod metrics;
 pub mod model;
 pub mod optimizers;
+#[cfg(feature = "saving")]
+pub mod saving;
 mod scope;
 mod trace_main;
 pub mod utils;
