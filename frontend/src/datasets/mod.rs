@@ -8,7 +8,7 @@ mod npz;
 
 pub use cache::cache_dir;
 pub use error::DatasetError;
-pub use mnist::mnist;
+pub use mnist::{mnist, mnist_cached};
 pub use npz::read_npz;
 
 use kc_runtime::Array;

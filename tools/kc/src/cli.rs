@@ -36,7 +36,7 @@ pub enum Command {
 /// `kc fit`
 #[derive(Debug, Args)]
 pub struct Fit {
-    /// Rust file with a `#[kc::model] fn`
+    /// Rust file with a `#[kc::model] fn`, or a package to go on with
     pub model: PathBuf,
     /// `mnist`, an .npz file, or a folder of .npy files; without it the file's own `#[kc::data] fn`
     #[arg(long)]
@@ -50,13 +50,16 @@ pub struct Fit {
     /// Share of the training data that is held out, from its end
     #[arg(long, default_value_t = 0.0)]
     pub validation_split: f64,
+    /// Validate after each epoch on `test`, the test part of the data, or on another data set, file or folder
+    #[arg(long, value_name = "DATA")]
+    pub validation_data: Option<String>,
     /// Seed of the initial weights and of shuffling
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Keep the training data in its order
     #[arg(long)]
     pub no_shuffle: bool,
-    /// `early-stopping[:KEY=VALUE,...]` or `model-checkpoint:PATH[,KEY=VALUE...]`; may be given several times
+    /// Such as `early-stopping:monitor=val_loss,patience=2` or `model-checkpoint:filepath=best.kcp`; may be given several times
     #[arg(long, value_name = "CALLBACK")]
     pub callbacks: Vec<String>,
     /// 0 silent, 1 progress bar, 2 one line an epoch; `auto` is 1 on a terminal and 2 elsewhere
@@ -259,6 +262,8 @@ pub enum Form {
     Opt,
     /// Kernels: loop nests over planned buffers
     Kernels,
+    /// Cranelift's intermediate representation (back end cranelift)
+    Clif,
     /// MLIR (back end mlir)
     Mlir,
     /// LLVM IR (back end mlir)
@@ -281,6 +286,17 @@ pub enum Verbosity {
     /// A line an epoch
     #[value(name = "2")]
     Line,
+}
+
+impl From<Verbosity> for kc_runtime::Verbose {
+    fn from(verbosity: Verbosity) -> Self {
+        match verbosity {
+            Verbosity::Auto => kc_runtime::Verbose::Auto,
+            Verbosity::Silent => kc_runtime::Verbose::Silent,
+            Verbosity::Bar => kc_runtime::Verbose::Bar,
+            Verbosity::Line => kc_runtime::Verbose::Lines,
+        }
+    }
 }
 
 /// How an explanation is written.

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Failure {
     /// One message of ours; printed after `error: `.
     Message(String),
+    /// Ctrl-C ended the work; what was kept.
+    Interrupted(String),
     /// Diagnostics that are complete as they stand: rustc's, or those of a traced model.
     Rendered(String),
 }
@@ -21,10 +23,22 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The exit code of the process.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Message(_) | Failure::Rendered(_) => 1,
+            // As a shell counts a process that SIGINT ended.
+            Failure::Interrupted(_) => 130,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Message(message) => write!(formatter, "error: {}", message.trim_end()),
+            Failure::Interrupted(message) => formatter.write_str(message),
             Failure::Rendered(text) => formatter.write_str(text.trim_end()),
         }
     }

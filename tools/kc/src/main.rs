@@ -1,10 +1,17 @@
 //! The command `kc`: compile, train and run Keras models written in Rust.
 
+mod callbacks;
 mod cli;
 mod commands;
+mod compile;
+mod data;
 mod failure;
+mod interrupt;
+mod measure;
 mod model;
 mod paths;
+mod synthetic;
+mod table;
 
 use clap::Parser;
 use cli::Command;
@@ -12,14 +19,20 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let outcome = match cli::Cli::parse().command {
+        Command::Fit(arguments) => commands::fit(&arguments),
+        Command::Compile(arguments) => commands::compile(&arguments),
+        Command::Evaluate(arguments) => commands::evaluate(&arguments),
+        Command::Predict(arguments) => commands::predict(&arguments),
+        Command::Bench(arguments) => commands::bench(&arguments),
         Command::Summary(arguments) => commands::summary(&arguments),
-        _ => Err(failure::Failure::new("later")),
+        Command::Explain(arguments) => commands::explain(&arguments),
+        Command::Doctor(_) => commands::doctor(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{failure}");
-            ExitCode::FAILURE
+            ExitCode::from(failure.exit_code())
         }
     }
 }

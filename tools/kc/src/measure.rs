@@ -76,7 +76,9 @@ impl Peer {
 
     /// The time of so many calls; `None` where the peer has no such entry point.
     pub fn time(&mut self, entry: &str, batch_size: usize, calls: u32) -> Outcome<Option<Duration>> {
-        writeln!(self.stdin, "{entry} {batch_size} {calls}").and_then(|()| self.stdin.flush()).context(|| self.ended())?;
+        writeln!(self.stdin, "{entry} {batch_size} {calls}")
+            .and_then(|()| self.stdin.flush())
+            .context(|| self.ended())?;
         let line = self.line()?;
         if line == "unknown" {
             return Ok(None);

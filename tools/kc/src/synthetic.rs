@@ -19,7 +19,10 @@ fn array(input: &Input, batch: usize, random: &mut Random) -> Outcome<Array> {
             None => (axis == 0).then_some(batch),
         };
         shape.push(extent.ok_or_else(|| {
-            Failure::new(format_args!("input `{}` is {}; only a batch may be unknown in a measurement", input.name, input.ty))
+            Failure::new(format_args!(
+                "input `{}` is {}; only a batch may be unknown in a measurement",
+                input.name, input.ty
+            ))
         })?);
     }
     let elements: usize = shape.iter().product();

@@ -1,5 +1,5 @@
-use crate::cli::Bench;
-use crate::compile::{self, Mode};
+use crate::cli::{Bench, Mode};
+use crate::compile;
 use crate::failure::{Context, Outcome};
 use crate::measure::{self, Peer, PeerEntry};
 use crate::{model, synthetic, table};
@@ -10,7 +10,7 @@ use serde_json::json;
 const ENTRIES: [&str; 2] = ["train_step", "predict"];
 
 struct Program {
-    backend: Backend,
+    backend: &'static str,
     mode: Mode,
     session: Session,
     profiled: Option<Session>,
@@ -31,7 +31,7 @@ pub fn bench(arguments: &Bench) -> Outcome {
     let mut programs = Vec::new();
     for backend in compile::present(&arguments.backend)? {
         for mode in [Mode::Eager, Mode::Fused] {
-            let package = compile::compile(&traced.module, backend, mode)?;
+            let package = compile::compile(&traced.module, &*backend, mode)?;
             let open = |profile| -> Outcome<Session> {
                 let options = SessionOptions { threads: arguments.machine.threads.unwrap_or(0), profile };
                 let mut session = Session::new(&package, &options).context(|| "cannot load the program".to_owned())?;
@@ -39,7 +39,7 @@ pub fn bench(arguments: &Bench) -> Outcome {
                 Ok(session)
             };
             let profiled = arguments.explain.then(|| open(true)).transpose()?;
-            programs.push(Program { backend, mode, session: open(false)?, profiled });
+            programs.push(Program { backend: backend.name(), mode, session: open(false)?, profiled });
         }
     }
     let threads = programs.first().map_or(1, |program| program.session.pool().threads());
@@ -112,14 +112,16 @@ fn kernel_times(
     }
     let profile = session.take_profile().unwrap_or_default();
     let times = profile.launches(entry).iter();
-    Ok(times.map(|launch| (launch.kernel.clone(), launch.time.as_secs_f64() * 1e3 / launch.calls.max(1) as f64)).collect())
+    Ok(times
+        .map(|launch| (launch.kernel.clone(), launch.time.as_secs_f64() * 1e3 / launch.calls.max(1) as f64))
+        .collect())
 }
 
 /// The figure of the same entry point and back end in eager mode, divided by this one.
 fn ratio(figures: &[Figure], figure: &Figure) -> Option<f64> {
-    let eager = figures
-        .iter()
-        .find(|other| other.entry == figure.entry && other.program == figure.program && other.mode == Mode::Eager.name())?;
+    let eager = figures.iter().find(|other| {
+        other.entry == figure.entry && other.program == figure.program && other.mode == Mode::Eager.name()
+    })?;
     Some(eager.milliseconds / figure.milliseconds)
 }
 

@@ -1,5 +1,19 @@
 //! The subcommands.
 
+mod bench;
+mod compile;
+mod doctor;
+mod evaluate;
+mod explain;
+mod fit;
+mod predict;
 mod summary;
 
+pub use bench::bench;
+pub use compile::compile;
+pub use doctor::doctor;
+pub use evaluate::evaluate;
+pub use explain::explain;
+pub use fit::fit;
+pub use predict::predict;
 pub use summary::summary;

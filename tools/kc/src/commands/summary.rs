@@ -1,13 +1,20 @@
 use crate::cli::Summary;
-use crate::failure::Outcome;
+use crate::compile::is_package;
+use crate::failure::{Failure, Outcome};
 use crate::model;
 use kc_abi::manifest::{ModelInfo, StateRole, StateTensor};
+use kc_runtime::Package;
 use std::fmt::Write;
 
 /// `kc summary`: the layers as Keras' `summary()` lists them.
 pub fn summary(arguments: &Summary) -> Outcome {
-    let traced = model::trace(&arguments.model)?;
-    print!("{}", table(&traced.module.model, &traced.module.state));
+    if is_package(&arguments.model) {
+        let manifest = Package::read_manifest(&arguments.model).map_err(Failure::new)?;
+        print!("{}", table(&manifest.model, &manifest.state));
+    } else {
+        let module = model::trace(&arguments.model)?.module;
+        print!("{}", table(&module.model, &module.state));
+    }
     Ok(())
 }
 

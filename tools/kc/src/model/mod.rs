@@ -36,6 +36,20 @@ pub fn trace(model: &Path) -> Outcome<Traced> {
     Ok(Traced { text, module, built: (!stored).then(|| start.elapsed()) })
 }
 
+/// The folder with the arrays that the file's `#[kc::data] fn` returns, in files as `kc::Data::write` names them.
+pub fn data(model: &Path) -> Outcome<PathBuf> {
+    let project = Project::of(model)?;
+    let folder = project.folder.join("data");
+    let _lock = lock(&project.folder)?;
+    let executable = build::build(&project, &Store::in_folder(&project.folder).stamp("module", &project.model))?;
+    // What an earlier run wrote may not be what this one writes.
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    run(&project, &executable, &["data", &folder.to_string_lossy()])?;
+    Ok(folder)
+}
+
 /// What the model's program prints for these arguments, and whether it was stored from an earlier run.
 fn text_of(project: &Project, name: &str, arguments: &[&str]) -> Outcome<(String, bool)> {
     let store = Store::in_folder(&project.folder);

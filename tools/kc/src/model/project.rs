@@ -79,7 +79,7 @@ impl Project {
             stem.to_string_lossy().chars().filter(char::is_ascii_alphanumeric).take(24).collect()
         });
         let name = format!("model-{stem}-{:016x}", xxh3_128(identity.as_bytes()) as u64);
-        let cache = paths::cache_dir();
+        let cache = kc::datasets::cache_dir();
         Ok(Project {
             model: absolute,
             shown: model.to_owned(),
@@ -126,13 +126,20 @@ impl Project {
         )
     }
 
+    /// The program of `kc::trace_main`'s protocol around the model file.
     fn program(&self, stamp: &str) -> String {
         format!(
             "// {stamp}\n\
-             #[allow(dead_code)]\n#[path = {:?}]\nmod model;\n\n\
-             #[allow(unused_imports)]\nuse kc::missing::*;\n\n\
-             fn main() -> std::process::ExitCode {{\n    #[allow(unused_imports)]\n    use model::*;\n\
-             \u{20}   kc::trace_main(kc_model, kc_data)\n}}\n",
+             #[allow(dead_code)]\n\
+             #[path = {:?}]\n\
+             mod model;\n\n\
+             #[allow(unused_imports)]\n\
+             use kc::missing::*;\n\n\
+             fn main() -> std::process::ExitCode {{\n    \
+             #[allow(unused_imports)]\n    \
+             use model::*;\n    \
+             kc::trace_main(kc_model, kc_data)\n\
+             }}\n",
             self.model
         )
     }

@@ -1,0 +1,78 @@
+use crate::cli::{Compile, Form, Target};
+use crate::compile::{self, compile_timed};
+use crate::failure::{Failure, Outcome};
+use crate::{model, table};
+use kc_codegen::{Backend, Optimised, optimise, schedule_function};
+use kc_ir::kernel::{Kernel, Program, print_program};
+use kc_ir::tensor::Module;
+use kc_ir::tensor::text::print_module;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `kc compile`: an untrained package, or a form of the model on the way to it.
+pub fn compile(arguments: &Compile) -> Outcome {
+    match arguments.target {
+        Target::Cpu => {}
+    }
+    let traced = model::trace(&arguments.model)?;
+    if arguments.emit == Some(Form::Ir) {
+        print!("{}", traced.text);
+        return Ok(());
+    }
+    let backend = compile::open(arguments.code.backend)?;
+    if let Some(form) = arguments.emit {
+        print!("{}", emit(&traced.module, &*backend, form, arguments)?);
+        return Ok(());
+    }
+    let (package, times) = compile_timed(&traced.module, &*backend, arguments.code.mode)?;
+    let output = arguments.output.clone().unwrap_or_else(|| {
+        let mut path = PathBuf::from(arguments.model.file_stem().unwrap_or_default());
+        path.set_extension("kcp");
+        path
+    });
+    package.write(&output).map_err(Failure::new)?;
+    if arguments.timings {
+        let mut rows = vec![vec!["stage".to_owned(), "ms".to_owned()]];
+        let mut row =
+            |name: &str, time: Duration| rows.push(vec![name.to_owned(), format!("{:.1}", time.as_secs_f64() * 1e3)]);
+        row("trace (building the model file in Rust)", traced.built.unwrap_or_default());
+        times.iter().for_each(|(stage, time)| row(stage.name(), *time));
+        row("compile, in all", times.iter().map(|(_, time)| *time).sum());
+        print!("{}", table::columns(&rows));
+    }
+    println!("wrote {} ({}, {} kernels)", output.display(), backend.name(), package.manifest.code.kernels.len());
+    Ok(())
+}
+
+fn emit(module: &Module, backend: &dyn Backend, form: Form, arguments: &Compile) -> Outcome<String> {
+    let optimised = optimised(module, backend, arguments)?;
+    let form = match form {
+        Form::Ir | Form::Opt => {
+            let functions = optimised.into_iter().map(|optimised| optimised.function).collect();
+            return Ok(print_module(&Module { functions, ..module.clone() }));
+        }
+        Form::Kernels => {
+            let programs = programs(&optimised, backend)?;
+            return Ok(programs.iter().map(print_program).collect::<Vec<_>>().join("\n"));
+        }
+        Form::Clif => kc_codegen::Form::Clif,
+        Form::Mlir => kc_codegen::Form::Mlir,
+        Form::Llvm => kc_codegen::Form::Llvm,
+        Form::Asm => kc_codegen::Form::Asm,
+    };
+    let kernels: Vec<Kernel> = programs(&optimised, backend)?.into_iter().flat_map(|program| program.kernels).collect();
+    backend.emit(&kernels, form).map_err(Failure::new)
+}
+
+fn optimised(module: &Module, backend: &dyn Backend, arguments: &Compile) -> Outcome<Vec<Optimised>> {
+    let options = compile::options(arguments.code.mode);
+    let functions = module.functions.iter();
+    functions
+        .map(|function| optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new))
+        .collect()
+}
+
+fn programs(optimised: &[Optimised], backend: &dyn Backend) -> Outcome<Vec<Program>> {
+    let functions = optimised.iter().map(|optimised| &optimised.function);
+    functions.map(|function| schedule_function(function, backend.target()).map_err(Failure::new)).collect()
+}

@@ -1,0 +1,66 @@
+use crate::cli::{Explain, ExplainFormat};
+use crate::failure::{Failure, Outcome};
+use crate::{compile, model, table};
+use kc_codegen::{optimise, schedule_function};
+use kc_ir::kernel::Program;
+use kc_ir::tensor::{Graph, Op};
+use std::fmt::Write;
+
+/// `kc explain`: how one entry point was optimised.
+pub fn explain(arguments: &Explain) -> Outcome {
+    let traced = model::trace(&arguments.model)?;
+    let function = traced.module.function(&arguments.entry).ok_or_else(|| {
+        let names: Vec<&str> = traced.module.functions.iter().map(|function| function.name.as_str()).collect();
+        Failure::new(format_args!("the model has no entry point `{}`; there are {}", arguments.entry, names.join(", ")))
+    })?;
+    let backend = compile::open(arguments.code.backend)?;
+    let mut options = compile::options(arguments.code.mode);
+    options.saturation.explain = true;
+    let optimised = optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new)?;
+    match arguments.format {
+        ExplainFormat::Dot => print!("{}", dot(&arguments.entry, &optimised.function.graph)),
+        ExplainFormat::Text => {
+            let program = schedule_function(&optimised.function, backend.target()).map_err(Failure::new)?;
+            println!("{} on {} ({})\n", arguments.entry, backend.name(), backend.target().name);
+            print!("{}\n{}", optimised.report, launches(&program));
+        }
+    }
+    Ok(())
+}
+
+/// The launches in order, with what they compute.
+fn launches(program: &Program) -> String {
+    let mut rows = vec![["step  kernel", "tasks", "work"].map(str::to_owned).to_vec()];
+    for (number, step) in program.steps.iter().enumerate() {
+        for launch in &step.launches {
+            let kernel = program.kernels.get(launch.kernel).map_or("", |kernel| &kernel.name);
+            rows.push(vec![format!("{number:>4}  {kernel}"), launch.tasks.to_string(), launch.work.to_string()]);
+        }
+    }
+    table::columns(&rows)
+}
+
+/// The graph for Graphviz.
+fn dot(name: &str, graph: &Graph) -> String {
+    let mut text = format!("digraph \"{name}\" {{\n  node [shape=box, fontname=\"monospace\"];\n");
+    for value in graph.values() {
+        let node = graph.node(value);
+        let label = match &node.op {
+            Op::Parameter(parameter) => format!("parameter {}", parameter.name),
+            op => op.operation().name().to_string(),
+        };
+        let label = format!("{label}\n{}", node.ty).replace('"', "'");
+        let _ = writeln!(text, "  n{} [label={label:?}];", value.index());
+        for operand in &node.operands {
+            let _ = writeln!(text, "  n{} -> n{};", operand.index(), value.index());
+        }
+    }
+    for (number, result) in graph.results.iter().enumerate() {
+        let _ = writeln!(
+            text,
+            "  r{number} [label=\"result {number}\", shape=ellipse];\n  n{} -> r{number};",
+            result.index()
+        );
+    }
+    text + "}\n"
+}

@@ -1,0 +1,81 @@
+use crate::cli::Fit;
+use crate::compile::{self, package_or_model};
+use crate::failure::{Failure, Outcome};
+use crate::{callbacks, data, interrupt};
+use kc_runtime::{Callback, FitOptions, Session, fit as run_fit};
+use serde_json::json;
+use std::time::Instant;
+
+/// `kc fit`: trains a model, or goes on with a trained package.
+pub fn fit(arguments: &Fit) -> Outcome {
+    if let Some(folder) = arguments.output.as_deref().and_then(|path| path.parent())
+        && !folder.as_os_str().is_empty()
+        && !folder.is_dir()
+    {
+        return Err(Failure::new(format_args!("`--output`: there is no folder {}", folder.display())));
+    }
+    let package = package_or_model(&arguments.model, &arguments.code)?;
+    let samples = match &arguments.data {
+        Some(name) => data::named(name)?,
+        None => data::of_model(&arguments.model)?,
+    };
+    let validation = match arguments.validation_data.as_deref() {
+        None => None,
+        Some("test") => Some(samples.test.clone().ok_or_else(|| {
+            Failure::new("`--validation-data test`: the data has no test part (arrays x_test and y_test)")
+        })?),
+        Some(name) => {
+            let other = data::named(name)?;
+            Some(other.test.unwrap_or(other.train))
+        }
+    };
+    let has_validation = validation.is_some() || arguments.validation_split > 0.0;
+    let mut callbacks = arguments
+        .callbacks
+        .iter()
+        .map(|text| callbacks::parse(text, has_validation))
+        .collect::<Outcome<Vec<Box<dyn Callback>>>>()?;
+    let mut callbacks: Vec<&mut dyn Callback> = callbacks.iter_mut().map(|callback| &mut **callback as _).collect();
+
+    let mut session = Session::new(&package, &compile::session_options(&arguments.machine)).map_err(Failure::new)?;
+    if package.state.is_none() {
+        session.init(arguments.seed).map_err(Failure::new)?;
+    }
+    let options = FitOptions {
+        batch_size: arguments.batch_size,
+        epochs: arguments.epochs,
+        verbose: arguments.verbose.into(),
+        validation_split: arguments.validation_split,
+        validation_data: validation.as_ref(),
+        shuffle: !arguments.no_shuffle,
+        seed: arguments.seed,
+        interrupt: Some(interrupt::flag()?),
+        ..FitOptions::default()
+    };
+    let start = Instant::now();
+    let history = run_fit(&mut session, &samples.train, &options, &mut callbacks).map_err(Failure::new)?;
+    let seconds = start.elapsed().as_secs_f64();
+    if let Some(path) = &arguments.output {
+        let trained = session.package().map_err(Failure::new)?;
+        trained.write(path).map_err(Failure::new)?;
+        if !arguments.json {
+            println!("saved {}", path.display());
+        }
+    }
+    if arguments.json {
+        println!(
+            "{}",
+            json!({
+                "backend": package.manifest.code.backend,
+                "epochs": history.epochs.len(),
+                "history": history.logs,
+                "interrupted": history.interrupted,
+                "train_seconds": seconds,
+            })
+        );
+    }
+    if history.interrupted {
+        return Err(interrupt::interrupted(arguments.output.as_deref()));
+    }
+    Ok(())
+}

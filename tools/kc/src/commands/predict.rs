@@ -1,0 +1,50 @@
+use crate::cli::Predict;
+use crate::compile;
+use crate::data;
+use crate::failure::{Failure, Outcome};
+use kc_runtime::{Array, EvaluateOptions, Package, Session, Verbose, npy, predict as run_predict};
+use std::path::{Path, PathBuf};
+
+/// `kc predict`: a trained package's outputs.
+pub fn predict(arguments: &Predict) -> Outcome {
+    let package = Package::read(&arguments.package).map_err(Failure::new)?;
+    compile::check_trained(&package, &arguments.package)?;
+    let samples = data::inputs(&arguments.input)?;
+    let mut session = Session::new(&package, &compile::session_options(&arguments.machine)).map_err(Failure::new)?;
+    let options =
+        EvaluateOptions { batch_size: arguments.batch_size, verbose: Verbose::Silent, ..EvaluateOptions::default() };
+    let outputs = run_predict(&mut session, &samples, &options, &mut []).map_err(Failure::new)?;
+    match &arguments.output {
+        Some(path) => {
+            for (index, output) in outputs.iter().enumerate() {
+                npy::write(&numbered(path, index), output).map_err(Failure::new)?;
+            }
+        }
+        None => outputs.iter().for_each(|output| print!("{}", rows(output))),
+    }
+    Ok(())
+}
+
+/// `y.npy` for the first output, `y1.npy`, `y2.npy`, ... for further ones.
+fn numbered(path: &Path, index: usize) -> PathBuf {
+    if index == 0 {
+        return path.to_owned();
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().map_or_else(String::new, |extension| format!(".{}", extension.to_string_lossy()));
+    path.with_file_name(format!("{stem}{index}{extension}"))
+}
+
+/// One line a sample.
+fn rows(array: &Array) -> String {
+    let values = array.cast(kc_abi::DType::F64);
+    let values = values.as_slice::<f64>().unwrap_or_default();
+    let width = values.len() / array.shape().first().copied().unwrap_or(1).max(1);
+    let mut text = String::new();
+    for row in values.chunks(width.max(1)) {
+        let row: Vec<String> = row.iter().map(|value| format!("{}", *value as f32)).collect();
+        text += &row.join(" ");
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,113 @@
+//! A user's model file: what is built, what is not, and what a mistake in it shows.
+
+mod common;
+
+use common::{MODEL, Place, run};
+
+#[test]
+fn a_mistake_in_rust_shows_rustcs_message_at_its_line_and_nothing_else() {
+    let place = Place::new("rust_mistake");
+    place.write("model.rs", MODEL.replace("Dense::new(8)", "Dense::new(\"eight\")"));
+    let message = place.fail(&["summary", "model.rs"]);
+    assert!(message.starts_with("error[E"), "{message}");
+    assert!(message.contains("--> model.rs:7:25\n"), "{message}");
+    for noise in ["Compiling", "could not compile", "aborting due to", "main.rs", "model-model"] {
+        assert!(!message.contains(noise), "{noise} in {message}");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_model_shows_kcs_message_at_its_line() {
+    let place = Place::new("model_mistake");
+    place.write("model.rs", MODEL.replace("relu", "rely"));
+    let message = place.fail(&["summary", "model.rs"]);
+    assert!(message.starts_with("error: "), "{message}");
+    assert!(message.contains("model.rs:7") && message.contains("rely"), "{message}");
+}
+
+#[test]
+fn a_file_without_a_model_says_so() {
+    let place = Place::new("no_model");
+    place.write("model.rs", MODEL.replace("#[kc::model]\n", ""));
+    assert_eq!(
+        place.fail(&["summary", "model.rs"]),
+        "error: the file marks no model: put `#[kc::model]` before the function that returns it\n"
+    );
+}
+
+#[test]
+fn a_file_without_data_says_so() {
+    let place = Place::new("no_data");
+    place.write("model.rs", MODEL);
+    assert_eq!(
+        place.fail(&["fit", "model.rs"]),
+        "error: the file marks no data: put `#[kc::data]` before the function that returns them, or name a data set\n"
+    );
+}
+
+#[test]
+fn what_is_no_model_file_is_refused() {
+    let place = Place::new("no_file");
+    place.write("model.py", "");
+    assert_eq!(
+        place.fail(&["summary", "model.py"]),
+        "error: model.py is not a model file; expected a Rust file with a `#[kc::model] fn`\n"
+    );
+    assert_eq!(
+        place.fail(&["summary", "missing.rs"]),
+        "error: cannot read missing.rs: No such file or directory (os error 2)\n"
+    );
+}
+
+#[test]
+fn an_unchanged_file_starts_no_cargo_and_a_changed_one_is_built_anew() {
+    let place = Place::new("cached");
+    place.write("model.rs", MODEL);
+    let first = place.succeed(&["summary", "model.rs"]);
+    assert!(first.contains("│ dense (Dense)") && first.contains("Total params: 6"), "{first}");
+
+    let without_cargo = |arguments: &[&str]| run(place.command(arguments).env("CARGO", "/nonexistent/cargo"));
+    let again = without_cargo(&["summary", "model.rs"]);
+    assert_eq!((again.code, again.stdout), (Some(0), first.clone()));
+
+    place.write("model.rs", MODEL.replace("Dense::new(8)", "Dense::new(16)"));
+    let changed = without_cargo(&["summary", "model.rs"]);
+    assert_eq!(changed.code, Some(1));
+    assert_eq!(
+        changed.stderr,
+        "error: a model file is built by cargo, which is not there; install Rust with rustup (see rust-lang.org/tools/install)\n"
+    );
+    let changed = place.succeed(&["summary", "model.rs"]);
+    assert_ne!(changed, first);
+
+    // A file that is put back has an older time than the program; its content decides.
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    place.write("model.rs", MODEL);
+    let file = std::fs::File::options().append(true).open(place.path("model.rs")).expect("written above");
+    file.set_modified(old).expect("a test's own file");
+    assert_eq!(place.succeed(&["summary", "model.rs"]), first);
+}
+
+#[test]
+fn a_file_beside_the_model_is_part_of_it() {
+    let place = Place::new("modules");
+    place.write("model.rs", format!("mod sizes;\n{}", MODEL.replace("Dense::new(8)", "Dense::new(sizes::HIDDEN)")));
+    place.write("sizes.rs", "pub const HIDDEN: i64 = 8;\n");
+    let eight = place.succeed(&["summary", "model.rs"]);
+    assert!(eight.contains("(None, 8)"), "{eight}");
+    place.write("sizes.rs", "pub const HIDDEN: i64 = 9;\n");
+    let nine = place.succeed(&["summary", "model.rs"]);
+    assert!(nine.contains("(None, 9)"), "{nine}");
+}
+
+#[test]
+fn the_readmes_first_model_is_a_model() {
+    let readme = include_str!("../../../README.md");
+    let (_, rest) = readme.split_once("```rust\n").expect("README has a first model");
+    let (model, _) = rest.split_once("```").expect("its block ends");
+    assert!(model.lines().count() <= 20, "the first model is short");
+    let place = Place::new("readme");
+    place.write("model.rs", model);
+    let summary = place.succeed(&["summary", "model.rs"]);
+    assert!(summary.contains("Trainable params: 101,770 (397.54 KB)"), "{summary}");
+}

@@ -1,0 +1,208 @@
+//! Training, evaluating and running: the commands on small data, and what wrong input says.
+
+mod common;
+
+use common::{MODEL, Place, run};
+use kc_runtime::{Array, npy};
+
+/// Three classes of points, far enough apart to be learned in a moment.
+fn write_data(place: &Place) {
+    let (mut features, mut labels) = (Vec::new(), Vec::new());
+    for sample in 0..300u32 {
+        let class = sample % 3;
+        labels.push(class as u8);
+        for axis in 0..4u32 {
+            let noise = (sample.wrapping_mul(2_654_435_761).rotate_left(axis * 8) >> 16) as f32 / 65536.0;
+            features.push(if axis == class { 2.0 + noise } else { noise });
+        }
+    }
+    let array = |name: &str, array: Array| npy::write(&place.path(name), &array).expect("a test's own folder");
+    std::fs::create_dir_all(place.path("data")).expect("a test's own folder");
+    array("data/x_train.npy", Array::from_slice(&features, &[300, 4]).expect("300 x 4"));
+    array("data/y_train.npy", Array::from_slice(&labels, &[300]).expect("300"));
+    array("data/x_test.npy", Array::from_slice(&features[..120], &[30, 4]).expect("30 x 4"));
+    array("data/y_test.npy", Array::from_slice(&labels[..30], &[30]).expect("30"));
+}
+
+fn place(name: &str) -> Place {
+    let place = Place::new(name);
+    place.write("model.rs", MODEL);
+    write_data(&place);
+    place
+}
+
+#[test]
+fn a_model_is_trained_evaluated_and_run() {
+    let place = place("train");
+    let fitted = place.succeed(&[
+        "fit",
+        "model.rs",
+        "--data",
+        "data",
+        "--epochs",
+        "20",
+        "--batch-size",
+        "16",
+        "--validation-split",
+        "0.1",
+        "--callbacks",
+        "early-stopping:patience=20",
+        "--json",
+        "-o",
+        "model.kcp",
+    ]);
+    let last = fitted.lines().last().expect("a line of JSON");
+    let fitted: serde_json::Value = serde_json::from_str(last).expect("a JSON object");
+    assert_eq!(fitted["epochs"], 20);
+    assert_eq!(fitted["history"]["val_loss"].as_array().map(Vec::len), Some(20));
+
+    let evaluated = place.succeed(&["evaluate", "model.kcp", "--data", "data", "--verbose", "0", "--json"]);
+    let evaluated: serde_json::Value = serde_json::from_str(&evaluated).expect("a JSON object");
+    assert!(evaluated["accuracy"].as_f64() > Some(0.95), "{evaluated}");
+
+    assert_eq!(place.succeed(&["predict", "model.kcp", "--input", "data/x_test.npy", "-o", "y.npy"]), "");
+    let outputs = npy::read(&place.path("y.npy")).expect("written by kc");
+    assert_eq!(outputs.shape(), [30, 3]);
+    let printed = place.succeed(&["predict", "model.kcp", "--input", "data/x_test.npy"]);
+    assert_eq!(printed.lines().count(), 30);
+
+    let summary = place.succeed(&["summary", "model.kcp"]);
+    assert_eq!(summary, place.succeed(&["summary", "model.rs"]));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_package_for_any_number_of_threads() {
+    let place = place("seed");
+    let train = |name: &str, seed: &str, threads: &str| {
+        place.succeed(&[
+            "fit",
+            "model.rs",
+            "--data",
+            "data",
+            "--epochs",
+            "2",
+            "--seed",
+            seed,
+            "--threads",
+            threads,
+            "-o",
+            name,
+        ]);
+        std::fs::read(place.path(name)).expect("written by kc")
+    };
+    let first = train("a.kcp", "7", "1");
+    assert!(first == train("b.kcp", "7", "1"), "two runs differ");
+    assert!(first == train("c.kcp", "7", "2"), "one and two threads differ");
+    assert!(first != train("d.kcp", "8", "1"), "the seed has no effect");
+}
+
+#[test]
+fn training_goes_on_with_a_package() {
+    let place = place("resume");
+    place.succeed(&["fit", "model.rs", "--data", "data", "--no-shuffle", "--epochs", "2", "-o", "two.kcp"]);
+    place.succeed(&["fit", "model.rs", "--data", "data", "--no-shuffle", "-o", "one.kcp"]);
+    place.succeed(&["fit", "one.kcp", "--data", "data", "--no-shuffle", "-o", "two_again.kcp"]);
+    let read = |name: &str| std::fs::read(place.path(name)).expect("written by kc");
+    assert!(read("two.kcp") == read("two_again.kcp"), "the state that a package keeps is not whole");
+}
+
+#[test]
+fn every_form_is_printed_the_same_twice() {
+    let place = place("emit");
+    for form in ["ir", "opt", "kernels", "clif", "asm"] {
+        let arguments = ["compile", "model.rs", "--backend", "cranelift", "--emit", form];
+        let text = place.succeed(&arguments);
+        assert!(!text.is_empty() && text == place.succeed(&arguments), "{form}");
+    }
+    let compiled = place.succeed(&["compile", "model.rs", "--backend", "cranelift", "-o", "model.kcp", "--timings"]);
+    for stage in ["trace", "differentiate", "saturate", "schedule", "lower"] {
+        assert!(compiled.contains(stage), "{compiled}");
+    }
+}
+
+#[test]
+fn a_package_that_was_not_trained_is_refused() {
+    let place = place("untrained");
+    place.succeed(&["compile", "model.rs", "-o", "model.kcp"]);
+    assert_eq!(
+        place.fail(&["evaluate", "model.kcp", "--data", "data"]),
+        "error: model.kcp holds no weights; train it first: kc fit model.kcp --data ... -o model.kcp\n"
+    );
+}
+
+#[test]
+fn wrong_data_is_named() {
+    let place = place("wrong_data");
+    const EXPECTED: &str = "expected `mnist`, an .npz file, or a folder of .npy files, with arrays x_train, y_train and perhaps \
+                            x_test, y_test, or x and y";
+    let fit = |data: &str| place.fail(&["fit", "model.rs", "--data", data]);
+    assert_eq!(fit("minst"), format!("error: there is no data set, file or folder `minst`; {EXPECTED}\n"));
+    assert_eq!(fit("model.rs"), format!("error: model.rs is no data; {EXPECTED}\n"));
+    std::fs::create_dir_all(place.path("empty")).expect("a test's own folder");
+    assert_eq!(fit("empty"), format!("error: empty has no array x_train or x; {EXPECTED}\n"));
+
+    let labels = Array::from_slice(&[7u8; 300], &[300]).expect("300");
+    npy::write(&place.path("data/y_train.npy"), &labels).expect("a test's own folder");
+    let message = fit("data");
+    assert!(message.contains("must hold class labels, whole numbers from 0 to 2, but sample 0 has 7"), "{message}");
+}
+
+#[test]
+fn wrong_options_are_named() {
+    let place = place("wrong_options");
+    let fit = |option: &str, value: &str| place.fail(&["fit", "model.rs", "--data", "data", option, value]);
+    assert_eq!(fit("--batch-size", "0"), "error: `batch_size` must be at least 1, 0 was given\n");
+    assert_eq!(
+        fit("--validation-split", "1"),
+        "error: `validation_split` must be at least 0 and less than 1, 1 was given\n"
+    );
+    assert_eq!(fit("--output", "nowhere/model.kcp"), "error: `--output`: there is no folder nowhere\n");
+    assert!(
+        fit("--callbacks", "stopping").starts_with("error: unknown callback `stopping`; there are early-stopping, ")
+    );
+    let unknown = place.kc(&["fit", "model.rs", "--backend", "gcc"]);
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("[possible values: auto, mlir, cranelift]"), "{}", unknown.stderr);
+}
+
+#[test]
+fn a_damaged_package_is_refused() {
+    let place = place("damaged");
+    place.succeed(&["fit", "model.rs", "--data", "data", "-o", "model.kcp"]);
+    let whole = std::fs::read(place.path("model.kcp")).expect("written by kc");
+    place.write("cut.kcp", &whole[..whole.len() / 2]);
+    let message = place.fail(&["predict", "cut.kcp", "--input", "data/x_test.npy"]);
+    assert_eq!(
+        message,
+        format!(
+            "error: cannot read the package `cut.kcp`: it is truncated: {} bytes were expected, {} were found\n",
+            whole.len(),
+            whole.len() / 2
+        )
+    );
+    place.write("text.kcp", "no package at all");
+    let message = place.fail(&["predict", "text.kcp", "--input", "data/x_test.npy"]);
+    assert!(message.starts_with("error: cannot read the package `text.kcp`: it is no kc package"), "{message}");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_ends_the_training_after_its_step_and_keeps_the_model() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let place = place("interrupt");
+    // Built beforehand, so that the training starts at once.
+    place.succeed(&["summary", "model.rs"]);
+    let arguments = ["fit", "model.rs", "--data", "data", "--epochs", "1000000", "--verbose", "2", "-o", "model.kcp"];
+    let mut child = place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kc starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    assert!(lines.next().expect("a first epoch").expect("text").contains("Epoch 1/1000000"));
+    let killed = run(Command::new("kill").args(["-INT", &child.id().to_string()]));
+    assert_eq!(killed.code, Some(0), "{}", killed.stderr);
+    let rest: Vec<String> = lines.map(|line| line.expect("text")).collect();
+    assert!(rest.iter().any(|line| line.contains("interrupted after")), "{:?}", rest.last());
+    let output = child.wait_with_output().expect("kc ends");
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "interrupted; the model as it is was saved to model.kcp\n");
+    assert_eq!(place.succeed(&["predict", "model.kcp", "--input", "data/x_test.npy"]).lines().count(), 30);
+}
