@@ -75,7 +75,7 @@ fn totals(state: &[StateTensor]) -> String {
         })
     };
     let trainable = count(&[StateRole::Trainable]);
-    let fixed = count(&[StateRole::NonTrainable, StateRole::Seed]);
+    let fixed = count(&[StateRole::NonTrainable]);
     let optimizer = count(&[StateRole::Optimizer, StateRole::LearningRate, StateRole::Iterations]);
     let total = (trainable.0 + fixed.0 + optimizer.0, trainable.1 + fixed.1 + optimizer.1);
     let line = |name: &str, (elements, bytes): (u64, u64)| {
