@@ -285,7 +285,8 @@ impl<'a> Emitter<'a> {
             Op::Dimension(dimension) => {
                 let index = self.extent(&dimension.dim);
                 let extent = self.b.instruction(DType::I64, 1, Instruction::Position { index, step: 0 });
-                Ok(self.b.convert(ty.dtype, extent))
+                let extent = self.b.convert(ty.dtype, extent);
+                Ok(self.b.splat(self.lanes, extent))
             }
             Op::Iota(iota) => {
                 let coordinate = self.multi(value, at)?.swap_remove(iota.axis);
