@@ -21,11 +21,12 @@ pub use compare::{Case, check};
 pub use run::Loaded;
 
 use crate::Backend;
+use kc_ir::DType;
 
 /// Runs the whole suite; an error is the text of all failures.
 pub fn conformance(backend: &dyn Backend) -> Result<(), String> {
     let mut failures = Vec::new();
-    for result in [files::run(backend), functions::run(backend), random::run(backend, 0..random::SEEDS)] {
+    for result in [files::run(backend), functions::run(backend, DType::ALL), random::run(backend, 0..random::SEEDS)] {
         if let Err(failure) = result {
             failures.push(failure);
         }
