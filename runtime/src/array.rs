@@ -205,8 +205,8 @@ impl Array {
         fits
     }
 
-    /// Where the elements lie, for kernels.
-    pub(crate) fn pointer(&self) -> *mut u8 {
+    /// Where the elements lie, for kernels; a multiple of 64. Writing through it needs what [`Array::bytes_mut`] needs.
+    pub fn pointer(&self) -> *mut u8 {
         self.bytes.as_pointer()
     }
 }

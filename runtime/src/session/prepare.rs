@@ -1,13 +1,11 @@
 //! A plan, made ready for one set of extents: every size is a number, every pointer but those of inputs and outputs is known.
 
 use super::SessionError;
-use crate::pool::{Job, MAXIMUM_PARTS, Part};
+use crate::pool::{DIVIDED_WORK, Job, MAXIMUM_PARTS, Part};
 use kc_abi::call::{ALIGNMENT, KernelFn};
 use kc_abi::manifest::{Entry, Place, Step};
 use kc_abi::{Dim, Symbol};
 
-/// Steps of less work (bytes and operations) than this are executed by the calling thread.
-const DIVIDED_WORK: i64 = 1 << 17;
 /// Ranges of tasks that a thread is given of each launch: more than one, so that a thread that comes late leaves some.
 const PARTS_PER_THREAD: i64 = 4;
 

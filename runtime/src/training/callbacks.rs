@@ -7,9 +7,9 @@ mod learning_rate;
 mod monitor;
 mod terminate_on_nan;
 
-pub use checkpoint::{ModelCheckpoint, SaveFrequency};
+pub use checkpoint::{ModelCheckpoint, ModelCheckpointSeen, SaveFrequency};
 pub use csv_logger::CsvLogger;
-pub use early_stopping::EarlyStopping;
-pub use learning_rate::{LearningRateScheduler, ReduceLROnPlateau};
+pub use early_stopping::{EarlyStopping, EarlyStoppingSeen};
+pub use learning_rate::{LearningRateScheduler, ReduceLROnPlateau, ReduceLROnPlateauSeen};
 pub use monitor::Mode;
 pub use terminate_on_nan::TerminateOnNaN;

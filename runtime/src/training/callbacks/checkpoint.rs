@@ -35,6 +35,13 @@ pub struct ModelCheckpoint {
     pub initial_value_threshold: Option<f64>,
     /// Whether it says what it writes. Default: no.
     pub verbose: bool,
+    /// What was seen so far; it starts at its default.
+    pub seen: ModelCheckpointSeen,
+}
+
+/// What a [`ModelCheckpoint`] has seen so far.
+#[derive(Clone, Debug, Default)]
+pub struct ModelCheckpointSeen {
     best: Option<f64>,
     epoch: usize,
     batches: usize,
@@ -53,21 +60,18 @@ impl ModelCheckpoint {
             save_freq: SaveFrequency::Epoch,
             initial_value_threshold: None,
             verbose: false,
-            best: None,
-            epoch: 0,
-            batches: 0,
-            last: None,
+            seen: ModelCheckpointSeen::default(),
         }
     }
 
     /// The file that was written last.
     pub fn last(&self) -> Option<&Path> {
-        self.last.as_deref()
+        self.seen.last.as_deref()
     }
 
     fn save(&mut self, training: &mut Training, batch: Option<usize>, logs: &Logs) -> Result<(), CallbackError> {
-        let path = PathBuf::from(fill(&self.filepath, self.epoch, batch, logs)?);
-        let epoch = self.epoch + 1;
+        let path = PathBuf::from(fill(&self.filepath, self.seen.epoch, batch, logs)?);
+        let epoch = self.seen.epoch + 1;
         if self.save_best_only {
             let current = match monitored(self.name(), &self.monitor, logs) {
                 Ok(current) => current,
@@ -76,22 +80,22 @@ impl ModelCheckpoint {
                     return Ok(());
                 }
             };
-            if !self.mode.improves(current, self.best, 0.0) {
+            if !self.mode.improves(current, self.seen.best, 0.0) {
                 if self.verbose {
-                    let best = self.best.unwrap_or(current);
+                    let best = self.seen.best.unwrap_or(current);
                     training.note(format!("Epoch {epoch}: {} did not improve from {best:.5}", self.monitor));
                 }
                 return Ok(());
             }
             if self.verbose {
-                let from = self.best.map_or("nothing".into(), |best| format!("{best:.5}"));
+                let from = self.seen.best.map_or("nothing".into(), |best| format!("{best:.5}"));
                 training.note(format!(
                     "Epoch {epoch}: {} improved from {from} to {current:.5}, saving model to {}",
                     self.monitor,
                     path.display()
                 ));
             }
-            self.best = Some(current);
+            self.seen.best = Some(current);
         } else if self.verbose {
             training.note(format!("Epoch {epoch}: saving model to {}", path.display()));
         }
@@ -112,7 +116,7 @@ impl ModelCheckpoint {
         } else {
             training.session().package()?.write(&path)?;
         }
-        self.last = Some(path);
+        self.seen.last = Some(path);
         Ok(())
     }
 }
@@ -125,33 +129,33 @@ impl Callback for ModelCheckpoint {
     fn on_train_begin(&mut self, _: &mut Training) -> Result<(), CallbackError> {
         if self.save_best_only {
             self.mode = self.mode.resolve(self.name(), &self.monitor)?;
-            self.best = self.best.or(self.initial_value_threshold);
+            self.seen.best = self.seen.best.or(self.initial_value_threshold);
         }
         if self.save_freq == SaveFrequency::Batches(0) {
             return Err("`save_freq` must be at least 1 batch, 0 was given".into());
         }
-        self.batches = 0;
+        self.seen.batches = 0;
         Ok(())
     }
 
     fn on_epoch_begin(&mut self, _: &mut Training, epoch: usize) -> Result<(), CallbackError> {
-        self.epoch = epoch;
+        self.seen.epoch = epoch;
         Ok(())
     }
 
     fn on_train_batch_end(&mut self, training: &mut Training, batch: usize) -> Result<(), CallbackError> {
         let SaveFrequency::Batches(every) = self.save_freq else { return Ok(()) };
-        self.batches += 1;
-        if self.batches < every {
+        self.seen.batches += 1;
+        if self.seen.batches < every {
             return Ok(());
         }
-        self.batches = 0;
+        self.seen.batches = 0;
         let logs = training.logs()?.clone();
         self.save(training, Some(batch), &logs)
     }
 
     fn on_epoch_end(&mut self, training: &mut Training, epoch: usize, logs: &mut Logs) -> Result<(), CallbackError> {
-        self.epoch = epoch;
+        self.seen.epoch = epoch;
         if self.save_freq == SaveFrequency::Epoch { self.save(training, None, logs) } else { Ok(()) }
     }
 }

@@ -21,6 +21,13 @@ pub struct EarlyStopping {
     pub start_from_epoch: usize,
     /// Whether it says when it ends the training. Default: no.
     pub verbose: bool,
+    /// What was seen so far; it starts at its default.
+    pub seen: EarlyStoppingSeen,
+}
+
+/// What a [`EarlyStopping`] has seen so far.
+#[derive(Clone, Debug, Default)]
+pub struct EarlyStoppingSeen {
     wait: usize,
     best: Option<f64>,
     best_epoch: usize,
@@ -39,11 +46,7 @@ impl Default for EarlyStopping {
             restore_best_weights: false,
             start_from_epoch: 0,
             verbose: false,
-            wait: 0,
-            best: None,
-            best_epoch: 0,
-            best_weights: None,
-            stopped_epoch: None,
+            seen: EarlyStoppingSeen::default(),
         }
     }
 }
@@ -56,17 +59,17 @@ impl EarlyStopping {
 
     /// The best value that was seen.
     pub fn best(&self) -> Option<f64> {
-        self.best
+        self.seen.best
     }
 
     /// The epoch, from 0, of the best value.
     pub fn best_epoch(&self) -> usize {
-        self.best_epoch
+        self.seen.best_epoch
     }
 
     /// The epoch, from 0, after which the training was ended; `None` where it was not.
     pub fn stopped_epoch(&self) -> Option<usize> {
-        self.stopped_epoch
+        self.seen.stopped_epoch
     }
 }
 
@@ -77,7 +80,7 @@ impl Callback for EarlyStopping {
 
     fn on_train_begin(&mut self, _: &mut Training) -> Result<(), CallbackError> {
         self.mode = self.mode.resolve(self.name(), &self.monitor)?;
-        (self.wait, self.best, self.best_epoch, self.best_weights, self.stopped_epoch) = (0, None, 0, None, None);
+        self.seen = EarlyStoppingSeen::default();
         Ok(())
     }
 
@@ -92,38 +95,40 @@ impl Callback for EarlyStopping {
         if epoch < self.start_from_epoch {
             return Ok(());
         }
-        if self.restore_best_weights && self.best_weights.is_none() {
+        if self.restore_best_weights && self.seen.best_weights.is_none() {
             // the weights to restore where nothing ever gets better, as with NaN
-            self.best_weights = Some(training.weights());
-            self.best_epoch = epoch;
+            self.seen.best_weights = Some(training.weights());
+            self.seen.best_epoch = epoch;
         }
-        self.wait += 1;
-        if self.mode.improves(current, self.best, self.min_delta) {
-            self.best = Some(current);
-            self.best_epoch = epoch;
+        self.seen.wait += 1;
+        if self.mode.improves(current, self.seen.best, self.min_delta) {
+            self.seen.best = Some(current);
+            self.seen.best_epoch = epoch;
             if self.restore_best_weights {
-                self.best_weights = Some(training.weights());
+                self.seen.best_weights = Some(training.weights());
             }
             if self.mode.improves(current, self.baseline, self.min_delta) {
-                self.wait = 0;
+                self.seen.wait = 0;
             }
             return Ok(());
         }
-        if self.wait >= self.patience && epoch > 0 {
-            self.stopped_epoch = Some(epoch);
+        if self.seen.wait >= self.patience && epoch > 0 {
+            self.seen.stopped_epoch = Some(epoch);
             training.stop();
         }
         Ok(())
     }
 
     fn on_train_end(&mut self, training: &mut Training, _: &History) -> Result<(), CallbackError> {
-        if let (Some(epoch), true) = (self.stopped_epoch, self.verbose) {
+        if let (Some(epoch), true) = (self.seen.stopped_epoch, self.verbose) {
             training.note(format!("Epoch {}: early stopping", epoch + 1));
         }
-        if let Some(weights) = self.best_weights.take() {
+        if let Some(weights) = self.seen.best_weights.take() {
             if self.verbose {
-                training
-                    .note(format!("Restoring model weights from the end of the best epoch: {}.", self.best_epoch + 1));
+                training.note(format!(
+                    "Restoring model weights from the end of the best epoch: {}.",
+                    self.seen.best_epoch + 1
+                ));
             }
             training.set_weights(&weights)?;
         }

@@ -54,6 +54,13 @@ pub struct ReduceLROnPlateau {
     pub min_lr: f64,
     /// Whether it says when it lowers the rate. Default: no.
     pub verbose: bool,
+    /// What was seen so far; it starts at its default.
+    pub seen: ReduceLROnPlateauSeen,
+}
+
+/// What a [`ReduceLROnPlateau`] has seen so far.
+#[derive(Clone, Debug, Default)]
+pub struct ReduceLROnPlateauSeen {
     best: Option<f64>,
     wait: usize,
     cooldown_left: usize,
@@ -70,9 +77,7 @@ impl Default for ReduceLROnPlateau {
             cooldown: 0,
             min_lr: 0.0,
             verbose: false,
-            best: None,
-            wait: 0,
-            cooldown_left: 0,
+            seen: ReduceLROnPlateauSeen::default(),
         }
     }
 }
@@ -87,7 +92,7 @@ impl Callback for ReduceLROnPlateau {
             return Err(format!("`factor` must be less than 1, {} was given", self.factor).into());
         }
         self.mode = self.mode.resolve(self.name(), &self.monitor)?;
-        (self.best, self.wait, self.cooldown_left) = (None, 0, 0);
+        self.seen = ReduceLROnPlateauSeen::default();
         Ok(())
     }
 
@@ -101,23 +106,23 @@ impl Callback for ReduceLROnPlateau {
                 return Ok(());
             }
         };
-        if self.cooldown_left > 0 {
-            self.cooldown_left -= 1;
-            self.wait = 0;
+        if self.seen.cooldown_left > 0 {
+            self.seen.cooldown_left -= 1;
+            self.seen.wait = 0;
         }
-        if self.mode.improves(current, self.best, self.min_delta) {
-            self.best = Some(current);
-            self.wait = 0;
-        } else if self.cooldown_left == 0 {
-            self.wait += 1;
-            if self.wait >= self.patience && rate > self.min_lr {
+        if self.mode.improves(current, self.seen.best, self.min_delta) {
+            self.seen.best = Some(current);
+            self.seen.wait = 0;
+        } else if self.seen.cooldown_left == 0 {
+            self.seen.wait += 1;
+            if self.seen.wait >= self.patience && rate > self.min_lr {
                 let new = (rate * self.factor).max(self.min_lr);
                 training.session().set_learning_rate(new);
                 if self.verbose {
                     training.note(format!("Epoch {}: ReduceLROnPlateau reducing learning rate to {new}.", epoch + 1));
                 }
-                self.cooldown_left = self.cooldown;
-                self.wait = 0;
+                self.seen.cooldown_left = self.cooldown;
+                self.seen.wait = 0;
             }
         }
         Ok(())
