@@ -1,12 +1,8 @@
-use super::{Case, between, case, convolution, small};
+use super::{Case, between, case, convolution, dims, small, u32s};
 use kc_ir::DType;
 use kc_ir::tensor::composites::*;
 use kc_ir::tensor::ops::{ConvolutionAxes, DotGeneral};
 use kc_ir::tensor::{Literal, Op, Real, Scalar};
-
-fn u32s(values: &[i128]) -> Literal {
-    Literal::from_scalars(DType::U32, vec![values.len()], values.iter().map(|&value| Scalar::Int(value)))
-}
 
 /// Probabilities that sum to 1 along the last axis of extent 4.
 fn probabilities(rows: usize) -> Literal {
@@ -87,8 +83,14 @@ pub fn cases(name: &str) -> Option<Vec<Case>> {
         "dropout" => {
             [0.0, 0.4, 1.0].map(|rate| case(Dropout { rate: Real(rate) }, vec![small(&[9]), u32s(&[0, 42])])).into()
         }
-        // of keys and counters
-        "threefry" | "fold_in" | "split_key" | "random_uniform" | "random_normal" | "truncated_normal" => vec![],
+        "threefry" => vec![case(Threefry {}, vec![u32s(&[0, 42]), u32s(&[0, 0]), u32s(&[1, 2])])],
+        "fold_in" => vec![case(FoldIn {}, vec![u32s(&[0, 42]), Literal::scalar(DType::U32, 3i64)])],
+        "split_key" => vec![case(SplitKey { count: 3 }, vec![u32s(&[0, 42])])],
+        "random_uniform" => {
+            vec![case(RandomUniform { shape: dims(&[3]), low: Real(-1.0), high: Real(0.5) }, vec![u32s(&[0, 42])])]
+        }
+        "random_normal" => vec![case(RandomNormal { shape: dims(&[3]) }, vec![u32s(&[0, 42])])],
+        "truncated_normal" => vec![case(TruncatedNormal { shape: dims(&[3]) }, vec![u32s(&[0, 42])])],
         "sgd_update" => {
             let op = |momentum, nesterov| SgdUpdate { momentum: Real(momentum), nesterov };
             let three = || vec![small(&[3]), between(&[3], 1.0, 2.0), scalar(0.1)];

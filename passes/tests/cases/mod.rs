@@ -1,12 +1,14 @@
-//! For each op the operands at which its gradient is checked.
+//! For each op operands, at which it is evaluated, differentiated and written as text.
 
 mod composites;
 
+use kc_ir::tensor::composites::Composite;
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Literal, Op, Scalar};
 use kc_ir::{DType, Dim, TensorType};
 
 /// An op and its operands.
+#[derive(Clone)]
 pub struct Case {
     pub name: String,
     pub op: Op,
@@ -33,6 +35,10 @@ pub fn between(shape: &[usize], low: f64, high: f64) -> Literal {
 /// Between -1 and 1.
 pub fn small(shape: &[usize]) -> Literal {
     between(shape, -1.0, 1.0)
+}
+
+pub fn u32s(values: &[i128]) -> Literal {
+    Literal::from_scalars(DType::U32, vec![values.len()], values.iter().map(|&value| Scalar::Int(value)))
 }
 
 fn dims(values: &[i64]) -> Vec<Dim> {
@@ -69,10 +75,8 @@ fn unary(function: Unary) -> Vec<Case> {
         Unary::Log1p | Unary::Asin | Unary::Acos | Unary::Atanh | Unary::ErfInv | Unary::Tan => {
             between(&[7], -0.8, 0.85)
         }
-        // its gradient is an error
-        Unary::Digamma => return vec![],
-        // no floats
-        Unary::IsFinite | Unary::Not | Unary::PopulationCount | Unary::CountLeadingZeros => return vec![],
+        Unary::Digamma => between(&[7], 0.3, 4.0),
+        Unary::Not | Unary::PopulationCount | Unary::CountLeadingZeros => u32s(&[0, 1, 42]),
         _ => between(&[7], -2.2, 2.3),
     };
     vec![case(function, vec![operand])]
@@ -80,7 +84,9 @@ fn unary(function: Unary) -> Vec<Case> {
 
 fn binary(function: Binary) -> Vec<Case> {
     let (a, b) = match function {
-        Binary::And | Binary::Or | Binary::Xor | Binary::ShiftLeft | Binary::ShiftRight => return vec![],
+        Binary::And | Binary::Or | Binary::Xor | Binary::ShiftLeft | Binary::ShiftRight => {
+            (u32s(&[12, 7]), u32s(&[2, 1]))
+        }
         Binary::Power => (between(&[6], 0.4, 2.0), between(&[6], -1.5, 2.5)),
         Binary::Remainder => (between(&[6], 3.1, 7.9), between(&[6], 1.1, 1.6)),
         _ => (between(&[6], -2.0, 2.5), between(&[6], 0.6, 1.9)),
@@ -88,24 +94,24 @@ fn binary(function: Binary) -> Vec<Case> {
     vec![case(function, vec![a, b])]
 }
 
-/// The cases of the op, function or composite of that name; `None` if the name is unknown here.
-pub fn cases(name: &str) -> Option<Vec<Case>> {
-    if let Some(function) = Unary::from_text(name) {
-        return Some(unary(function));
-    }
-    if let Some(function) = Binary::from_text(name) {
-        return Some(binary(function));
-    }
+/// The cases of the op of that name, composites apart.
+fn cases(name: &str) -> Option<Vec<Case>> {
     let shaped = |shape: &[i64]| TensorType::new(DType::F64, shape.iter().copied());
     Some(match name {
-        // no operands, or none of a floating-point type
-        "parameter" | "constant" | "iota" | "dimension" | "random_bits" => vec![],
-        // no floating-point result
-        "arg_reduce" => vec![],
-        // expanded by differentiation, part of the other cases
-        "gradient" | "projection" => vec![],
-        // the derivative is declared to be zero, whatever the differences say; tested on its own
-        "stop_gradient" | "bitcast_convert" => vec![],
+        "parameter" => vec![case(Parameter { index: 0, name: "a \"name\"".into(), ty: shaped(&[2]) }, vec![])],
+        "constant" => vec![case(Constant { value: small(&[2, 2]) }, vec![])],
+        "iota" => vec![case(Iota { ty: shaped(&[2, 3]), axis: 1 }, vec![])],
+        "dimension" => vec![case(Dimension { dim: Dim::constant(3), dtype: DType::F64 }, vec![])],
+        "random_bits" => vec![case(RandomBits { shape: dims(&[3]) }, vec![u32s(&[0, 42])])],
+        "arg_reduce" => {
+            vec![case(ArgReduce { kind: Extremum::Max, axis: 1, dtype: DType::I64 }, vec![small(&[2, 3])])]
+        }
+        "compare" => Compare::ALL.iter().map(|&f| case(f, vec![small(&[4]), between(&[4], -0.3, 0.4)])).collect(),
+        "gradient" => vec![case(Gradient {}, vec![small(&[]), small(&[2])])],
+        // stands in every graph of an op with several results
+        "projection" => vec![],
+        "stop_gradient" => vec![case(StopGradient {}, vec![small(&[2])])],
+        "bitcast_convert" => vec![case(BitcastConvert { dtype: DType::U64 }, vec![small(&[2])])],
         "select" => {
             let condition = Literal::from_scalars(DType::Bool, vec![4], [1, 0, 0, 1].map(Scalar::Int));
             vec![case(Select {}, vec![condition, small(&[4]), between(&[4], 2.0, 3.0)])]
@@ -245,6 +251,27 @@ pub fn cases(name: &str) -> Option<Vec<Case>> {
                 case(SelectAndScatter { window: apart }, vec![small(&[4, 6]), small(&[2, 3])]),
             ]
         }
-        name => return composites::cases(name),
+        "unary" => Unary::ALL.iter().flat_map(|&function| unary(function)).collect(),
+        "binary" => Binary::ALL.iter().flat_map(|&function| binary(function)).collect(),
+        _ => return None,
     })
+}
+
+/// The cases of all ops.
+///
+/// # Panics
+/// Where an op, an elementwise function or a composite has no cases.
+pub fn all() -> Vec<Case> {
+    let of = |name: String| match name.as_str() {
+        // the members are named, so that a failure says which one has no cases
+        "composite" => {
+            Composite::names().flat_map(|name| composites::cases(&name).unwrap_or_else(|| missing(&name))).collect()
+        }
+        name => cases(name).unwrap_or_else(|| missing(name)),
+    };
+    Op::names().flat_map(of).collect()
+}
+
+fn missing(name: &str) -> Vec<Case> {
+    panic!("`{name}` has no cases; add them in passes/tests/cases")
 }

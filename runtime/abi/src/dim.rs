@@ -435,6 +435,7 @@ impl Parser<'_> {
         match word.chars().next() {
             Some(c) if c.is_ascii_digit() => word.parse().map(Dim::constant).map_err(|_| DimError(format!("`{word}`"))),
             Some(_) => Ok(Dim::symbol(word)),
+            None if rest.is_empty() => Err(DimError("expected a number, a symbol or `(` at the end".into())),
             None => Err(DimError(format!("expected a number, a symbol or `(`, found `{rest}`"))),
         }
     }
