@@ -6,6 +6,7 @@
 //! * [`conformance`]: the suite that every back end must pass.
 
 mod backend;
+mod choice;
 pub mod conformance;
 mod cranelift;
 pub mod eager;
@@ -14,6 +15,7 @@ pub mod mlir;
 mod pipeline;
 
 pub use backend::{Backend, CodegenError, Form};
+pub use choice::BackendChoice;
 pub use cranelift::Cranelift;
 pub use image::CodeImage;
 pub use pipeline::{CompileError, Optimised, Options, Stage, compile, compile_observed, optimise, schedule_function};
