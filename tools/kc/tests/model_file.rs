@@ -19,7 +19,7 @@ fn a_mistake_in_rust_shows_rustcs_message_at_its_line_and_nothing_else() {
 #[test]
 fn a_mistake_in_the_model_shows_kcs_message_at_its_line() {
     let place = Place::new("model_mistake");
-    place.write("model.rs", MODEL.replace("relu", "rely"));
+    place.write("model.rs", MODEL.replace("\"relu\"", "\"rely\""));
     let message = place.fail(&["summary", "model.rs"]);
     assert!(message.starts_with("error: "), "{message}");
     assert!(message.contains("model.rs:7") && message.contains("rely"), "{message}");
@@ -64,7 +64,7 @@ fn an_unchanged_file_starts_no_cargo_and_a_changed_one_is_built_anew() {
     let place = Place::new("cached");
     place.write("model.rs", MODEL);
     let first = place.succeed(&["summary", "model.rs"]);
-    assert!(first.contains("│ dense (Dense)") && first.contains("Total params: 6"), "{first}");
+    assert!(first.contains("│ dense (Dense)") && first.contains("Trainable params: 67 (268.00 B)"), "{first}");
 
     let without_cargo = |arguments: &[&str]| run(place.command(arguments).env("CARGO", "/nonexistent/cargo"));
     let again = without_cargo(&["summary", "model.rs"]);
@@ -92,10 +92,10 @@ fn an_unchanged_file_starts_no_cargo_and_a_changed_one_is_built_anew() {
 fn a_file_beside_the_model_is_part_of_it() {
     let place = Place::new("modules");
     place.write("model.rs", format!("mod sizes;\n{}", MODEL.replace("Dense::new(8)", "Dense::new(sizes::HIDDEN)")));
-    place.write("sizes.rs", "pub const HIDDEN: i64 = 8;\n");
+    place.write("sizes.rs", "pub const HIDDEN: usize = 8;\n");
     let eight = place.succeed(&["summary", "model.rs"]);
     assert!(eight.contains("(None, 8)"), "{eight}");
-    place.write("sizes.rs", "pub const HIDDEN: i64 = 9;\n");
+    place.write("sizes.rs", "pub const HIDDEN: usize = 9;\n");
     let nine = place.succeed(&["summary", "model.rs"]);
     assert!(nine.contains("(None, 9)"), "{nine}");
 }
