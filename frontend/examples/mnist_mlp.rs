@@ -23,9 +23,11 @@ pub fn digits() -> Result<kc::datasets::Split, kc::datasets::DatasetError> {
     kc::datasets::mnist()
 }
 
-fn main() -> kc::Result<()> {
-    for layer in mnist_mlp()?.layers()? {
-        println!("{}", layer.base().name());
-    }
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let ((x_train, y_train), (x_test, y_test)) = digits()?;
+    let mut model = mnist_mlp()?;
+    model.fit(x_train, y_train, Fit::new().epochs(5).batch_size(64).validation_split(0.1))?;
+    let logs = model.evaluate(x_test, y_test)?;
+    println!("{:?}", logs.iter().collect::<Vec<_>>());
     Ok(())
 }

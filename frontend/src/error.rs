@@ -1,4 +1,5 @@
 use kc_ir::tensor::{Location, TypeError};
+use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -6,7 +7,7 @@ use thiserror::Error;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What a user can get wrong. The message says what was given, what was expected, and where.
-#[derive(Clone, Debug, PartialEq, Error)]
+#[derive(Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A layer cannot be built or called as asked.
@@ -27,6 +28,13 @@ pub enum Error {
         /// What happened, and what to do.
         message: String,
     },
+}
+
+/// The message: what a `main` that returns an error shows.
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
 }
 
 /// A layer that cannot be built or called as asked.

@@ -37,6 +37,14 @@ mod scope;
 mod trace_main;
 pub mod utils;
 
+pub use kc_runtime::{Array, Dataset, EvaluateOptions, History, Logs, Verbose};
+
+/// `keras.callbacks`.
+pub mod callbacks {
+    pub use kc_runtime::training::callbacks::*;
+    pub use kc_runtime::{Callback, Training};
+}
+
 pub use base::Base;
 pub use data::{Data, IntoData};
 pub use error::{Error, LayerError, Result};
@@ -50,15 +58,16 @@ pub use trace_main::{missing, trace_main};
 /// What a model file uses.
 pub mod prelude {
     pub use crate::activations::Activation;
+    pub use crate::callbacks::*;
     pub use crate::initializers::*;
     pub use crate::layers::*;
     pub use crate::losses::*;
     pub use crate::metrics::*;
-    pub use crate::model::Compile;
+    pub use crate::model::{Compile, Fit};
     pub use crate::optimizers::*;
     pub use crate::{
-        Base, Call, Config, Input, IntoLayer, KerasTensor, Layer, LayerArguments, LayerRef, Model, Scope, Sequential,
-        layers,
+        Array, Base, Call, Config, Dataset, EvaluateOptions, History, Input, IntoLayer, KerasTensor, Layer,
+        LayerArguments, LayerRef, Logs, Model, Scope, Sequential, Verbose, layers,
     };
     pub use kc_ir::tensor::Value;
     pub use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};

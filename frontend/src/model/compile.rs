@@ -193,6 +193,7 @@ impl Model {
     pub fn compile_with(&mut self, arguments: Compile) -> Result<()> {
         let outputs = self.network()?.output_names();
         self.compiled = Some(arguments.resolve(self.name(), &outputs)?);
+        self.engine.reset();
         Ok(())
     }
 }

@@ -1,17 +1,21 @@
 //! Models: layers that know their inputs, and can be compiled, trained and run.
 
 mod compile;
+mod engine;
 mod functional;
+mod run;
 mod sequential;
 mod trace;
 
 pub use compile::{Compile, IntoLosses, IntoMetrics, IntoOptimizer};
+pub use run::{Fit, IntoArrays};
 pub use sequential::Sequential;
 
 use crate::keras_tensor::IntoTensors;
 use crate::layer::{LayerRef, base};
 use crate::{Base, Input, Layer, Result, Scope};
 use compile::Compiled;
+use engine::Engine;
 use functional::Functional;
 use kc_ir::tensor::{Module, Value};
 use std::sync::OnceLock;
@@ -25,6 +29,7 @@ pub struct Model {
     input: OnceLock<LayerRef>,
     network: OnceLock<Functional>,
     compiled: Option<Compiled>,
+    engine: Engine,
 }
 
 impl Model {
@@ -33,7 +38,14 @@ impl Model {
     pub fn new(inputs: impl IntoTensors, outputs: impl IntoTensors) -> Result<Model> {
         let base = Base::new("Functional");
         let network = Functional::new(base.name(), inputs.into_tensors()?, outputs.into_tensors()?)?;
-        Ok(Model { base, layers: Vec::new(), input: OnceLock::new(), network: OnceLock::from(network), compiled: None })
+        Ok(Model {
+            base,
+            layers: Vec::new(),
+            input: OnceLock::new(),
+            network: OnceLock::from(network),
+            compiled: None,
+            engine: Engine::default(),
+        })
     }
 
     /// The model's name.

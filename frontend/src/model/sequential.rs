@@ -27,7 +27,14 @@ impl Sequential {
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         let base = Base::new("Sequential");
-        Sequential(Model { base, layers: Vec::new(), input: OnceLock::new(), network: OnceLock::new(), compiled: None })
+        Sequential(Model {
+            base,
+            layers: Vec::new(),
+            input: OnceLock::new(),
+            network: OnceLock::new(),
+            compiled: None,
+            engine: Default::default(),
+        })
     }
 
     /// Appends a layer. The first is an [`Input`](crate::Input), unless [`Model::build`] is called.

@@ -9,7 +9,7 @@ use crate::metrics::{self, Metric};
 use crate::optimizers::UpdateStep;
 use crate::scope::Store;
 use crate::{Error, Result, Scope, shape_text};
-use kc_ir::manifest::{Input, InputRole, LayerInfo, ModelInfo, Output, StateRole};
+use kc_ir::manifest::{Input, InputRole, LayerInfo, ModelInfo, Output, StateRole, ValueCheck};
 use kc_ir::tensor::composites::SplitKey;
 use kc_ir::tensor::ops::{Binary, Gradient, Slice};
 use kc_ir::tensor::{Function, Module, Value};
@@ -260,6 +260,11 @@ impl<'a> Training<'a> {
             inputs.push(Input { name, role: InputRole::SampleWeight, ty, checks: Vec::new() });
         }
 
+        for input in
+            inputs.iter_mut().filter(|input| input.role != InputRole::SampleWeight && input.ty.dtype.is_float())
+        {
+            input.checks.push(ValueCheck::NotNan);
+        }
         let outputs = self.network.forward(&mut scope, &values)?;
         let mut terms = Vec::new();
         let mut output_losses = Vec::new();

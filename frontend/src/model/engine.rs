@@ -1,0 +1,145 @@
+//! A model in execution, compiled when it is first needed.
+
+use super::Model;
+use crate::{Error, Result, utils};
+use kc_ir::manifest::StateRole;
+use kc_ir::tensor::Module;
+use kc_runtime::{Array, Package, Session, SessionOptions};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What a model runs in. Clones of a model share it, as they share weights.
+#[derive(Clone, Default)]
+pub(super) struct Engine(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    session: Option<Session>,
+    /// Values that the next session starts with, by name.
+    kept: BTreeMap<String, Array>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Engine")
+    }
+}
+
+impl Engine {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // a state that a panic left behind is still a state
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the model compiled anew when it is next needed; weights stay.
+    pub fn reset(&self) {
+        let mut state = self.lock();
+        let Some(session) = state.session.take() else { return };
+        for (tensor, value) in session.manifest().state.iter().zip(session.state()) {
+            if matches!(tensor.role, StateRole::Trainable | StateRole::NonTrainable | StateRole::Seed) {
+                state.kept.insert(tensor.name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+impl Model {
+    /// Runs `body` on the model's session, which is made first where there is none: traced, compiled, initialised.
+    pub(super) fn with_session<T>(&self, body: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
+        let mut state = self.engine.lock();
+        let session = match state.session.take() {
+            Some(session) => session,
+            None => {
+                let package = compile(&self.module()?)?;
+                let mut session = Session::new(&package, &SessionOptions::default())
+                    .map_err(|error| Error::run(error.to_string()))?;
+                session.init(utils::next_seed()).map_err(|error| Error::run(error.to_string()))?;
+                for (name, value) in std::mem::take(&mut state.kept) {
+                    if let Some(index) = session.state_index(&name) {
+                        session.set_state_tensor(index, &value).map_err(|error| Error::run(error.to_string()))?;
+                    }
+                }
+                session
+            }
+        };
+        let session = state.session.insert(session);
+        body(session)
+    }
+
+    /// The weights in Keras' order: those of each layer, in the order of the layers.
+    pub fn get_weights(&self) -> Result<Vec<Array>> {
+        self.with_session(|session| {
+            Ok(weights(session).into_iter().map(|index| session.state()[index].clone()).collect())
+        })
+    }
+
+    /// Replaces the weights, in the order of [`Model::get_weights`]. All must have the right shape, else none is changed.
+    pub fn set_weights(&self, values: &[Array]) -> Result<()> {
+        let name = self.name().to_string();
+        self.with_session(|session| {
+            let indices = weights(session);
+            if indices.len() != values.len() {
+                return Err(Error::run(format!(
+                    "model `{name}` has {} weights, {} arrays were given",
+                    indices.len(),
+                    values.len()
+                )));
+            }
+            let mut state = session.state().to_vec();
+            for (&index, value) in indices.iter().zip(values) {
+                state[index] = value.cast(state[index].dtype());
+            }
+            session.set_state(&state).map_err(|error| Error::run(error.to_string()))
+        })
+    }
+
+    /// The learning rate, where the model is compiled.
+    pub fn learning_rate(&self) -> Result<Option<f64>> {
+        self.with_session(|session| Ok(session.learning_rate()))
+    }
+
+    /// The compiled model with its present state, to be written to a file and run without a compiler.
+    pub fn package(&self) -> Result<Package> {
+        self.with_session(|session| session.package().map_err(|error| Error::run(error.to_string())))
+    }
+}
+
+/// Positions of the weights among the state tensors.
+fn weights(session: &Session) -> Vec<usize> {
+    let state = &session.manifest().state;
+    (0..state.len())
+        .filter(|&index| matches!(state[index].role, StateRole::Trainable | StateRole::NonTrainable))
+        .collect()
+}
+
+/// Compiles with the back end that `KC_BACKEND` names: `auto` (the default: MLIR where its plug-in is, else Cranelift),
+/// `mlir` or `cranelift`.
+#[cfg(feature = "compile")]
+fn compile(module: &Module) -> Result<Package> {
+    use kc_codegen::{Backend, Cranelift, Options, mlir::Mlir};
+    let failed = |error: &dyn std::error::Error| Error::run(error.to_string());
+    let cranelift = || Cranelift::new().map(|backend| Box::new(backend) as Box<dyn Backend>).map_err(|e| failed(&e));
+    let wanted = std::env::var("KC_BACKEND").unwrap_or_default();
+    let backend: Box<dyn Backend> = match wanted.as_str() {
+        "" | "auto" => match Mlir::find() {
+            Ok(backend) => Box::new(backend),
+            Err(_) => cranelift()?,
+        },
+        "mlir" => Box::new(Mlir::find().map_err(|error| failed(&error))?),
+        "cranelift" => cranelift()?,
+        other => {
+            return Err(Error::run(format!("`KC_BACKEND` is `{other}`, expected `auto`, `mlir` or `cranelift`")));
+        }
+    };
+    kc_codegen::compile(module, &*backend, &Options::default()).map_err(|error| failed(&error))
+}
+
+/// Says that there is no compiler.
+#[cfg(not(feature = "compile"))]
+fn compile(_: &Module) -> Result<Package> {
+    Err(Error::run(
+        "this program was built without a compiler, only to trace its model; \
+         build it with the feature `compile` of the crate `kc` to run the model",
+    ))
+}
