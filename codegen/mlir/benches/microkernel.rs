@@ -36,7 +36,7 @@ fn microkernel(rows: i64, columns: i64, lanes: u32, packed: bool) -> Kernel {
     let task = builder.task();
     for i in 0..rows {
         for j in 0..vectors {
-            let position = task.clone() * 0 + (i * columns + j * i64::from(lanes));
+            let position = task.clone() * (rows * columns) + (i * columns + j * i64::from(lanes));
             builder.store(c, position, sums[(i * vectors + j) as usize], None);
         }
     }

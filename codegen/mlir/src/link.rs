@@ -67,7 +67,7 @@ impl Image {
             }
             self.align(usize::try_from(section.align()).unwrap_or(OBJECT_ALIGNMENT));
             places.insert(section.index(), self.bytes.len());
-            self.bytes.extend_from_slice(&section.data().map_err(unreadable)?);
+            self.bytes.extend_from_slice(section.data().map_err(unreadable)?);
         }
         for section in &sections {
             let place = places[&section.index()];
