@@ -75,9 +75,16 @@ fn elementwise(operations: usize) -> Kernel {
 
 fn main() {
     let pipelines = [("lean", PASSES), ("O1", "default<O1>"), ("O2", "default<O2>"), ("O3", "default<O3>")];
-    let kernels: Vec<Kernel> = (0..4)
+    let large: Vec<Kernel> = (0..4)
         .flat_map(|i| [matrix_product(12, 2), matrix_product(8, 3), elementwise(20 + i), elementwise(80 + i)])
         .collect();
+    let small: Vec<Kernel> = (0..16).map(|_| elementwise(1)).collect();
+    for kernels in [large, small] {
+        measure(&kernels, &pipelines);
+    }
+}
+
+fn measure(kernels: &[Kernel], pipelines: &[(&str, &str)]) {
     let cpu = Cpu::new(None, None, None).expect("the host is supported");
     let start = Instant::now();
     let machine = Machine::new(&cpu).expect("the host is supported");
@@ -87,31 +94,29 @@ fn main() {
         "{:<6} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
         "passes", "translate", "mlir", "llvm", "object", "sum", "bytes"
     );
-    for (name, passes) in pipelines {
+    for &(name, passes) in pipelines {
         let mut times = [Duration::ZERO; 4];
-        let mut bytes = 0;
-        for kernel in &kernels {
-            let mut start = Instant::now();
-            let mut lap = |i: usize| {
-                times[i] += start.elapsed();
-                start = Instant::now();
-            };
-            let text = kc_mlir::translate::translate(kernel, &cpu).expect("the kernels are lowered");
-            lap(0);
-            let module = machine.module(&text).expect("the text is MLIR");
-            lap(1);
-            machine.optimize(&module, passes).expect("the passes exist");
-            lap(2);
-            bytes += machine.object(&module).expect("the module is LLVM IR").len();
-            lap(3);
-        }
+        let mut start = Instant::now();
+        let mut lap = |i: usize| {
+            times[i] += start.elapsed();
+            start = Instant::now();
+        };
+        let functions = kernels.iter().enumerate().map(|(i, kernel)| kc_mlir::translate::translate(kernel, i, &cpu));
+        let text = format!("module {{{}}}", functions.collect::<Result<String, _>>().expect("the kernels are lowered"));
+        lap(0);
+        let module = machine.module(&text).expect("the text is MLIR");
+        lap(1);
+        machine.optimize(&module, passes).expect("the passes exist");
+        lap(2);
+        let bytes = machine.object(&module).expect("the module is LLVM IR").len();
+        lap(3);
         let [a, b, c, d] = times.map(|time| time.as_secs_f64() * 1e3);
         println!("{name:<6} {a:>9.1} {b:>9.1} {c:>9.1} {d:>9.1} {:>9.1} {bytes:>9}", a + b + c + d);
     }
     for threads in [1, 2] {
         let start = Instant::now();
         let options = Options { threads: Some(threads), output: Output::Image, ..Options::default() };
-        let image = kc_mlir::compile(&kernels, &options).expect("the kernels compile");
+        let image = kc_mlir::compile(kernels, &options).expect("the kernels compile");
         println!("{threads} threads: {:.1} ms, {} bytes", start.elapsed().as_secs_f64() * 1e3, image.len());
     }
 }

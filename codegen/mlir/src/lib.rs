@@ -1,10 +1,11 @@
 //! Plug-in of kc: kernel IR in, machine code out, through MLIR and LLVM.
 //!
-//! The C interface is in [`interface`]; [`compile`] is what stands behind it. A kernel becomes MLIR text ([`translate`]), LLVM IR and an object
-//! file ([`machine`]), and part of a flat image ([`link`]). Kernels are compiled one by one, so the image does not depend on the
-//! number of threads.
+//! The C interface is in [`interface`]; [`compile`] is what stands behind it. Kernels become MLIR text ([`translate`]), LLVM IR and
+//! object files ([`machine`]), and a flat image ([`link`]). They are compiled in groups, which depend on the kernels alone: the image
+//! does not depend on the number of threads.
 
 pub mod cpu;
+mod group;
 #[path = "../../src/mlir/interface.rs"]
 pub mod interface;
 pub mod link;
@@ -70,18 +71,21 @@ fn at<E: Into<KernelError>>(kernel: &Kernel) -> impl Fn(E) -> CompileError {
 /// Compiles kernels and gives the bytes of [`interface::CompileFn`].
 pub fn compile(kernels: &[Kernel], options: &Options) -> Result<Vec<u8>, CompileError> {
     let cpu = Cpu::new(options.triple.as_deref(), options.tune.as_deref(), options.features.as_deref())?;
-    if options.output == Output::Mlir {
-        let texts = kernels.iter().map(|kernel| verified_text(kernel, &cpu).map_err(at(kernel)));
-        return Ok(texts.collect::<Result<Vec<_>, _>>()?.join("\n").into_bytes());
+    for kernel in kernels {
+        kc_ir::kernel::verify_kernel(kernel).map_err(at(kernel))?;
     }
-    let parts = compile_all(kernels, options, &cpu)?;
+    let job = Job { kernels, cpu: &cpu, output: options.output };
     if options.output != Output::Image {
-        return Ok(parts.join(&b'\n'));
+        return job.text(&(0..kernels.len()).collect::<Vec<_>>());
     }
+    let groups = group::groups(kernels);
+    let objects = job.objects(&groups, options.threads)?;
     let mut image = link::Image::default();
-    let mut kernel_offsets = Vec::new();
-    for (part, kernel) in parts.iter().zip(kernels) {
-        kernel_offsets.push(image.add(part, translate::ENTRY).map_err(at(kernel))?);
+    let mut kernel_offsets = vec![0; kernels.len()];
+    for (group, object) in groups.iter().zip(&objects) {
+        let entries: Vec<String> = group.iter().map(|&number| translate::entry(number)).collect();
+        let offsets = image.add(object, &entries).map_err(|error| job.blame(group, error.into()))?;
+        group.iter().zip(offsets).for_each(|(&number, offset)| kernel_offsets[number] = offset);
     }
     let header = ImageHeader { kernel_offsets, features: cpu.features().to_vec() };
     Ok(encode_image(&header, &image.finish())?)
@@ -96,57 +100,91 @@ fn encode_image(header: &ImageHeader, code: &[u8]) -> Result<Vec<u8>, serde_json
     Ok(bytes)
 }
 
-/// One result a kernel, in their order; threads claim the largest kernels first.
-fn compile_all(kernels: &[Kernel], options: &Options, cpu: &Cpu) -> Result<Vec<Vec<u8>>, CompileError> {
-    let mut order: Vec<usize> = (0..kernels.len()).collect();
-    order.sort_by_key(|&i| std::cmp::Reverse(kernels[i].registers.len()));
-    let available = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = options.threads.unwrap_or_else(available).clamp(1, kernels.len().max(1));
-    let next = AtomicUsize::new(0);
-    let work = || -> Vec<(usize, Result<Vec<u8>, CompileError>)> {
-        let mut machine = None;
-        let mut done = Vec::new();
-        while let Some(&i) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push((i, compile_one(&mut machine, &kernels[i], options.output, cpu).map_err(at(&kernels[i]))));
-        }
-        done
-    };
-    let mut all: Vec<_> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut all = work();
-        for other in others {
-            all.extend(other.join().map_err(|_| CompileError::Thread)?);
-        }
-        Ok::<_, CompileError>(all)
-    })?;
-    all.sort_by_key(|(i, _)| *i);
-    all.into_iter().map(|(_, result)| result).collect()
-}
-
-fn verified_text(kernel: &Kernel, cpu: &Cpu) -> Result<String, KernelError> {
-    kc_ir::kernel::verify_kernel(kernel)?;
-    Ok(translate::translate(kernel, cpu)?)
-}
-
-fn compile_one(
-    machine: &mut Option<Machine>,
-    kernel: &Kernel,
+/// What is compiled, and to what.
+struct Job<'k> {
+    kernels: &'k [Kernel],
+    cpu: &'k Cpu,
     output: Output,
-    cpu: &Cpu,
-) -> Result<Vec<u8>, KernelError> {
-    let text = verified_text(kernel, cpu)?;
-    let machine = match machine {
-        Some(machine) => machine,
-        None => machine.insert(Machine::new(cpu)?),
-    };
-    let module = machine.module(&text)?;
-    machine.optimize(&module, machine::PASSES)?;
-    Ok(match output {
-        Output::Mlir => text.into_bytes(),
-        Output::Llvm => module.print_to_string().to_string().into_bytes(),
-        Output::Asm => machine.assembly(&module)?.into_bytes(),
-        Output::Image => machine.object(&module)?,
-    })
+}
+
+impl Job<'_> {
+    /// One MLIR module with these kernels.
+    fn module_text(&self, group: &[usize]) -> Result<String, CompileError> {
+        let functions = group.iter().map(|&number| {
+            let kernel = &self.kernels[number];
+            translate::translate(kernel, number, self.cpu).map_err(at(kernel))
+        });
+        Ok(format!("module {{\n{}}}\n", functions.collect::<Result<String, _>>()?))
+    }
+
+    /// All kernels in the text form that is asked for.
+    fn text(&self, all: &[usize]) -> Result<Vec<u8>, CompileError> {
+        let text = self.module_text(all)?;
+        if self.output == Output::Mlir {
+            return Ok(text.into_bytes());
+        }
+        self.machine_code(&mut None, &text).map_err(|error| self.blame(all, error))
+    }
+
+    /// One object file a group; threads claim one after the other.
+    fn objects(&self, groups: &[Vec<usize>], threads: Option<usize>) -> Result<Vec<Vec<u8>>, CompileError> {
+        let available = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.unwrap_or_else(available).clamp(1, groups.len().max(1));
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut machine = None;
+            let mut done = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(group) = groups.get(number) else { return done };
+                let object = self
+                    .module_text(group)
+                    .and_then(|text| self.machine_code(&mut machine, &text).map_err(|error| self.blame(group, error)));
+                done.push((number, object));
+            }
+        };
+        let mut all = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut all = work();
+            for other in others {
+                all.extend(other.join().map_err(|_| CompileError::Thread)?);
+            }
+            Ok::<_, CompileError>(all)
+        })?;
+        all.sort_by_key(|(number, _)| *number);
+        all.into_iter().map(|(_, object)| object).collect()
+    }
+
+    fn machine_code(&self, machine: &mut Option<Machine>, text: &str) -> Result<Vec<u8>, KernelError> {
+        let machine = match machine {
+            Some(machine) => machine,
+            None => machine.insert(Machine::new(self.cpu)?),
+        };
+        let module = machine.module(text)?;
+        machine.optimize(&module, machine::PASSES)?;
+        Ok(match self.output {
+            Output::Llvm => module.print_to_string().to_string().into_bytes(),
+            Output::Asm => machine.assembly(&module)?.into_bytes(),
+            Output::Mlir | Output::Image => machine.object(&module)?,
+        })
+    }
+
+    /// Names the kernel at which a group failed: the first that fails alone.
+    fn blame(&self, group: &[usize], error: KernelError) -> CompileError {
+        let alone = |number: usize| -> Result<(), CompileError> {
+            let kernel = &self.kernels[number];
+            let object = self.machine_code(&mut None, &self.module_text(&[number])?).map_err(at(kernel))?;
+            if self.output == Output::Image {
+                link::Image::default().add(&object, &[translate::entry(number)]).map_err(at(kernel))?;
+            }
+            Ok(())
+        };
+        if let Some(error) = group.iter().find_map(|&number| alone(number).err()) {
+            return error;
+        }
+        let names: Vec<&str> = group.iter().map(|&number| self.kernels[number].name.as_str()).collect();
+        CompileError::Kernel { kernel: names.join(", "), error }
+    }
 }
 
 fn compile_text(kernels: &[u8], options: &[u8]) -> Result<Vec<u8>, CompileError> {

@@ -49,8 +49,8 @@ impl Image {
         self.bytes
     }
 
-    /// Appends an object and gives the offset of a symbol that it defines.
-    pub fn add(&mut self, object: &[u8], entry: &str) -> Result<u64, LinkError> {
+    /// Appends an object and gives the offsets of symbols that it defines.
+    pub fn add(&mut self, object: &[u8], entries: &[String]) -> Result<Vec<u64>, LinkError> {
         let unreadable = |error: object::Error| LinkError::Object(error.to_string());
         let file = object::File::parse(object).map_err(unreadable)?;
         let mut places: HashMap<SectionIndex, usize> = HashMap::new();
@@ -94,10 +94,12 @@ impl Image {
                 self.resolve(file.architecture(), r_type, place + offset as usize, value, &name)?;
             }
         }
-        let symbol = file.symbol_by_name(entry).ok_or_else(|| LinkError::Unresolved(entry.to_string()))?;
-        let place = symbol.section_index().and_then(|section| places.get(&section));
-        let place = place.ok_or_else(|| LinkError::Unresolved(entry.to_string()))?;
-        Ok(*place as u64 + symbol.address())
+        let offset = |entry: &String| {
+            let symbol = file.symbol_by_name(entry)?;
+            let place = places.get(&symbol.section_index()?)?;
+            Some(*place as u64 + symbol.address())
+        };
+        entries.iter().map(|entry| offset(entry).ok_or_else(|| LinkError::Unresolved(entry.clone()))).collect()
     }
 
     fn align(&mut self, alignment: usize) {

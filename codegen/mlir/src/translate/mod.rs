@@ -1,8 +1,8 @@
-//! Kernel IR to MLIR text, one module a kernel. Nothing is scheduled here: loops become `scf.for`, lanewise instructions
+//! Kernel IR to MLIR text. Nothing is scheduled here: loops become `scf.for`, lanewise instructions
 //! `arith` and `math` on vectors, loads and stores the LLVM dialect's on plain pointers.
 //!
-//! A kernel is two functions. `@kernel` has the calling convention of `kc_abi::call::KernelFn`; it fetches the pointers and
-//! calls `@tasks`, whose pointer parameters carry what is known of them (no aliasing, alignment, read only).
+//! A kernel is two functions. `@kernel_N` has the calling convention of `kc_abi::call::KernelFn`; it fetches the pointers and
+//! calls `@tasks_N`, whose pointer parameters carry what is known of them (no aliasing, alignment, read only).
 //!
 //! Registers: `bool` is `i1` (a byte in memory), `f16` and `bf16` are their bits as `i16`, computed in `f32` and rounded after every
 //! instruction; integers are signless. Bit for bit the kernel interpreter's results: no fast-math flag is set anywhere.
@@ -22,14 +22,16 @@ use std::fmt::Write;
 #[error("{0}")]
 pub struct TranslateError(pub String);
 
-/// The symbol of a kernel's entry point in its module.
-pub const ENTRY: &str = "kernel";
+/// The symbol of the entry point of the kernel of that number.
+pub fn entry(number: usize) -> String {
+    format!("kernel_{number}")
+}
 
-/// The kernel as the text of an MLIR module.
-pub fn translate(kernel: &Kernel, cpu: &Cpu) -> Result<String, TranslateError> {
+/// The functions of the kernel of that number, as MLIR text for the inside of a module.
+pub fn translate(kernel: &Kernel, number: usize, cpu: &Cpu) -> Result<String, TranslateError> {
     let mut translator = Translator::new(kernel, cpu);
     translator.task_loop()?;
-    Ok(translator.finish())
+    Ok(translator.finish(number))
 }
 
 type Result<T, E = TranslateError> = std::result::Result<T, E>;
@@ -386,8 +388,8 @@ impl<'k> Translator<'k> {
         Ok(())
     }
 
-    /// The module around the body.
-    fn finish(self) -> String {
+    /// The functions around the body.
+    fn finish(self, number: usize) -> String {
         let kernel = self.kernel;
         let attributes = self.cpu.function_attributes();
         let mut parameters = Vec::new();
@@ -444,9 +446,10 @@ impl<'k> Translator<'k> {
             ""
         };
         format!(
-            "// {name}\nmodule {{\n  llvm.func internal @tasks({parameters}) attributes {{{attributes}}} {{\n{slot}{prelude}{out}    llvm.return\n  }}\n  \
-             llvm.func @{ENTRY}(%buffers: !llvm.ptr, %dims: !llvm.ptr, %first_task: i64, %end_task: i64, %environment: !llvm.ptr) attributes {{{attributes}}} {{\n\
-             {fetch}    llvm.call @tasks({names}) : ({types}) -> ()\n    llvm.return\n  }}\n}}\n",
+            "  // {name}\n  llvm.func internal @tasks_{number}({parameters}) attributes {{{attributes}}} {{\n{slot}{prelude}{out}    llvm.return\n  }}\n  \
+             llvm.func @{entry}(%buffers: !llvm.ptr, %dims: !llvm.ptr, %first_task: i64, %end_task: i64, %environment: !llvm.ptr) attributes {{{attributes}}} {{\n\
+             {fetch}    llvm.call @tasks_{number}({names}) : ({types}) -> ()\n    llvm.return\n  }}\n",
+            entry = entry(number),
             name = identifier(&kernel.name),
             parameters = parameters.join(", "),
             prelude = self.prelude,
