@@ -1,9 +1,10 @@
 //! Linear clean-up: what is never worse, bit for bit. Choices are the business of equality saturation.
 
+mod fold;
 mod identities;
 mod movement;
 
-use kc_ir::tensor::ops::Projection;
+use kc_ir::tensor::ops::{Constant, Projection};
 use kc_ir::tensor::{Builder, Graph, Literal, Node, Op, Scalar, TypeError, Value};
 use kc_ir::{DType, TensorType};
 use std::collections::HashSet;
@@ -103,7 +104,10 @@ impl Simplifier {
         let (mut op, mut operands) = (op.into(), operands);
         loop {
             match self.step(&op, &operands)? {
-                Step::Keep => return self.builder.add(op, &operands),
+                Step::Keep => match self.fold(&op, &operands) {
+                    Some(value) => (op, operands) = (Constant { value }.into(), vec![]),
+                    None => return self.builder.add(op, &operands),
+                },
                 Step::Is(value) => return Ok(value),
                 Step::Becomes(next, of) => (op, operands) = (*next, of),
             }

@@ -19,6 +19,7 @@ pub fn all() -> Vec<(&'static str, Graph)> {
         ("cnn_predict", cnn(Step::Predict)),
         ("cnn_train_step", cnn(Step::Train)),
         ("gates_train_step", gates()),
+        ("variants_predict", variants()),
     ]
 }
 
@@ -106,6 +107,38 @@ impl Net {
         self.formula([product, bias], |_, [product, bias]| product + bias)
     }
 
+    /// A convolution of 3 by 3 that keeps the shape.
+    fn convolution(&mut self, x: Value, name: &str, inputs: i64, filters: i64, bias: bool) -> Value {
+        let kernel = self.weight(&format!("{name}/kernel"), &[3, 3, inputs, filters]);
+        let convolution = Convolution {
+            axes: ConvolutionAxes::channels_last(2),
+            strides: vec![1, 1],
+            padding: vec![(1, 1), (1, 1)],
+            lhs_dilation: vec![1, 1],
+            rhs_dilation: vec![1, 1],
+            feature_groups: 1,
+            batch_groups: 1,
+        };
+        let x = self.builder.add(convolution, &[x, kernel]).unwrap();
+        if !bias {
+            return x;
+        }
+        let bias = self.weight(&format!("{name}/bias"), &[filters]);
+        self.formula([x, bias], |_, [x, bias]| x + bias)
+    }
+
+    /// The reduction of windows of 2 by 2.
+    fn pooled(&mut self, x: Value, kind: Reduction) -> Value {
+        let window = Window {
+            size: vec![1, 2, 2, 1],
+            strides: vec![1, 2, 2, 1],
+            padding: vec![(0, 0); 4],
+            base_dilation: vec![1; 4],
+            window_dilation: vec![1; 4],
+        };
+        self.builder.add(ReduceWindow { kind, window }, &[x]).unwrap()
+    }
+
     fn relu(&mut self, x: Value) -> Value {
         self.builder.add(Relu {}, &[x]).unwrap()
     }
@@ -154,31 +187,12 @@ pub fn cnn(step: Step) -> Graph {
     let image: Vec<Dim> = vec![batch.clone(), 28i64.into(), 28i64.into(), 1i64.into()];
     let mut x = net.input("image", DType::F32, &image);
     for (name, inputs, filters) in [("first", 1, 8), ("second", 8, 16)] {
-        let kernel = net.weight(&format!("{name}/kernel"), &[3, 3, inputs, filters]);
-        let bias = net.weight(&format!("{name}/bias"), &[filters]);
-        let convolution = Convolution {
-            axes: ConvolutionAxes::channels_last(2),
-            strides: vec![1, 1],
-            padding: vec![(1, 1), (1, 1)],
-            lhs_dilation: vec![1, 1],
-            rhs_dilation: vec![1, 1],
-            feature_groups: 1,
-            batch_groups: 1,
-        };
-        x = net.builder.add(convolution, &[x, kernel]).unwrap();
-        x = net.formula([x, bias], |_, [x, bias]| x + bias);
+        x = net.convolution(x, name, inputs, filters, true);
         if name == "second" {
             x = normalised(&mut net, x, filters, step);
         }
         x = net.relu(x);
-        let window = Window {
-            size: vec![1, 2, 2, 1],
-            strides: vec![1, 2, 2, 1],
-            padding: vec![(0, 0); 4],
-            base_dilation: vec![1; 4],
-            window_dilation: vec![1; 4],
-        };
-        x = net.builder.add(ReduceWindow { kind: Reduction::Max, window }, &[x]).unwrap();
+        x = net.pooled(x, Reduction::Max);
     }
     let flat = net.builder.reshape(x, &[batch.clone(), Dim::constant(7 * 7 * 16)]).unwrap();
     let logits = net.dense(flat, "classes", 7 * 7 * 16, 10);
@@ -195,17 +209,52 @@ pub fn cnn(step: Step) -> Graph {
 }
 
 fn normalised(net: &mut Net, x: Value, filters: i64, step: Step) -> Value {
+    if step != Step::Train {
+        return normalised_by_statistics(net, x, filters, (true, true));
+    }
     let gamma = net.weight("normalisation/gamma", &[filters]);
     let beta = net.weight("normalisation/beta", &[filters]);
-    let (axis, epsilon, scale, center) = (3, Real(1e-3), true, true);
-    if step == Step::Train {
-        let op = BatchNormTrain { axis, epsilon, scale, center };
-        let results = net.builder.add(op, &[x, gamma, beta]).unwrap();
-        return net.builder.projections(results).unwrap()[0];
-    }
+    let op = BatchNormTrain { axis: 3, epsilon: Real(1e-3), scale: true, center: true };
+    let results = net.builder.add(op, &[x, gamma, beta]).unwrap();
+    net.builder.projections(results).unwrap()[0]
+}
+
+fn normalised_by_statistics(net: &mut Net, x: Value, filters: i64, (scale, center): (bool, bool)) -> Value {
+    let axis = net.builder.tensor_type(x).rank() - 1;
     let filters = [Dim::constant(filters)];
-    let (mean, variance) = (net.input("mean", DType::F32, &filters), net.input("variance", DType::F32, &filters));
-    net.builder.add(BatchNormInfer { axis, epsilon, scale, center }, &[x, mean, variance, gamma, beta]).unwrap()
+    let mut operands = vec![x, net.input("mean", DType::F32, &filters), net.input("variance", DType::F32, &filters)];
+    for (name, given) in [("normalisation/gamma", scale), ("normalisation/beta", center)] {
+        if given {
+            operands.push(net.input(name, DType::F32, &filters));
+        }
+    }
+    net.builder.add(BatchNormInfer { axis, epsilon: Real(1e-3), scale, center }, &operands).unwrap()
+}
+
+/// Inference with the activations, poolings and normalisations that the other networks do not have, and the products of
+/// features with each other.
+pub fn variants() -> Graph {
+    let mut net = Net::new();
+    let batch = Dim::symbol("B");
+    let image: Vec<Dim> = vec![batch.clone(), 8i64.into(), 8i64.into(), 4i64.into()];
+    let mut x = net.input("image", DType::F32, &image);
+    x = net.convolution(x, "logistic", 4, 4, true);
+    x = net.formula([x], |_, [x]| x.logistic());
+    x = net.pooled(x, Reduction::Sum);
+    x = net.formula([x], |_, [x]| x / 4.0);
+    x = net.convolution(x, "tanh", 4, 4, true);
+    x = net.formula([x], |_, [x]| x.tanh());
+    x = net.convolution(x, "normalised", 4, 8, false);
+    x = normalised_by_statistics(&mut net, x, 8, (false, true));
+    x = net.formula([x], |_, [x]| x.maximum(0.0).minimum(6.0));
+    let features = net.formula([x], |_, [x]| x.mean(&[1, 2]));
+    let kernel = net.weight("projection/kernel", &[8, 8]);
+    let projected = net.builder.matmul(features, kernel).unwrap();
+    let projected = normalised_by_statistics(&mut net, projected, 8, (false, false));
+    let transposed = net.builder.transpose(projected, &[1, 0]).unwrap();
+    let products = net.builder.matmul(transposed, features).unwrap();
+    net.results.extend([projected, products]);
+    net.finish()
 }
 
 /// A gated network, with kernels that are kept transposed, and plain gradient descent.

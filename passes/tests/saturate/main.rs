@@ -2,3 +2,7 @@
 
 mod choices;
 mod examples;
+mod random;
+mod rules;
+mod samples;
+mod simplify;

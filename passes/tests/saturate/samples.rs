@@ -1,0 +1,313 @@
+//! Random instances of each rule's left side: what its variables stand for, and what values its operands take.
+
+use crate::random::{Random, Values};
+use kc_ir::tensor::composites::*;
+use kc_ir::tensor::ops::*;
+use kc_ir::tensor::{Literal, Op, Real};
+use kc_ir::{DType, Dim, TensorType};
+use kc_passes::saturate::Binding;
+use std::cell::{Cell, RefCell};
+
+/// Bindings of a rule's variables, and values of its operands by name.
+pub struct Sample {
+    pub bindings: Vec<(&'static str, Binding)>,
+    pub values: Vec<(&'static str, Values)>,
+}
+
+/// Collects a sample.
+struct Draw<'r> {
+    random: RefCell<&'r mut Random>,
+    dtype: DType,
+    /// What unnamed operands take.
+    usual: Cell<Values>,
+    sample: RefCell<Sample>,
+}
+
+impl Draw<'_> {
+    fn extent(&self) -> i64 {
+        self.random.borrow_mut().extent(1, 5)
+    }
+    fn shape(&self, rank: usize) -> Vec<i64> {
+        (0..rank).map(|_| self.extent()).collect()
+    }
+    fn any_shape(&self) -> Vec<i64> {
+        let rank = self.random.borrow_mut().below(4);
+        self.shape(rank)
+    }
+    fn one_of<T: Copy>(&self, from: &[T]) -> T {
+        self.random.borrow_mut().one_of(from)
+    }
+    fn ty(&self, shape: &[i64]) -> TensorType {
+        TensorType::new(self.dtype, dims(shape))
+    }
+    fn tensor(&self, name: &'static str, shape: &[i64]) {
+        self.tensor_of(name, self.dtype, shape, self.usual.get());
+    }
+    fn tensor_of(&self, name: &'static str, dtype: DType, shape: &[i64], values: Values) {
+        let mut sample = self.sample.borrow_mut();
+        sample.bindings.push((name, Binding::Tensor(TensorType::new(dtype, dims(shape)))));
+        sample.values.push((name, values));
+    }
+    fn splat(&self, name: &'static str, value: f64, shape: &[i64]) {
+        let binding = Binding::Splat(Literal::scalar(self.dtype, value), self.ty(shape));
+        self.sample.borrow_mut().bindings.push((name, binding));
+    }
+    fn op(&self, name: &'static str, op: impl Into<Op>) {
+        self.sample.borrow_mut().bindings.push((name, Binding::Attributes(op.into())));
+    }
+    /// A vector's broadcast along an axis.
+    fn along(&self, name: &'static str, shape: &[i64], axis: usize) {
+        self.op(name, Broadcast { shape: dims(shape), axes: vec![axis] });
+    }
+    /// A contraction `d` of `left` and `right`; its result's shape.
+    fn contraction(&self, left: &'static str, right: &'static str) -> Vec<i64> {
+        let (batch, rows, inner, columns) = (self.extent(), self.extent(), self.extent(), self.extent());
+        let plain = |lhs: &[usize], rhs: &[usize]| DotGeneral {
+            lhs_batch: vec![],
+            rhs_batch: vec![],
+            lhs_contract: lhs.to_vec(),
+            rhs_contract: rhs.to_vec(),
+        };
+        let (op, lhs, rhs, result) = match self.one_of(&[0, 1, 2, 3]) {
+            0 => (plain(&[1], &[0]), vec![rows, inner], vec![inner, columns], vec![rows, columns]),
+            1 => (plain(&[0], &[1]), vec![inner, rows], vec![columns, inner], vec![rows, columns]),
+            2 => (plain(&[2], &[0]), vec![batch, rows, inner], vec![inner, columns], vec![batch, rows, columns]),
+            _ => (
+                DotGeneral { lhs_batch: vec![0], rhs_batch: vec![0], lhs_contract: vec![2], rhs_contract: vec![1] },
+                vec![batch, rows, inner],
+                vec![batch, inner, columns],
+                vec![batch, rows, columns],
+            ),
+        };
+        self.op("d", op);
+        self.tensor(left, &lhs);
+        self.tensor(right, &rhs);
+        result
+    }
+    /// A convolution `v` of `x` and `k`; its result's shape.
+    fn convolution(&self) -> Vec<i64> {
+        let (batch, height, width) = (self.one_of(&[1, 2]), self.one_of(&[3, 4]), self.one_of(&[3, 5]));
+        let (inputs, filters, size) = (self.one_of(&[1, 2]), self.one_of(&[1, 3]), self.one_of(&[1, 2, 3]));
+        let op = Convolution {
+            axes: ConvolutionAxes::channels_last(2),
+            strides: vec![1, self.one_of(&[1, 2])],
+            padding: vec![(0, 1), (1, 0)],
+            lhs_dilation: vec![1, 1],
+            rhs_dilation: vec![1, 1],
+            feature_groups: 1,
+            batch_groups: 1,
+        };
+        let result = vec![batch, height + 1 - size + 1, (width + 1 - size) / op.strides[1] + 1, filters];
+        self.op("v", op);
+        self.tensor("x", &[batch, height, width, inputs]);
+        self.tensor("k", &[size, size, inputs, filters]);
+        result
+    }
+    fn dense(&self) -> (Vec<i64>, DotGeneral) {
+        let (rows, inner, columns) = (self.extent(), self.extent(), self.extent());
+        self.tensor("x", &[rows, inner]);
+        self.tensor("w", &[inner, columns]);
+        self.tensor("b", &[columns]);
+        (
+            vec![rows, columns],
+            DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![1], rhs_contract: vec![0] },
+        )
+    }
+    fn fused_dense(&self) {
+        let (_, contraction) = self.dense();
+        self.op("d", Dense { contraction, activation: Activation::Identity });
+    }
+    fn fused_convolution(&self) {
+        let shape = self.convolution();
+        let Some((_, Binding::Attributes(Op::Convolution(convolution)))) =
+            self.sample.borrow().bindings.iter().find(|(name, _)| *name == "v").cloned()
+        else {
+            unreachable!("just bound")
+        };
+        self.sample.borrow_mut().bindings.retain(|(name, _)| *name != "v");
+        self.op("v", ConvolutionBias { convolution, activation: Activation::Identity });
+        self.tensor("b", &[shape[3]]);
+    }
+    /// A cross-entropy `l` with its target `t`; the scores' shape and the axis.
+    fn loss(&self, scores: Scores) -> (Vec<i64>, CategoricalCrossEntropy) {
+        let (shape, axis) = self.one_of(&[(&[3, 4][..], 1), (&[2, 5, 3][..], 1), (&[6][..], 0)]);
+        let sparse = self.one_of(&[true, false]);
+        if sparse {
+            let rows: Vec<i64> = (0..shape.len()).filter(|&a| a != axis).map(|a| shape[a]).collect();
+            self.tensor_of("t", DType::I32, &rows, Values::Below(shape[axis]));
+        } else {
+            self.tensor_of("t", self.dtype, shape, Values::Shares);
+        }
+        (shape.to_vec(), CategoricalCrossEntropy { axis, sparse, scores })
+    }
+    /// Logits from close together to far apart.
+    fn logits(&self, shape: &[i64]) {
+        let size =
+            if self.dtype == DType::F64 || self.dtype == DType::F32 { self.one_of(&[1.0, 4.0, 40.0]) } else { 2.0 };
+        self.tensor_of("x", self.dtype, shape, Values::Within(size));
+    }
+    fn rows(&self, name: &'static str, shape: &[i64], axis: usize) {
+        let rows: Vec<i64> = (0..shape.len()).filter(|&a| a != axis).map(|a| shape[a]).collect();
+        self.tensor_of(name, self.dtype, &rows, Values::Within(1.0));
+    }
+}
+
+fn dims(shape: &[i64]) -> Vec<Dim> {
+    shape.iter().map(|&extent| Dim::constant(extent)).collect()
+}
+
+type Sampler = fn(&Draw);
+
+/// A sample of a rule's variables.
+const SAMPLERS: &[(&str, Sampler)] = &[
+    ("divide-by-power-of-two", |d| {
+        let shape = d.any_shape();
+        d.tensor("x", &shape);
+        d.splat("c", d.one_of(&[2.0, -4.0, 0.5, 0.0078125, 1024.0]), &shape);
+    }),
+    ("divide-by-constant", |d| {
+        let shape = d.any_shape();
+        d.tensor("x", &shape);
+        d.splat("c", d.one_of(&[3.0, -0.8, 10.0, 0.3, 255.0]), &shape);
+    }),
+    ("maximum-with-zero", |d| {
+        let shape = d.any_shape();
+        d.tensor("x", &shape);
+        d.splat("zero", 0.0, &shape);
+    }),
+    ("dense", |d| {
+        let (shape, contraction) = d.dense();
+        d.op("d", contraction);
+        d.along("s", &shape, 1);
+    }),
+    ("dense-relu", |d| {
+        d.fused_dense();
+        d.op("r", Relu {});
+    }),
+    ("dense-logistic", |d| d.fused_dense()),
+    ("dense-tanh", |d| d.fused_dense()),
+    ("contract-transposed-left", |d| {
+        let (rows, inner, columns) = (d.extent(), d.extent(), d.extent());
+        d.tensor("x", &[inner, rows]);
+        d.tensor("y", &[inner, columns]);
+        d.op("p", Transpose { permutation: vec![1, 0] });
+        d.op("d", DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![1], rhs_contract: vec![0] });
+    }),
+    ("contract-transposed-right", |d| {
+        let (batch, rows, inner, columns) = (d.extent(), d.extent(), d.extent(), d.extent());
+        d.tensor("x", &[batch, rows, inner]);
+        d.tensor("y", &[columns, inner, batch]);
+        d.op("p", Transpose { permutation: vec![2, 1, 0] });
+        d.op("d", DotGeneral { lhs_batch: vec![0], rhs_batch: vec![0], lhs_contract: vec![2], rhs_contract: vec![1] });
+    }),
+    ("transposed-contraction", |d| {
+        let result = d.contraction("x", "y");
+        // exchanging the sides moves the right axis before the left ones, behind the batch
+        let batched = matches!(&d.sample.borrow().bindings[0].1, Binding::Attributes(Op::DotGeneral(dot)) if !dot.lhs_batch.is_empty());
+        let permutation = match (result.len(), batched) {
+            (2, _) => vec![1, 0],
+            (_, false) => vec![2, 0, 1],
+            (_, true) => vec![0, 2, 1],
+        };
+        d.op("p", Transpose { permutation });
+    }),
+    ("convolution-bias", |d| {
+        let shape = d.convolution();
+        d.tensor("b", &[shape[3]]);
+        d.along("s", &shape, 3);
+    }),
+    ("convolution-relu", |d| {
+        d.fused_convolution();
+        d.op("r", Relu {});
+    }),
+    ("convolution-logistic", |d| d.fused_convolution()),
+    ("convolution-tanh", |d| d.fused_convolution()),
+    ("batch-norm-infer", |d| batch_norm(d, true, true)),
+    ("batch-norm-infer-without-one", |d| {
+        let scale = d.one_of(&[true, false]);
+        batch_norm(d, scale, !scale);
+    }),
+    ("batch-norm-infer-without-both", |d| batch_norm(d, false, false)),
+    ("scale-into-weights", |d| {
+        let shape = d.contraction("x", "w");
+        d.tensor("c", &shape[shape.len() - 1..]);
+        d.along("s", &shape, shape.len() - 1);
+    }),
+    ("scale-into-kernel", |d| {
+        let shape = d.convolution();
+        d.tensor("c", &[shape[3]]);
+        d.along("s", &shape, 3);
+    }),
+    ("scale-through-shift", |d| two_vectors(d, "b", "c")),
+    ("merge-shifts", |d| two_vectors(d, "a", "b")),
+    ("cross-entropy-of-softmax", |d| {
+        let (shape, loss) = d.loss(Scores::Probabilities);
+        d.logits(&shape);
+        d.op("s", Softmax { axis: loss.axis });
+        d.op("l", loss);
+    }),
+    ("gradient-of-softmax-cross-entropy", |d| {
+        let (shape, loss) = d.loss(Scores::Probabilities);
+        d.logits(&shape);
+        d.rows("g", &shape, loss.axis);
+        d.op("s", Softmax { axis: loss.axis });
+        d.op("d", SoftmaxGradient { axis: loss.axis });
+        d.op("l", CategoricalCrossEntropyGradient { loss });
+    }),
+    ("loss-of-pair", |d| {
+        let (shape, loss) = d.loss(d.one_of(&[Scores::Logits, Scores::ClippedLogits]));
+        d.tensor("x", &shape);
+        d.op("l", loss);
+    }),
+    ("gradient-of-pair", |d| {
+        let (shape, loss) = d.loss(d.one_of(&[Scores::Logits, Scores::ClippedLogits]));
+        d.tensor("x", &shape);
+        d.rows("g", &shape, loss.axis);
+        d.op("l", CategoricalCrossEntropyGradient { loss });
+    }),
+    ("largest-of-softmax", |d| {
+        let shape = d.shape(2);
+        d.tensor_of("x", d.dtype, &shape, Values::Within(4.0));
+        d.op("s", Softmax { axis: 1 });
+        d.op("r", ArgReduce { kind: Extremum::Max, axis: 1, dtype: DType::I32 });
+    }),
+];
+
+fn two_vectors(d: &Draw, first: &'static str, second: &'static str) {
+    let shape = d.shape(3);
+    let axis = d.one_of(&[0, 1, 2]);
+    d.tensor("x", &shape);
+    d.tensor(first, &[shape[axis]]);
+    d.tensor(second, &[shape[axis]]);
+    d.along("s", &shape, axis);
+}
+
+fn batch_norm(d: &Draw, scale: bool, center: bool) {
+    let shape = d.shape(3);
+    let axis = d.one_of(&[1, 2]);
+    d.tensor("x", &shape);
+    d.tensor("m", &[shape[axis]]);
+    d.tensor("v", &[shape[axis]]);
+    // the fourth operand is whichever of the two there is
+    if scale || center {
+        d.tensor("g", &[shape[axis]]);
+    }
+    if scale && center {
+        d.tensor("b", &[shape[axis]]);
+    }
+    d.op("n", BatchNormInfer { axis, epsilon: Real(1e-3), scale, center });
+}
+
+/// The rules that have samples.
+pub fn names() -> Vec<&'static str> {
+    SAMPLERS.iter().map(|(name, _)| *name).collect()
+}
+
+/// A sample of a rule; operands that it says nothing of take the usual values.
+pub fn sample(rule: &str, random: &mut Random, dtype: DType, usual: Values) -> Option<Sample> {
+    let (_, sampler) = SAMPLERS.iter().find(|(name, _)| *name == rule)?;
+    let empty = Sample { bindings: vec![], values: vec![] };
+    let draw = Draw { random: RefCell::new(random), dtype, usual: Cell::new(usual), sample: RefCell::new(empty) };
+    sampler(&draw);
+    Some(draw.sample.into_inner())
+}
