@@ -1,6 +1,6 @@
 //! The Cranelift back end passes the suite of all back ends.
 
-use kc_codegen::conformance::{files, functions, random};
+use kc_codegen::conformance::{files, functions, programs, random};
 use kc_codegen::{Backend, CodeImage, CodegenError, Cranelift, Form};
 use kc_ir::DType;
 use kc_ir::kernel::{Kernel, parse_kernel, parse_kernels, print_kernels};
@@ -20,6 +20,11 @@ fn kernels_in_files() {
 #[test]
 fn every_basic_function() {
     passes(functions::run(&Cranelift::new().unwrap(), DType::ALL));
+}
+
+#[test]
+fn whole_programs() {
+    passes(programs::run(&Cranelift::new().unwrap()));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //!
 //! * [`files`]: kernels with inputs and expected outputs, one text file each;
 //! * [`functions`]: every basic function, of every dtype, in several numbers of lanes, on special values;
+//! * [`programs`]: whole train steps, launch by launch;
 //! * [`random`]: random kernels; a failure is shrunk and printed as text.
 
 mod compare;
@@ -13,6 +14,7 @@ pub mod files;
 pub mod functions;
 mod generate;
 mod memory;
+pub mod programs;
 pub mod random;
 mod run;
 mod shrink;
@@ -26,7 +28,12 @@ use kc_ir::DType;
 /// Runs the whole suite; an error is the text of all failures.
 pub fn conformance(backend: &dyn Backend) -> Result<(), String> {
     let mut failures = Vec::new();
-    for result in [files::run(backend), functions::run(backend, DType::ALL), random::run(backend, 0..random::SEEDS)] {
+    for result in [
+        files::run(backend),
+        functions::run(backend, DType::ALL),
+        programs::run(backend),
+        random::run(backend, 0..random::SEEDS),
+    ] {
         if let Err(failure) = result {
             failures.push(failure);
         }
