@@ -3,6 +3,7 @@
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Builder, Literal, Op, Scalar, interpret};
 use kc_ir::{DType, Dim, TensorType};
+use std::slice::from_ref;
 
 fn evaluate(op: impl Into<Op>, operands: &[Literal]) -> Literal {
     let mut b = Builder::new();
@@ -40,7 +41,7 @@ fn integers_wrap_and_divide_as_declared() {
         (Unary::PopulationCount, [7, 1, 6, 2, 1]),
         (Unary::CountLeadingZeros, [1, 0, 0, 5, 7]),
     ] {
-        assert_eq!(evaluate(function, &[a.clone()]), ints(DType::I8, &expected), "{}", function.text());
+        assert_eq!(evaluate(function, from_ref(&a)), ints(DType::I8, &expected), "{}", function.text());
     }
     assert_eq!(
         evaluate(Binary::Divide, &[ints(DType::U8, &[9, 9]), ints(DType::U8, &[0, 2])]),
@@ -51,7 +52,7 @@ fn integers_wrap_and_divide_as_declared() {
 #[test]
 fn conversions_round_once() {
     let x = Literal::from_scalars(DType::F64, vec![6], [2.5, -2.5, 300.0, f64::NAN, -1.0, 1e300].map(Scalar::Float));
-    let to = |dtype| evaluate(Convert { dtype }, &[x.clone()]);
+    let to = |dtype| evaluate(Convert { dtype }, from_ref(&x));
     assert_eq!(to(DType::I8), ints(DType::I8, &[2, -2, 127, 0, -1, 127]));
     assert_eq!(to(DType::U8), ints(DType::U8, &[2, 0, 255, 0, 0, 255]));
     assert_eq!(to(DType::Bool), ints(DType::Bool, &[1, 1, 1, 1, 1, 1]));
@@ -65,17 +66,17 @@ fn conversions_round_once() {
 fn movement() {
     let x = counted(&[2, 3]);
     assert_eq!(
-        evaluate(Transpose { permutation: vec![1, 0] }, &[x.clone()]),
+        evaluate(Transpose { permutation: vec![1, 0] }, from_ref(&x)),
         Literal::f32(&[3, 2], &[0., 3., 1., 4., 2., 5.])
     );
-    assert_eq!(evaluate(Reverse { axes: vec![1] }, &[x.clone()]), Literal::f32(&[2, 3], &[2., 1., 0., 5., 4., 3.]));
+    assert_eq!(evaluate(Reverse { axes: vec![1] }, from_ref(&x)), Literal::f32(&[2, 3], &[2., 1., 0., 5., 4., 3.]));
     let pad = Pad { low: vec![0, -1], high: vec![1, 2], interior: vec![1, 1] };
     let padded = evaluate(pad, &[x.clone(), Literal::scalar(DType::F32, 9.0)]);
     let expected = [9., 1., 9., 2., 9., 9., 9., 9., 9., 9., 9., 9., 9., 4., 9., 5., 9., 9., 9., 9., 9., 9., 9., 9.];
     assert_eq!(padded, Literal::f32(&[4, 6], &expected));
     let dims = |values: [i64; 2]| values.map(Dim::constant).to_vec();
     let slice = Slice { start: dims([1, 0]), limit: dims([2, 3]), stride: vec![1, 2] };
-    assert_eq!(evaluate(slice, &[x.clone()]), Literal::f32(&[1, 2], &[3., 5.]));
+    assert_eq!(evaluate(slice, from_ref(&x)), Literal::f32(&[1, 2], &[3., 5.]));
     let joined = evaluate(Concatenate { axis: 1 }, &[x.clone(), Literal::f32(&[2, 1], &[8., 9.])]);
     assert_eq!(joined, Literal::f32(&[2, 4], &[0., 1., 2., 8., 3., 4., 5., 9.]));
     let repeated = evaluate(Broadcast { shape: dims([2, 3]), axes: vec![0, 1] }, &[Literal::f32(&[2, 1], &[1., 2.])]);
@@ -85,7 +86,7 @@ fn movement() {
 #[test]
 fn reductions_know_nan_zeros_and_nothing() {
     let x = Literal::f32(&[2, 2], &[f32::NAN, 1.0, -0.0, 0.0]);
-    let max = evaluate(Reduce { kind: Reduction::Max, axes: vec![1] }, &[x.clone()]).to_f64_vec();
+    let max = evaluate(Reduce { kind: Reduction::Max, axes: vec![1] }, from_ref(&x)).to_f64_vec();
     assert!(max[0].is_nan() && max[1] == 0.0 && max[1].is_sign_positive());
     let min = evaluate(Reduce { kind: Reduction::Min, axes: vec![1] }, &[x]).to_f64_vec();
     assert!(min[1] == 0.0 && min[1].is_sign_negative());
@@ -96,7 +97,7 @@ fn reductions_know_nan_zeros_and_nothing() {
         (Reduction::Max, f32::NEG_INFINITY),
         (Reduction::Min, f32::INFINITY),
     ] {
-        assert_eq!(evaluate(Reduce { kind, axes: vec![0] }, &[nothing.clone()]), Literal::f32(&[], &[expected]));
+        assert_eq!(evaluate(Reduce { kind, axes: vec![0] }, from_ref(&nothing)), Literal::f32(&[], &[expected]));
     }
     let ties = Literal::f32(&[2, 3], &[1., 5., 5., 2., f32::NAN, f32::NAN]);
     let first = evaluate(ArgReduce { kind: Extremum::Max, axis: 1, dtype: DType::I32 }, &[ties]);
@@ -139,7 +140,7 @@ fn windows_and_their_selection() {
         window_dilation: vec![1, 1],
     };
     let x = Literal::f32(&[2, 3], &[1., 5., 5., 4., 5., 0.]);
-    let max = evaluate(ReduceWindow { kind: Reduction::Max, window: window.clone() }, &[x.clone()]);
+    let max = evaluate(ReduceWindow { kind: Reduction::Max, window: window.clone() }, from_ref(&x));
     assert_eq!(max, Literal::f32(&[1, 2], &[4., 5.]));
     let scattered = evaluate(SelectAndScatter { window }, &[x, Literal::f32(&[1, 2], &[7., 8.])]);
     assert_eq!(scattered, Literal::f32(&[2, 3], &[0., 8., 0., 7., 0., 0.]));

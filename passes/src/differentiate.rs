@@ -119,9 +119,8 @@ impl Expansion {
                 Type::Tuple(_) => true,
             };
             let is_target = targets.contains(&value);
-            let through = !matches!(node.op, Op::StopGradient(_))
-                && !(stops && is_target)
-                && node.operands.iter().any(|operand| depends[operand.index()]);
+            let ends_here = matches!(node.op, Op::StopGradient(_)) || stops && is_target;
+            let through = !ends_here && node.operands.iter().any(|operand| depends[operand.index()]);
             depends.push(smooth && (is_target || through));
         }
         depends
@@ -164,8 +163,8 @@ impl Expansion {
             return node.op.operation().gradient(&mut self.builder, &at);
         };
         let composition = composite.composition();
-        if let Some(own) = composition.gradient(&mut self.builder, at.operands, at.results, at.cotangents) {
-            return own;
+        if let Some(own) = composition.gradient(&mut self.builder, &at)? {
+            return Ok(own);
         }
         let body = composition.body(&mut self.builder, &node.operands)?;
         self.replaced.extend(results.iter().copied().zip(body.iter().copied()).filter(|(result, body)| result != body));

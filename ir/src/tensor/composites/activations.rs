@@ -1,6 +1,7 @@
 //! Activations whose gradient is not that of their body.
 
 use super::Composition;
+use crate::tensor::ops::{Backward, Cotangents};
 use crate::tensor::{Builder, TypeError, Value, express};
 use serde::{Deserialize, Serialize};
 
@@ -20,17 +21,12 @@ impl Composition for Relu {
     }
 
     /// `g` where `y > 0`: the operand need not be kept.
-    fn gradient(
-        &self,
-        b: &mut Builder,
-        _: &[Value],
-        results: &[Value],
-        cotangents: &[Option<Value>],
-    ) -> Option<Result<Vec<Option<Value>>, TypeError>> {
-        let (y, g) = (results[0], cotangents[0]?);
-        Some(express(b, |scope| {
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Option<Cotangents>, TypeError> {
+        let (y, g) = (at.results[0], at.cotangent(self.name())?);
+        let cotangents = express(b, |scope| {
             let (y, g) = (scope.tensor(y), scope.tensor(g));
             vec![Some(y.greater(0.0).select(g, 0.0).value())]
-        }))
+        });
+        cotangents.map(Some)
     }
 }

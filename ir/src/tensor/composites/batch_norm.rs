@@ -1,6 +1,7 @@
 //! Batch normalisation as Keras computes it.
 
 use super::Composition;
+use crate::tensor::ops::{Backward, Cotangents};
 use crate::tensor::{Builder, Real, Tensor, TypeError, Value, express};
 use serde::{Deserialize, Serialize};
 
@@ -100,22 +101,13 @@ impl Composition for BatchNormTrain {
     /// With `c = x - mean`, `r = 1 / sqrt(variance + epsilon)` and means over the axes:
     /// `dx = gamma * r * (g - mean(g) - c * r^2 * mean(g * c)) + (g_mean + 2 * c * g_variance) / count`,
     /// `dgamma = r * sum(g * c)`, `dbeta = sum(g)`.
-    fn gradient(
-        &self,
-        b: &mut Builder,
-        operands: &[Value],
-        results: &[Value],
-        cotangents: &[Option<Value>],
-    ) -> Option<Result<Vec<Option<Value>>, TypeError>> {
-        let parts = match parts::<1>(b, self.name(), operands, self.axis, (self.scale, self.center)) {
-            Ok(parts) => parts,
-            Err(error) => return Some(Err(error)),
-        };
-        Some(express(b, |scope| {
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Option<Cotangents>, TypeError> {
+        let parts = parts::<1>(b, self.name(), at.operands, self.axis, (self.scale, self.center))?;
+        let cotangents = express(b, |scope| {
             let [x] = parts.first.map(|value| scope.tensor(value));
             let shape = x.shape();
-            let [mean, variance] = [results[1], results[2]].map(|value| scope.tensor(value));
-            let [g, g_mean, g_variance] = [0, 1, 2].map(|i| cotangents[i].map(|value| scope.tensor(value)));
+            let [mean, variance] = [at.results[1], at.results[2]].map(|value| scope.tensor(value));
+            let [g, g_mean, g_variance] = [0, 1, 2].map(|i| at.cotangents[i].map(|value| scope.tensor(value)));
             let centred = x - mean.broadcast_along(&shape, &parts.axes);
             let count = x.count(&parts.axes);
             let (mut by_x, mut by_gamma, mut by_beta) = (Vec::new(), None, None);
@@ -134,7 +126,8 @@ impl Composition for BatchNormTrain {
             let by_x = by_x.into_iter().reduce(|sum, term| sum + term).map(Tensor::value);
             let given = [Some(by_x), parts.gamma.map(|_| by_gamma), parts.beta.map(|_| by_beta)];
             given.into_iter().flatten().collect()
-        }))
+        });
+        cotangents.map(Some)
     }
 }
 

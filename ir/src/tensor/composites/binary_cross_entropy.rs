@@ -1,6 +1,7 @@
 //! Binary cross-entropy as Keras computes it.
 
 use super::{Composition, EPSILON, Scores};
+use crate::tensor::ops::{Backward, Cotangents};
 use crate::tensor::{Builder, Tensor, TypeError, Value, express};
 use serde::{Deserialize, Serialize};
 
@@ -48,20 +49,17 @@ impl Composition for BinaryCrossEntropy {
     }
 
     /// Of logits: `(p - target) * g` for the scores, `-scores * g` for the target.
-    fn gradient(
-        &self,
-        b: &mut Builder,
-        operands: &[Value],
-        _: &[Value],
-        cotangents: &[Option<Value>],
-    ) -> Option<Result<Vec<Option<Value>>, TypeError>> {
-        let g = cotangents[0]?;
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Option<Cotangents>, TypeError> {
+        let g = at.cotangent(self.name())?;
         match self.scores {
-            Scores::Probabilities | Scores::ClippedLogits => None,
-            Scores::Logits => Some(express(b, |scope| {
-                let [target, scores, g] = [operands[0], operands[1], g].map(|value| scope.tensor(value));
-                vec![Some((-scores * g).value()), Some(((scores.logistic() - target) * g).value())]
-            })),
+            Scores::Probabilities | Scores::ClippedLogits => Ok(None),
+            Scores::Logits => {
+                let cotangents = express(b, |scope| {
+                    let [target, scores, g] = [at.operands[0], at.operands[1], g].map(|value| scope.tensor(value));
+                    vec![Some((-scores * g).value()), Some(((scores.logistic() - target) * g).value())]
+                });
+                cotangents.map(Some)
+            }
         }
     }
 }

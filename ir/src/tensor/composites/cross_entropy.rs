@@ -2,7 +2,7 @@
 
 use super::Composition;
 use crate::tensor::literal::round;
-use crate::tensor::ops::{Binary, Compare, Iota, Reduction, Unary};
+use crate::tensor::ops::{Backward, Binary, Compare, Cotangents, Iota, Reduction, Unary};
 use crate::tensor::{Builder, Scalar, TypeError, Value};
 use kc_abi::TensorType;
 use serde::{Deserialize, Serialize};
@@ -196,28 +196,19 @@ impl Composition for CategoricalCrossEntropy {
         Ok(vec![self.value(b, &parts)?])
     }
 
-    fn gradient(
-        &self,
-        b: &mut Builder,
-        operands: &[Value],
-        _: &[Value],
-        cotangents: &[Option<Value>],
-    ) -> Option<Result<Vec<Option<Value>>, TypeError>> {
-        let cotangent = cotangents[0]?;
-        let mut build = || {
-            let [target, scores] = b.operands(self.name(), operands)?;
-            let by_target = if self.sparse {
-                None
-            } else {
-                let parts = self.parts(b, target, scores)?;
-                let repeated = self.repeated(b, cotangent, scores)?;
-                let product = b.binary(Binary::Multiply, parts.log, repeated)?;
-                Some(b.unary(Unary::Negate, product)?)
-            };
-            let gradient = CategoricalCrossEntropyGradient { loss: self.clone() };
-            Ok(vec![by_target, Some(b.add(gradient, &[target, scores, cotangent])?)])
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Option<Cotangents>, TypeError> {
+        let cotangent = at.cotangent(self.name())?;
+        let [target, scores] = b.operands(self.name(), at.operands)?;
+        let by_target = if self.sparse || !at.wanted[0] {
+            None
+        } else {
+            let parts = self.parts(b, target, scores)?;
+            let repeated = self.repeated(b, cotangent, scores)?;
+            let product = b.binary(Binary::Multiply, parts.log, repeated)?;
+            Some(b.unary(Unary::Negate, product)?)
         };
-        Some(build())
+        let gradient = CategoricalCrossEntropyGradient { loss: self.clone() };
+        Ok(Some(vec![by_target, Some(b.add(gradient, &[target, scores, cotangent])?)]))
     }
 }
 

@@ -36,16 +36,9 @@ pub trait Composition {
     /// Builds the body: the results in terms of the operands. An operand that the composite does not take is a [`TypeError`].
     fn body(&self, builder: &mut Builder, operands: &[Value]) -> Result<Vec<Value>, TypeError>;
 
-    /// Builds the cotangents of the operands (`None` where there is none) from those of the results. `None` (the default)
-    /// means that the body's own gradient is good enough.
-    fn gradient(
-        &self,
-        _builder: &mut Builder,
-        _operands: &[Value],
-        _results: &[Value],
-        _cotangents: &[Option<Value>],
-    ) -> Option<Result<Vec<Option<Value>>, TypeError>> {
-        None
+    /// The gradient rule, as [`Operation::gradient`]. `None` (the default) means that the body's own gradient is good enough.
+    fn gradient(&self, _builder: &mut Builder, _at: &Backward<'_>) -> Result<Option<Cotangents>, TypeError> {
+        Ok(None)
     }
 }
 
@@ -144,10 +137,8 @@ impl Operation for Composite {
 
     /// Its own; differentiation takes the body's where it has none.
     fn gradient(&self, builder: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
-        match self.composition().gradient(builder, at.operands, at.results, at.cotangents) {
-            Some(cotangents) => cotangents,
-            None => Err(TypeError::new(self.name(), "it has no gradient of its own, differentiate its body")),
-        }
+        let own = self.composition().gradient(builder, at)?;
+        own.ok_or_else(|| TypeError::new(self.name(), "it has no gradient of its own, differentiate its body"))
     }
 
     /// That of the body.

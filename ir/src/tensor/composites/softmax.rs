@@ -1,7 +1,7 @@
 //! Softmax and its relatives, stable for large logits.
 
 use super::Composition;
-use crate::tensor::ops::{Binary, Reduction, Unary};
+use crate::tensor::ops::{Backward, Binary, Cotangents, Reduction, Unary};
 use crate::tensor::{Builder, TypeError, Value};
 use serde::{Deserialize, Serialize};
 
@@ -27,15 +27,9 @@ impl Composition for Softmax {
     }
 
     /// `y * (g - sum(g * y))`
-    fn gradient(
-        &self,
-        b: &mut Builder,
-        _: &[Value],
-        results: &[Value],
-        cotangents: &[Option<Value>],
-    ) -> Option<Result<Vec<Option<Value>>, TypeError>> {
-        let (y, g) = (results[0], cotangents[0]?);
-        Some(b.add(SoftmaxGradient { axis: self.axis }, &[y, g]).map(|gradient| vec![Some(gradient)]))
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Option<Cotangents>, TypeError> {
+        let gradient = SoftmaxGradient { axis: self.axis };
+        Ok(Some(vec![Some(b.add(gradient, &[at.results[0], at.cotangent(self.name())?])?)]))
     }
 }
 
@@ -84,21 +78,12 @@ impl Composition for LogSoftmax {
     }
 
     /// `g - exp(y) * sum(g)`
-    fn gradient(
-        &self,
-        b: &mut Builder,
-        _: &[Value],
-        results: &[Value],
-        cotangents: &[Option<Value>],
-    ) -> Option<Result<Vec<Option<Value>>, TypeError>> {
-        let (y, g) = (results[0], cotangents[0]?);
-        let mut build = || {
-            let sum = b.reduce_keep(Reduction::Sum, &[self.axis], g)?;
-            let probability = b.unary(Unary::Exp, y)?;
-            let share = b.binary(Binary::Multiply, probability, sum)?;
-            Ok(vec![Some(b.binary(Binary::Subtract, g, share)?)])
-        };
-        Some(build())
+    fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Option<Cotangents>, TypeError> {
+        let (y, g) = (at.results[0], at.cotangent(self.name())?);
+        let sum = b.reduce_keep(Reduction::Sum, &[self.axis], g)?;
+        let probability = b.unary(Unary::Exp, y)?;
+        let share = b.binary(Binary::Multiply, probability, sum)?;
+        Ok(Some(vec![Some(b.binary(Binary::Subtract, g, share)?)]))
     }
 }
 
