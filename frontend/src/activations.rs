@@ -60,6 +60,8 @@ activations! {
     Softsign "softsign";
     /// x / (1 + e^-x)
     Silu "silu" | "swish";
+    /// x (1 + erf(x / sqrt 2)) / 2
+    Gelu "gelu";
     /// x where x > 0, else e^x - 1
     Elu "elu";
     /// e^x
@@ -111,6 +113,12 @@ impl Activation {
             Activation::Silu => {
                 let gate = scope.unary(Unary::Logistic, x)?;
                 Ok(scope.binary(Binary::Multiply, x, gate)?)
+            }
+            Activation::Gelu => {
+                let scaled = scope.binary_constant(Binary::Multiply, x, -std::f64::consts::FRAC_1_SQRT_2)?;
+                let above = scope.unary(Unary::Erfc, scaled)?;
+                let half = scope.binary_constant(Binary::Multiply, x, 0.5)?;
+                Ok(scope.binary(Binary::Multiply, half, above)?)
             }
             Activation::Elu => {
                 let zero = scope.splat_like(0.0, x)?;

@@ -1,1 +1,6 @@
-//! kc-tests
+//! What the tests that cross crates share: models from golden cases, and every way to execute a module behind one trait.
+
+pub mod arrays;
+pub mod gaps;
+pub mod golden;
+pub mod runner;

@@ -82,6 +82,12 @@ impl Model {
     pub fn module(&self) -> Result<Module> {
         trace::module(self)
     }
+
+    /// Traces the model's call alone: its outputs from its features and, in training, the state that it changes. The state
+    /// tensors are those of [`Model::module`]. Keras' `model.stateless_call(..., training=training)`.
+    pub fn stateless_call(&self, training: bool) -> Result<kc_ir::tensor::Function> {
+        trace::call(self, training)
+    }
 }
 
 impl Layer for Model {

@@ -114,11 +114,21 @@ fn init(store: &Store) -> Result<Function> {
 
 /// Outputs from features.
 fn predict(network: &Functional, store: &Store) -> Result<Function> {
-    let mut scope = Scope::new(store.clone(), false);
+    forward("predict", network, store, false)
+}
+
+fn forward(name: &str, network: &Functional, store: &Store, training: bool) -> Result<Function> {
+    let mut scope = Scope::new(store.clone(), training);
     let mut inputs = Vec::new();
     let values = features(&mut scope, network, &mut inputs)?;
     let outputs = network.forward(&mut scope, &values)?;
-    Ok(function("predict", scope, inputs, network.output_names().into_iter().zip(outputs).collect()))
+    Ok(function(name, scope, inputs, network.output_names().into_iter().zip(outputs).collect()))
+}
+
+/// The model's call as a function of its own.
+pub(super) fn call(model: &Model, training: bool) -> Result<Function> {
+    let network = model.network()?;
+    forward("call", network, &build(network)?, training)
 }
 
 /// A metric, what it looks at, and its accumulators.

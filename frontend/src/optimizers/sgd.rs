@@ -35,7 +35,7 @@ impl SGD {
 
 impl Optimizer for SGD {
     fn name(&self) -> String {
-        self.settings.name.clone().unwrap_or_else(|| "SGD".to_string())
+        self.settings.name.clone().unwrap_or_else(|| "sgd".to_string())
     }
 
     fn settings(&self) -> &Settings {

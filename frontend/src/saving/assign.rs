@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 /// The values of the weights of a model's layers, by the index of their state tensors in the module.
 ///
 /// Files do not know layers by their names: a group is named after the layer's class, numbered where a layer of that class
-/// came before in the model (`layers/dense`, `layers/dense_1`), and its variables are numbered in Keras' order.
+/// came before in the model (`layers/dense`, `layers/dense_1`), and its variables are numbered in Keras' order. A seed that the
+/// file does not have is left out.
 pub fn assign(module: &Module, weights: &BTreeMap<String, Array>) -> Result<BTreeMap<usize, Array>, SavingError> {
     let mut values = BTreeMap::new();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -30,7 +31,14 @@ pub fn assign(module: &Module, weights: &BTreeMap<String, Array>) -> Result<BTre
                     number += 1;
                     format!("layers/{group}/vars/{}", number - 1)
                 }
-                StateRole::Seed => format!("layers/{group}/seed_generator/vars/0"),
+                // Keras leaves out what can be drawn anew
+                StateRole::Seed => {
+                    let key = format!("layers/{group}/seed_generator/vars/0");
+                    if !weights.contains_key(&key) {
+                        continue;
+                    }
+                    key
+                }
                 StateRole::Optimizer | StateRole::LearningRate | StateRole::Iterations | StateRole::Metric => continue,
             };
             if variable.contains('/') {

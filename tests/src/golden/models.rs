@@ -1,0 +1,159 @@
+//! The model of each case, in the Rust API.
+
+use kc::prelude::*;
+use kc::{Error, Result};
+
+/// The model of a case, compiled where the case trains.
+pub fn build(case: &super::Case) -> Result<Model> {
+    kc::utils::clear_session();
+    let name = case.name.as_str();
+    if let Some(activation) = name.strip_prefix("act_") {
+        return one([3, 6], Activation::new(activation));
+    }
+    if name.starts_with("train_") && name.ends_with("__mlp") {
+        return mlp(optimizer(&case.optimizer)?);
+    }
+    let image = [8, 7, 3];
+    match name {
+        "dense" => one([5], Dense::new(7).activation("relu")),
+        "dense_3d_nobias" => one([3, 5], Dense::new(4).use_bias(false).activation("gelu")),
+        "conv2d_valid" => one(image, Conv2D::new(4, 3)),
+        "conv2d_same_s2" => one(image, Conv2D::new(4, (3, 2)).strides(2).padding("same")),
+        "conv2d_dil" => one(image, Conv2D::new(4, 3).dilation_rate(2).padding("same")),
+        "conv2d_groups" => one([8, 7, 4], Conv2D::new(4, 3).groups(2)),
+        "conv2d_cf" => one([3, 8, 7], Conv2D::new(4, 3).data_format("channels_first")),
+        "maxpool2d" => one(image, MaxPooling2D::new(2)),
+        "maxpool2d_same" => one(image, MaxPooling2D::new(3).strides(2).padding("same")),
+        "averagepool2d" => one(image, AveragePooling2D::new(2)),
+        "averagepool2d_same" => one(image, AveragePooling2D::new(3).strides(2).padding("same")),
+        "global_averagepool2d" => one(image, GlobalAveragePooling2D::new()),
+        "global_averagepool2d_keep" => one(image, GlobalAveragePooling2D::new().keepdims(true)),
+        "batchnorm_infer" => one([4, 5, 3], BatchNormalization::new()),
+        "batchnorm_train" => one([4, 5, 3], BatchNormalization::new().momentum(0.9)),
+        "batchnorm_train_2d" => one([6], BatchNormalization::new().scale(false)),
+        "batchnorm_axis1" => one([3, 4, 5], BatchNormalization::new().axis(1)),
+        "flatten" => one([3, 4], Flatten::new()),
+        "reshape" => one([3, 4], Reshape::new([6, -1])),
+        "rescaling" => one([4, 4, 3], Rescaling::new(1.0 / 127.5).offset(-1.0)),
+        "relu_layer" => one([6], ReLU::new().max_value(1.0).negative_slope(0.1).threshold(0.2)),
+        "softmax_axis" => one([3, 4], Softmax::new().axis(1)),
+        "dropout_infer" => one([6], Dropout::new(0.5)),
+        "merge_add" => two([3, 4], [3, 4], Add::new()),
+        "merge_add_bcast" => two([3, 4], [1, 4], Add::new()),
+        "merge_concatenate" => two([3, 4], [3, 4], Concatenate::new()),
+        "merge_concat_axis1" => two([3, 4], [2, 4], Concatenate::new().axis(1)),
+        "net_cnn" => net_cnn(),
+        "net_resblock" => net_resblock(),
+        "net_shared" => net_shared(),
+        "train_adam__cnn_bn" => train_cnn_bn(optimizer(&case.optimizer)?),
+        "fit_history" => mlp(SGD::new().learning_rate(0.05).momentum(0.9).into()),
+        _ => Err(Error::model(format!("no model is known for the case `{name}`"))),
+    }
+}
+
+fn one<const N: usize>(shape: [i64; N], layer: impl Call) -> Result<Model> {
+    let input = Input::new(shape).name("in0");
+    let output = layer.call(&input)?;
+    Model::new(&input, &output)
+}
+
+fn two<const N: usize>(first: [i64; N], second: [i64; N], layer: impl Call) -> Result<Model> {
+    let inputs = [Input::new(first).name("in0"), Input::new(second).name("in1")];
+    let output = layer.call([&inputs[0], &inputs[1]])?;
+    Model::new([&inputs[0], &inputs[1]], &output)
+}
+
+fn net_cnn() -> Result<Model> {
+    let input = Input::new([12, 12, 3]).name("in0");
+    let x = Conv2D::new(8, 3).activation("relu").call(&input)?;
+    let x = BatchNormalization::new().call(&x)?;
+    let x = MaxPooling2D::new(2).call(&x)?;
+    let x = Conv2D::new(8, 3).activation("relu").call(&x)?;
+    let x = GlobalAveragePooling2D::new().call(&x)?;
+    let x = Dropout::new(0.3).call(&x)?;
+    let x = Dense::new(5).activation("softmax").call(&x)?;
+    Model::new(&input, &x)
+}
+
+fn net_resblock() -> Result<Model> {
+    let x = Input::new([6, 6, 4]).name("in0");
+    let y = Conv2D::new(4, 3).padding("same").use_bias(false).call(&x)?;
+    let y = BatchNormalization::new().call(&y)?;
+    let y = ReLU::new().call(&y)?;
+    let y = Conv2D::new(4, 3).padding("same").call(&y)?;
+    let y = Add::new().call((&x, &y))?;
+    let y = ReLU::new().call(&y)?;
+    Model::new(&x, &y)
+}
+
+fn net_shared() -> Result<Model> {
+    let (a, b) = (Input::new([3]).name("in0"), Input::new([3]).name("in1"));
+    let dense = Dense::new(4).activation("tanh");
+    let (left, right) = (dense.call(&a)?, dense.call(&b)?);
+    let output = Concatenate::new().call([&left, &right])?;
+    Model::new([&a, &b], &output)
+}
+
+fn mlp(optimizer: OptimizerSpec) -> Result<Model> {
+    let mut model = Sequential::new()
+        .add(Input::new([8]))
+        .add(Dense::new(16).activation("relu"))
+        .add(Dense::new(4).activation("softmax"));
+    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])?;
+    Ok(model.into())
+}
+
+fn train_cnn_bn(optimizer: OptimizerSpec) -> Result<Model> {
+    let input = Input::new([12, 12, 3]);
+    let x = Conv2D::new(8, 3).call(&input)?;
+    let x = BatchNormalization::new().momentum(0.9).call(&x)?;
+    let x = MaxPooling2D::new(2).call(&x)?;
+    let x = Conv2D::new(8, 3).activation("relu").call(&x)?;
+    let x = GlobalAveragePooling2D::new().call(&x)?;
+    let x = Dense::new(5).call(&x)?;
+    let mut model = Model::new(&input, &x)?;
+    let loss = CategoricalCrossentropy::new().from_logits(true).label_smoothing(0.1);
+    model.compile(optimizer, loss, ["categorical_accuracy"])?;
+    Ok(model)
+}
+
+/// The optimizer of a configuration that Keras wrote. Every argument is set; one that is not known is an error.
+fn optimizer(description: &serde_json::Value) -> Result<OptimizerSpec> {
+    let class = description["class_name"].as_str().unwrap_or_default();
+    let config = description["config"].as_object().cloned().unwrap_or_default();
+    let unknown = |argument: &str, value: &serde_json::Value| {
+        Error::model(format!("the argument `{argument}` = {value} of the optimizer {class} is not known"))
+    };
+    macro_rules! apply {
+        ($optimizer:expr, $($own:ident: $read:ident),*) => {{
+            let mut optimizer = $optimizer;
+            for (argument, value) in &config {
+                let number = value.as_f64().unwrap_or_default();
+                let truth = value.as_bool().unwrap_or_default();
+                // what f32 made of the number is meant
+                let number_f32 = number as f32 as f64;
+                optimizer = match argument.as_str() {
+                    _ if value.is_null() || argument == "name" => optimizer,
+                    "learning_rate" if value.is_number() => optimizer.learning_rate(number_f32),
+                    "weight_decay" => optimizer.weight_decay(number),
+                    "clipnorm" => optimizer.clipnorm(number),
+                    "global_clipnorm" => optimizer.global_clipnorm(number),
+                    "clipvalue" => optimizer.clipvalue(number),
+                    "use_ema" => optimizer.use_ema(truth),
+                    "ema_momentum" => optimizer.ema_momentum(number),
+                    "ema_overwrite_frequency" => optimizer.ema_overwrite_frequency(number as u32),
+                    $(stringify!($own) => apply!(@ optimizer, $own, $read, number, truth),)*
+                    _ => return Err(unknown(argument, value)),
+                };
+            }
+            Ok(optimizer.into())
+        }};
+        (@ $optimizer:ident, $own:ident, number, $number:ident, $truth:ident) => { $optimizer.$own($number) };
+        (@ $optimizer:ident, $own:ident, truth, $number:ident, $truth:ident) => { $optimizer.$own($truth) };
+    }
+    match class {
+        "SGD" => apply!(SGD::new(), momentum: number, nesterov: truth),
+        "Adam" => apply!(Adam::new(), beta_1: number, beta_2: number, epsilon: number, amsgrad: truth),
+        _ => Err(Error::model(format!("no optimizer of the class `{class}`"))),
+    }
+}

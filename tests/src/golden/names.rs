@@ -1,0 +1,74 @@
+//! Names of Keras and ours: layers are the same by their order in the model, whatever they are called.
+
+use super::Case;
+use kc_ir::tensor::Module;
+use serde::Deserialize;
+use std::io::Read;
+
+/// Keras' names of a case's layers beside ours.
+pub struct Names(Vec<(String, String)>);
+
+#[derive(Deserialize)]
+struct Config {
+    config: Layers,
+}
+
+#[derive(Deserialize)]
+struct Layers {
+    layers: Vec<Layer>,
+}
+
+#[derive(Deserialize)]
+struct Layer {
+    class_name: String,
+    config: Named,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+impl Names {
+    /// From the case's `config.json`; the classes of the layers must be the same, one by one.
+    pub fn new(case: &Case, module: &Module) -> Result<Self, String> {
+        let failed = |error: &dyn ToString| format!("{}: {}", case.keras_file().display(), error.to_string());
+        let file = std::fs::File::open(case.keras_file()).map_err(|error| failed(&error))?;
+        let mut archive = zip::ZipArchive::new(file).map_err(|error| failed(&error))?;
+        let mut text = String::new();
+        let mut config = archive.by_name("config.json").map_err(|error| failed(&error))?;
+        config.read_to_string(&mut text).map_err(|error| failed(&error))?;
+        let config: Config = serde_json::from_str(&text).map_err(|error| failed(&error))?;
+        let theirs: Vec<&str> = config.config.layers.iter().map(|layer| layer.class_name.as_str()).collect();
+        let ours: Vec<&str> = module.model.layers.iter().map(|layer| layer.class.as_str()).collect();
+        if theirs != ours {
+            return Err(format!("the layers are {ours:?}, expected {theirs:?}"));
+        }
+        let pairs = config.config.layers.into_iter().zip(&module.model.layers);
+        Ok(Names(pairs.map(|(theirs, ours)| (theirs.config.name, ours.name.clone())).collect()))
+    }
+
+    /// Our name of the weight that a golden array calls `path`: `sequential.dense_2.kernel` -> `dense/kernel`.
+    pub fn weight(&self, path: &str) -> Option<String> {
+        let (layer, variable) = path.rsplit_once('.')?;
+        let layer = layer.rsplit('.').next()?;
+        let (_, ours) = self.0.iter().find(|(theirs, _)| theirs == layer)?;
+        Some(format!("{ours}/{variable}"))
+    }
+
+    /// Our name of an optimizer's variable: `adam.sequential_dense_1_kernel_momentum` -> `adam/dense_1_kernel_momentum`.
+    pub fn optimizer_variable(&self, path: &str) -> Option<String> {
+        let (optimizer, variable) = path.split_once('.')?;
+        match variable {
+            "iteration" => return Some(format!("{optimizer}/iterations")),
+            "learning_rate" => return Some(format!("{optimizer}/learning_rate")),
+            _ => {}
+        }
+        let variable = variable.strip_prefix("sequential_").unwrap_or(variable);
+        let known = self.0.iter().filter_map(|(theirs, ours)| {
+            let rest = variable.strip_prefix(theirs.as_str())?.strip_prefix('_')?;
+            Some((theirs.len(), format!("{optimizer}/{ours}_{rest}")))
+        });
+        known.max().map(|(_, name)| name)
+    }
+}

@@ -1,0 +1,120 @@
+//! Every way to execute a module.
+
+mod compiled;
+mod interpreted;
+
+use kc_codegen::{Backend, Cranelift, mlir::Mlir};
+use kc_ir::tensor::Module;
+use kc_passes::{Contraction, Target};
+use kc_runtime::{Array, Session};
+use std::sync::LazyLock;
+
+/// A module in execution.
+pub trait Execution {
+    /// Executes an entry point.
+    fn run(&mut self, entry: &str, inputs: &[&Array]) -> Result<Vec<Array>, String>;
+
+    /// The state tensors, in the module's order.
+    fn state(&self) -> Vec<Array>;
+
+    /// Replaces a state tensor.
+    fn set_state(&mut self, index: usize, value: &Array) -> Result<(), String>;
+
+    /// The session, where a package is executed.
+    fn session(&mut self) -> Option<&mut Session> {
+        None
+    }
+}
+
+/// A way to execute modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runner {
+    /// The tensor interpreter on differentiated graphs.
+    Interpreter,
+    /// The tensor interpreter on what equality saturation makes of them.
+    Saturated,
+    /// The kernel interpreter, with kernels of 64-byte vectors and generated contractions.
+    Kernels,
+    /// The kernel interpreter, with kernels for any CPU.
+    KernelsBaseline,
+    /// Machine code of the embedded back end.
+    Cranelift,
+    /// Machine code of the plug-in.
+    Mlir,
+    /// One op at a time.
+    Eager,
+}
+
+impl Runner {
+    /// All of them.
+    pub const ALL: [Runner; 7] = [
+        Runner::Interpreter,
+        Runner::Saturated,
+        Runner::Kernels,
+        Runner::KernelsBaseline,
+        Runner::Cranelift,
+        Runner::Mlir,
+        Runner::Eager,
+    ];
+
+    /// The name in reports and in `gaps.txt`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Runner::Interpreter => "interpreter",
+            Runner::Saturated => "interpreter-saturated",
+            Runner::Kernels => "kernel-interpreter",
+            Runner::KernelsBaseline => "kernel-interpreter-baseline",
+            Runner::Cranelift => "cranelift",
+            Runner::Mlir => "mlir",
+            Runner::Eager => "eager",
+        }
+    }
+
+    /// Why it cannot be used on this machine.
+    pub fn unavailable(self) -> Option<String> {
+        match self {
+            Runner::Mlir => MLIR.as_ref().err().cloned(),
+            Runner::Cranelift | Runner::Eager => CRANELIFT.as_ref().err().cloned(),
+            Runner::Interpreter | Runner::Saturated | Runner::Kernels | Runner::KernelsBaseline => None,
+        }
+    }
+
+    /// Prepares a module, with its state zero. `threads` is for those that have threads.
+    pub fn load(self, module: &Module, threads: usize) -> Result<Box<dyn Execution>, String> {
+        Ok(match self {
+            Runner::Interpreter => Box::new(interpreted::Graphs::differentiated(module)?),
+            Runner::Saturated => Box::new(interpreted::Graphs::saturated(module, &Target::baseline())?),
+            Runner::Kernels => Box::new(interpreted::Programs::new(module, &wide_target())?),
+            Runner::KernelsBaseline => Box::new(interpreted::Programs::new(module, &Target::baseline())?),
+            Runner::Cranelift => Box::new(compiled::Compiled::new(module, cranelift()?, threads)?),
+            Runner::Mlir => Box::new(compiled::Compiled::new(module, mlir()?, threads)?),
+            Runner::Eager => Box::new(compiled::Dispatched::new(module, cranelift()?, threads)?),
+        })
+    }
+}
+
+static CRANELIFT: LazyLock<Result<Cranelift, String>> =
+    LazyLock::new(|| Cranelift::new().map_err(|error| error.to_string()));
+static MLIR: LazyLock<Result<Mlir, String>> = LazyLock::new(|| Mlir::find().map_err(|error| error.to_string()));
+
+/// The embedded back end.
+pub fn cranelift() -> Result<&'static dyn Backend, String> {
+    CRANELIFT.as_ref().map(|backend| backend as &dyn Backend).map_err(Clone::clone)
+}
+
+/// The plug-in.
+pub fn mlir() -> Result<&'static dyn Backend, String> {
+    MLIR.as_ref().map(|backend| backend as &dyn Backend).map_err(Clone::clone)
+}
+
+/// A machine with 64-byte vectors, for which contractions are generated.
+pub fn wide_target() -> Target {
+    Target {
+        name: "wide".to_string(),
+        vector_bytes: 64,
+        vector_registers: 32,
+        fused_multiply_add: true,
+        contraction: Contraction::Generated,
+        ..Target::baseline()
+    }
+}
