@@ -9,8 +9,12 @@ pub mod intrinsics;
 mod memory;
 #[cfg(feature = "npy")]
 pub mod npy;
+#[cfg(feature = "npz")]
+pub mod npz;
 pub mod package;
 pub mod pool;
+#[cfg(feature = "npz")]
+pub mod samples;
 mod session;
 pub mod training;
 

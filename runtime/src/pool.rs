@@ -5,8 +5,7 @@
 //! [`KernelFn`]. Handing over a job takes no lock and allocates nothing.
 
 use crate::intrinsics;
-use crate::memory::AlignedBytes;
-use kc_abi::call::{ALIGNMENT, Environment, KernelFn};
+use kc_abi::call::{Environment, KernelFn};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, Thread};
@@ -47,23 +46,6 @@ pub struct Job<'a> {
     pub scratch: *mut u8,
     /// Bytes of scratch memory of one thread.
     pub scratch_stride: usize,
-}
-
-/// A kernel with its arguments (see [`Pool::launch`]).
-#[derive(Clone, Copy, Debug)]
-pub struct Launch<'a> {
-    /// The kernel.
-    pub kernel: KernelFn,
-    /// One pointer a buffer parameter, aligned to [`ALIGNMENT`] bytes.
-    pub buffers: &'a [*mut u8],
-    /// One value a dimension parameter.
-    pub dims: &'a [i64],
-    /// Number of tasks.
-    pub tasks: i64,
-    /// Estimate of the work, in bytes moved plus operations.
-    pub work: i64,
-    /// Scratch memory that the kernel needs.
-    pub scratch_bytes: usize,
 }
 
 /// Steps of less work (bytes moved plus operations) than this are executed by the calling thread.
@@ -194,52 +176,6 @@ impl Pool {
             if spins < SPINS_BEFORE_YIELD { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
         shared.busy.store(false, Ordering::Release);
-    }
-
-    /// Executes one launch: for programs that run kernels without a plan. `scratch` is grown to what the kernel needs for
-    /// each thread; apart from that nothing is allocated. `work` is an estimate in bytes moved plus operations: a launch of little
-    /// work is executed by the calling thread.
-    ///
-    /// # Safety
-    /// The contract of [`KernelFn`] for `buffers`, `dims` and `tasks`.
-    pub unsafe fn launch(&self, launch: &Launch, scratch: &mut AlignedBytes) {
-        let scratch_stride = launch.scratch_bytes.next_multiple_of(ALIGNMENT);
-        if scratch.len() < scratch_stride * self.threads {
-            *scratch = AlignedBytes::zeros(scratch_stride * self.threads);
-        }
-        let part = |first_task, end_task| Part {
-            kernel: launch.kernel,
-            buffers: launch.buffers.as_ptr(),
-            dims: launch.dims.as_ptr(),
-            first_task,
-            end_task,
-        };
-        // two parts a thread, as long as they fit
-        const MOST: usize = 128;
-        let mut parts = [part(0, 0); MOST];
-        let mut ends = [0u16; MOST];
-        let pieces = if self.threads * 2 <= MOST { 2 } else { 1 };
-        let divided = self.threads > 1
-            && self.threads <= MOST
-            && launch.work >= DIVIDED_WORK
-            && launch.tasks >= (self.threads * pieces) as i64;
-        let (count, ends) = if divided {
-            let count = self.threads * pieces;
-            let at = |piece: usize| (i128::from(launch.tasks) * piece as i128 / count as i128) as i64;
-            for (piece, slot) in parts[..count].iter_mut().enumerate() {
-                *slot = part(at(piece), at(piece + 1));
-            }
-            for (thread, end) in ends[..self.threads].iter_mut().enumerate() {
-                *end = ((thread + 1) * pieces) as u16;
-            }
-            (count, &ends[..self.threads])
-        } else {
-            parts[0] = part(0, launch.tasks);
-            (usize::from(launch.tasks > 0), &ends[..0])
-        };
-        let job = Job { parts: &parts[..count], ends, scratch: scratch.as_pointer(), scratch_stride };
-        // SAFETY: by the caller; the scratch memory was made large enough.
-        unsafe { self.run(&job) }
     }
 
     /// Starts the workers and waits until they are ready, so that what a thread's start needs is over before the first job.
@@ -382,31 +318,6 @@ mod tests {
                 unsafe { pool.run(&job) };
             }
             assert!(counters.iter().all(|&n| n == ROUNDS), "{threads} threads");
-        }
-    }
-
-    #[test]
-    fn a_launch_without_a_plan_executes_its_tasks_once() {
-        for threads in [1, 2, 3, 70, 200] {
-            let pool = Pool::new(threads);
-            let mut scratch = AlignedBytes::default();
-            for tasks in [0usize, 1, 7, 1000] {
-                for work in [0, DIVIDED_WORK] {
-                    let mut counters = vec![0u32; tasks];
-                    let buffers = [counters.as_mut_ptr().cast::<u8>()];
-                    let launch = Launch {
-                        kernel: count,
-                        buffers: &buffers,
-                        dims: &[],
-                        tasks: tasks as i64,
-                        work,
-                        scratch_bytes: 1,
-                    };
-                    // SAFETY: as many counters as tasks.
-                    unsafe { pool.launch(&launch, &mut scratch) };
-                    assert!(counters.iter().all(|&n| n == 1), "{tasks} tasks on {threads} threads");
-                }
-            }
         }
     }
 

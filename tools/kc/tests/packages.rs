@@ -133,13 +133,16 @@ fn a_package_that_was_not_trained_is_refused() {
 #[test]
 fn wrong_data_is_named() {
     let place = place("wrong_data");
-    const EXPECTED: &str = "expected `mnist`, an .npz file, or a folder of .npy files, with arrays x_train, y_train and perhaps \
+    const EXPECTED: &str = "an .npz file, or a folder of .npy files, with arrays x_train, y_train and perhaps \
                             x_test, y_test, or x and y";
     let fit = |data: &str| place.fail(&["fit", "model.rs", "--data", data]);
-    assert_eq!(fit("minst"), format!("error: there is no data set, file or folder `minst`; {EXPECTED}\n"));
-    assert_eq!(fit("model.rs"), format!("error: model.rs is no data; {EXPECTED}\n"));
+    assert_eq!(
+        fit("minst"),
+        format!("error: there is no data set, file or folder `minst`; expected `mnist`, {EXPECTED}\n")
+    );
+    assert_eq!(fit("model.rs"), format!("error: model.rs is no data; expected {EXPECTED}\n"));
     std::fs::create_dir_all(place.path("empty")).expect("a test's own folder");
-    assert_eq!(fit("empty"), format!("error: empty has no array x_train or x; {EXPECTED}\n"));
+    assert_eq!(fit("empty"), format!("error: empty has no array x_train or x; expected {EXPECTED}\n"));
 
     let labels = Array::from_slice(&[7u8; 300], &[300]).expect("300");
     npy::write(&place.path("data/y_train.npy"), &labels).expect("a test's own folder");

@@ -22,6 +22,7 @@ const TABLE: &[(&str, Imports)] = &[
     ("kc-codegen", Only(&["kc-ir", "kc-passes", "kc-runtime"])),
     ("kc-macros", Only(&[])),
     ("kc", Only(&["kc-ir", "kc-runtime", "kc-macros", "kc-codegen"])),
+    ("kc-run", Only(&["kc-runtime"])),
     ("kc-tool", All),
     ("kc-tests", All),
     ("kc-benches", All),
@@ -35,10 +36,10 @@ const PLUGIN: (&str, &[&str]) = ("codegen/mlir/Cargo.toml", &["kc-ir", "kc-abi"]
 const OPTIONAL: &[(&str, &str, &str)] = &[("kc", "kc-codegen", "compile")];
 
 /// What must not be reachable from a crate, over any number of steps.
-const ABSENT: &[(&str, &[&str])] = &[(
-    "kc-runtime",
-    &["kc-ir", "kc-passes", "kc-codegen", "egg", "petgraph", "cranelift-codegen", "cranelift-jit", "melior", "inkwell"],
-)];
+const ABSENT: &[(&str, &[&str])] = &[("kc-runtime", COMPILER), ("kc-run", COMPILER)];
+
+const COMPILER: &[&str] =
+    &["kc-ir", "kc-passes", "kc-codegen", "egg", "petgraph", "cranelift-codegen", "cranelift-jit", "melior", "inkwell"];
 
 /// Checks the workspace's crates against the table.
 pub fn check() -> Outcome {
