@@ -2,6 +2,7 @@
 
 mod choices;
 mod examples;
+mod numbers;
 mod random;
 mod rules;
 mod samples;

@@ -56,7 +56,7 @@ pub fn literal(random: &mut Random, ty: &TensorType, values: Values) -> Literal 
     let count = shape.iter().product::<usize>();
     let mut scalars: Vec<Scalar> = (0..count).map(|_| scalar(random, ty.dtype, values)).collect();
     if values == Values::Shares {
-        let classes = *shape.last().unwrap();
+        let classes = shape.last().copied().unwrap_or(1);
         for row in scalars.chunks_mut(classes) {
             let sum: f64 = row.iter().map(|x| x.to_f64()).sum();
             row.iter_mut().for_each(|x| *x = Scalar::Float(x.to_f64() / sum));
