@@ -43,17 +43,19 @@ pub trait Composition {
 }
 
 macro_rules! composites {
-    ($($(#[$doc:meta])* $variant:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident,)*) => {
         /// A composite with its attributes.
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
-        pub enum Composite { $($(#[$doc])* $variant($variant),)* }
+        pub enum Composite { $($(#[doc = $doc])* $variant($variant),)* }
 
         impl Composite {
             /// The declaration.
             pub fn composition(&self) -> &dyn Composition { match self { $(Composite::$variant(composite) => composite),* } }
             /// The names in the text form, in the order of the declarations.
             pub fn names() -> impl Iterator<Item = String> { [$(stringify!($variant)),*].into_iter().map(super::ops::snake_case) }
+            /// What each composite is in a line, in the same order.
+            pub fn summaries() -> impl Iterator<Item = &'static str> { [$(concat!($($doc),*).trim_ascii()),*].into_iter() }
         }
 
         $(impl From<$variant> for super::Op { fn from(composite: $variant) -> super::Op { super::Op::Composite(Composite::$variant(composite)) } })*

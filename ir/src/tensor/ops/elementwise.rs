@@ -7,10 +7,10 @@ use kc_abi::{DType, TensorType};
 use serde::{Deserialize, Serialize};
 
 macro_rules! functions {
-    ($(#[$meta:meta])* $name:ident: $($(#[$doc:meta])* $variant:ident $text:literal $domain:ident;)*) => {
+    ($(#[$meta:meta])* $name:ident: $($(#[doc = $doc:literal])* $variant:ident $text:literal $domain:ident;)*) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum $name { $($(#[$doc])* #[serde(rename = $text)] $variant,)* }
+        pub enum $name { $($(#[doc = $doc])* #[serde(rename = $text)] $variant,)* }
 
         impl $name {
             /// Every function.
@@ -19,6 +19,8 @@ macro_rules! functions {
             pub const fn text(self) -> &'static str { match self { $($name::$variant => $text),* } }
             /// The function of that name.
             pub fn from_text(text: &str) -> Option<Self> { match text { $($text => Some($name::$variant),)* _ => None } }
+            /// The formula, or what it is in words.
+            pub const fn summary(self) -> &'static str { match self { $($name::$variant => concat!($($doc),*).trim_ascii()),* } }
             /// The dtypes it takes.
             pub const fn domain(self) -> Domain { match self { $($name::$variant => Domain::$domain),* } }
         }

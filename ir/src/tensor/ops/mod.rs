@@ -75,17 +75,19 @@ impl Backward<'_> {
 }
 
 macro_rules! operations {
-    ($($(#[$doc:meta])* $variant:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident,)*) => {
         /// An op with its attributes.
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
-        pub enum Op { $($(#[$doc])* $variant($variant),)* }
+        pub enum Op { $($(#[doc = $doc])* $variant($variant),)* }
 
         impl Op {
             /// The declaration.
             pub fn operation(&self) -> &dyn Operation { match self { $(Op::$variant(op) => op),* } }
             /// The tags of the serialised form, in the order of the declarations.
             pub fn names() -> impl Iterator<Item = String> { [$(stringify!($variant)),*].into_iter().map(snake_case) }
+            /// What each op is in a line, in the same order.
+            pub fn summaries() -> impl Iterator<Item = &'static str> { [$(concat!($($doc),*).trim_ascii()),*].into_iter() }
         }
 
         $(impl From<$variant> for Op { fn from(op: $variant) -> Op { Op::$variant(op) } })*
