@@ -132,8 +132,7 @@ impl Translator<'_> {
                 return Ok(self.op(&format!("arith.xori {x}, {ones} : {text}")));
             }
             _ => {
-                return self
-                    .error(format!("`{}` of {dtype} is no basic function; lower the kernel first", function.text()));
+                return self.error(format!("`{}` of {dtype} is not lowered to basic functions", function.text()));
             }
         };
         Ok(self.op(&format!("{operation} {x} : {text}")))
@@ -192,8 +191,7 @@ impl Translator<'_> {
                 }
             }
             _ => {
-                return self
-                    .error(format!("`{}` of {dtype} is no basic function; lower the kernel first", function.text()));
+                return self.error(format!("`{}` of {dtype} is not lowered to basic functions", function.text()));
             }
         };
         Ok(self.op(&format!("arith.{operation} {a}, {b} : {}", register_type(ty))))
