@@ -35,6 +35,9 @@ use std::process::ExitCode;
 
 /// Runs the protocol of this module on the program's arguments.
 pub fn trace_main(model: fn() -> Result<Model, String>, data: fn() -> Result<Data, String>) -> ExitCode {
+    if std::env::var_os("RUST_BACKTRACE").is_none_or(|value| value == "0") {
+        std::panic::set_hook(Box::new(|panic| eprintln!("{}", panic_message(panic))));
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
@@ -52,6 +55,13 @@ pub fn trace_main(model: fn() -> Result<Model, String>, data: fn() -> Result<Dat
             ExitCode::FAILURE
         }
     }
+}
+
+/// A panic in the form of all other errors; who asks for a backtrace gets Rust's own message.
+fn panic_message(panic: &std::panic::PanicHookInfo<'_>) -> String {
+    let message = panic.payload_as_str().unwrap_or("the program panicked");
+    let place = panic.location().map_or_else(String::new, |place| format!("\n  --> {place}"));
+    format!("error: {message}{place}")
 }
 
 fn print_module(model: fn() -> Result<Model, String>) -> Result<(), String> {

@@ -42,8 +42,8 @@ pub fn parse(text: &str, has_validation: bool) -> Outcome<Box<dyn Callback>> {
         }
         "reduce-lr-on-plateau" => {
             let mut callback = ReduceLROnPlateau::default();
-            callback.monitor = arguments.text("monitor").unwrap_or_else(|| monitor.to_owned());
             arguments.set("factor", &mut callback.factor)?;
+            callback.monitor = arguments.text("monitor").unwrap_or_else(|| monitor.to_owned());
             arguments.set("patience", &mut callback.patience)?;
             arguments.set("min_delta", &mut callback.min_delta)?;
             arguments.set("cooldown", &mut callback.cooldown)?;

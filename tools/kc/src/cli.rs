@@ -200,9 +200,6 @@ pub struct Doctor {}
 /// How a model is compiled.
 #[derive(Debug, Args)]
 pub struct Code {
-    /// `fused` optimises whole steps; `eager` makes one kernel an op, for debugging and as a measure
-    #[arg(long, default_value = "fused")]
-    pub mode: Mode,
     /// Code generator; `auto` takes mlir where its plug-in is, else cranelift
     #[arg(long, default_value = "auto")]
     pub backend: Backend,
@@ -225,25 +222,6 @@ pub enum Backend {
     Mlir,
     /// Cranelift, built in
     Cranelift,
-}
-
-/// How far a model is optimised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
-    /// The whole step as one graph
-    Fused,
-    /// One op after the other
-    Eager,
-}
-
-impl Mode {
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::Fused => "fused",
-            Mode::Eager => "eager",
-        }
-    }
 }
 
 /// What code is generated for.

@@ -1,11 +1,10 @@
 //! The compiler, as the subcommands use it.
 
-use crate::cli::{self, Code, Machine, Mode};
+use crate::cli::{self, Code, Machine};
 use crate::failure::{Failure, Outcome};
 use crate::model;
-use kc_codegen::Cranelift;
 use kc_codegen::mlir::{Mlir, NotAvailable};
-use kc_codegen::{Backend, Options, Stage};
+use kc_codegen::{Backend, BackendChoice, Cranelift, Options, Stage};
 use kc_ir::tensor::Module;
 use kc_runtime::{Package, SessionOptions};
 use std::collections::BTreeMap;
@@ -27,19 +26,20 @@ pub fn backends() -> Vec<(&'static str, Result<String, String>)> {
 
 /// The back end of that name.
 pub fn open(backend: cli::Backend) -> Outcome<Box<dyn Backend>> {
-    match backend {
-        cli::Backend::Mlir => Ok(Box::new(Mlir::find().map_err(Failure::new)?)),
-        cli::Backend::Cranelift => Ok(Box::new(Cranelift::new().map_err(Failure::new)?)),
-        cli::Backend::Auto => match Mlir::find() {
-            Ok(plugin) => Ok(Box::new(plugin)),
-            Err(NotAvailable::Missing(_)) => open(cli::Backend::Cranelift),
-            // Somebody built it and expects it to be used.
-            Err(error) => {
-                eprintln!("note: {error}\nnote: the back end cranelift is used instead");
-                open(cli::Backend::Cranelift)
-            }
-        },
+    let choice = match backend {
+        cli::Backend::Auto => BackendChoice::Auto,
+        cli::Backend::Mlir => BackendChoice::Mlir,
+        cli::Backend::Cranelift => BackendChoice::Cranelift,
+    };
+    let opened = choice.open().map_err(Failure::new)?;
+    // Somebody who built the plug-in expects it to be used.
+    if backend == cli::Backend::Auto
+        && opened.name() != "mlir"
+        && let Err(error @ (NotAvailable::Broken { .. } | NotAvailable::Version { .. })) = Mlir::find()
+    {
+        eprintln!("note: {error}\nnote: the back end {} is used instead", opened.name());
     }
+    Ok(opened)
 }
 
 /// The back ends of those names; where none is named, all that are present.
@@ -52,19 +52,13 @@ pub fn present(names: &[cli::Backend]) -> Outcome<Vec<Box<dyn Backend>>> {
     if found.is_empty() { open(cli::Backend::Cranelift).map(|backend| vec![backend]) } else { Ok(found) }
 }
 
-/// The pipeline's options for a mode.
-pub fn options(mode: Mode) -> Options {
-    let _ = mode;
-    Options::default()
-}
-
 /// Compiles a module.
-pub fn compile(module: &Module, backend: &dyn Backend, mode: Mode) -> Outcome<Package> {
-    kc_codegen::compile(module, backend, &options(mode)).map_err(Failure::new)
+pub fn compile(module: &Module, backend: &dyn Backend) -> Outcome<Package> {
+    kc_codegen::compile(module, backend, &Options::default()).map_err(Failure::new)
 }
 
 /// Compiles a module and takes the time of each stage.
-pub fn compile_timed(module: &Module, backend: &dyn Backend, mode: Mode) -> Outcome<(Package, Vec<(Stage, Duration)>)> {
+pub fn compile_timed(module: &Module, backend: &dyn Backend) -> Outcome<(Package, Vec<(Stage, Duration)>)> {
     let mut times: BTreeMap<Stage, Duration> = BTreeMap::new();
     let mut running: Option<(Stage, Instant)> = None;
     let mut switch = |next: Option<Stage>| {
@@ -73,7 +67,8 @@ pub fn compile_timed(module: &Module, backend: &dyn Backend, mode: Mode) -> Outc
             *times.entry(stage).or_default() += now - start;
         }
     };
-    let package = kc_codegen::compile_observed(module, backend, &options(mode), &mut |stage, _| switch(Some(stage)));
+    let package =
+        kc_codegen::compile_observed(module, backend, &Options::default(), &mut |stage, _| switch(Some(stage)));
     switch(None);
     Ok((package.map_err(Failure::new)?, times.into_iter().collect()))
 }
@@ -84,7 +79,7 @@ pub fn package_or_model(path: &Path, code: &Code) -> Outcome<Package> {
         return Package::read(path).map_err(Failure::new);
     }
     let traced = model::trace(path)?;
-    compile(&traced.module, &*open(code.backend)?, code.mode)
+    compile(&traced.module, &*open(code.backend)?)
 }
 
 /// Whether a path names a package, by its extension.

@@ -1,6 +1,7 @@
 //! Timing of programs, ours and others.
 
 use crate::failure::{Context, Failure, Outcome};
+use kc_codegen::eager::Eager;
 use kc_runtime::{Array, Session};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -37,6 +38,34 @@ impl Program for Entry<'_> {
         }
         Ok(start.elapsed())
     }
+}
+
+/// An entry point in eager execution, with its inputs.
+pub struct EagerEntry<'a, 'b> {
+    /// The program.
+    pub eager: &'a mut Eager<'b>,
+    /// The entry point.
+    pub entry: &'static str,
+    /// Its inputs.
+    pub inputs: Vec<Array>,
+}
+
+impl Program for EagerEntry<'_, '_> {
+    fn run(&mut self, calls: u32) -> Outcome<Duration> {
+        let failed = || format!("cannot run `{}`", self.entry);
+        let inputs: Vec<&Array> = self.inputs.iter().collect();
+        self.eager.run("init", &[&seed()?]).context(failed)?;
+        let start = Instant::now();
+        for _ in 0..calls {
+            self.eager.run(self.entry, &inputs).context(failed)?;
+        }
+        Ok(start.elapsed())
+    }
+}
+
+/// The key of `init` for the seed 0.
+fn seed() -> Outcome<Array> {
+    Array::from_slice(&[0u32; 2], &[2]).context(|| "a key".to_owned())
 }
 
 /// A peer: a program of another house that is told `ENTRY BATCH_SIZE CALLS` a line and answers with the seconds it took

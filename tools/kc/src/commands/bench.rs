@@ -1,19 +1,27 @@
-use crate::cli::{Bench, Mode};
+use crate::cli::Bench;
 use crate::compile;
-use crate::failure::{Context, Outcome};
-use crate::measure::{self, Peer, PeerEntry};
+use crate::failure::{Context, Failure, Outcome};
+use crate::measure::{self, EagerEntry, Peer, PeerEntry};
 use crate::{model, synthetic, table};
+use kc_codegen::eager::Eager;
 use kc_runtime::{Session, SessionOptions};
 use serde_json::json;
 
 /// The entry points that are measured.
 const ENTRIES: [&str; 2] = ["train_step", "predict"];
 
-struct Program {
+/// One op after the other.
+const EAGER: &str = "eager";
+/// The whole step as one graph.
+const FUSED: &str = "fused";
+
+/// A model as one back end executes it.
+struct Program<'b> {
     backend: &'static str,
-    mode: Mode,
-    session: Session,
+    fused: Session,
+    /// The same, with the time of each launch taken.
     profiled: Option<Session>,
+    eager: Eager<'b>,
 }
 
 struct Figure {
@@ -28,21 +36,25 @@ struct Figure {
 /// `kc bench`: medians of fused and eager execution with every back end, measured in turns.
 pub fn bench(arguments: &Bench) -> Outcome {
     let traced = model::trace(&arguments.model)?;
+    let backends = compile::present(&arguments.backend)?;
     let mut programs = Vec::new();
-    for backend in compile::present(&arguments.backend)? {
-        for mode in [Mode::Eager, Mode::Fused] {
-            let package = compile::compile(&traced.module, &*backend, mode)?;
-            let open = |profile| -> Outcome<Session> {
-                let options = SessionOptions { threads: arguments.machine.threads.unwrap_or(0), profile };
-                let mut session = Session::new(&package, &options).context(|| "cannot load the program".to_owned())?;
-                session.init(0).context(|| "cannot initialise the model".to_owned())?;
-                Ok(session)
-            };
-            let profiled = arguments.explain.then(|| open(true)).transpose()?;
-            programs.push(Program { backend: backend.name(), mode, session: open(false)?, profiled });
-        }
+    for backend in &backends {
+        let package = compile::compile(&traced.module, &**backend)?;
+        let options = |profile| SessionOptions { profile, ..compile::session_options(&arguments.machine) };
+        let open = |profile| -> Outcome<Session> {
+            let mut session =
+                Session::new(&package, &options(profile)).context(|| "cannot load the program".to_owned())?;
+            session.init(0).context(|| "cannot initialise the model".to_owned())?;
+            Ok(session)
+        };
+        programs.push(Program {
+            backend: backend.name(),
+            fused: open(false)?,
+            profiled: arguments.explain.then(|| open(true)).transpose()?,
+            eager: Eager::new(traced.module.clone(), &**backend, options(false)).map_err(Failure::new)?,
+        });
     }
-    let threads = programs.first().map_or(1, |program| program.session.pool().threads());
+    let threads = programs.first().map_or(1, |program| program.fused.pool().threads());
     let mut peers = Vec::new();
     for command in &arguments.peer {
         peers.push(Peer::start(command, threads)?);
@@ -65,7 +77,7 @@ pub fn bench(arguments: &Bench) -> Outcome {
 }
 
 fn measure(
-    programs: &mut [Program],
+    programs: &mut [Program<'_>],
     peers: &mut [Peer],
     entry: &'static str,
     arguments: &Bench,
@@ -73,15 +85,18 @@ fn measure(
     let batch_size = arguments.batch_size;
     let mut subjects: Vec<Box<dyn measure::Program + '_>> = Vec::new();
     let mut figures = Vec::new();
-    for Program { backend, mode, session, profiled } in programs {
-        let Some(description) = session.manifest().entry(entry) else { continue };
+    for Program { backend, fused, profiled, eager } in programs {
+        let Some(description) = fused.manifest().entry(entry) else { continue };
         let inputs = synthetic::inputs(description, batch_size)?;
         let kernels = match profiled {
             Some(session) => kernel_times(session, entry, &inputs, arguments.repeats)?,
             None => Vec::new(),
         };
-        figures.push(Figure { entry, program: backend.to_string(), mode: mode.name(), milliseconds: 0.0, kernels });
-        subjects.push(Box::new(measure::Entry { session, entry, inputs, outputs: Vec::new() }));
+        let figure = |mode, kernels| Figure { entry, program: backend.to_string(), mode, milliseconds: 0.0, kernels };
+        figures.push(figure(EAGER, Vec::new()));
+        subjects.push(Box::new(EagerEntry { eager, entry, inputs: inputs.clone() }));
+        figures.push(figure(FUSED, kernels));
+        subjects.push(Box::new(measure::Entry { session: fused, entry, inputs, outputs: Vec::new() }));
     }
     for peer in peers {
         if peer.time(entry, batch_size, 1)?.is_some() {
@@ -119,9 +134,9 @@ fn kernel_times(
 
 /// The figure of the same entry point and back end in eager mode, divided by this one.
 fn ratio(figures: &[Figure], figure: &Figure) -> Option<f64> {
-    let eager = figures.iter().find(|other| {
-        other.entry == figure.entry && other.program == figure.program && other.mode == Mode::Eager.name()
-    })?;
+    let eager = figures
+        .iter()
+        .find(|other| other.entry == figure.entry && other.program == figure.program && other.mode == EAGER)?;
     Some(eager.milliseconds / figure.milliseconds)
 }
 

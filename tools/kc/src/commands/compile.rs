@@ -2,7 +2,7 @@ use crate::cli::{Compile, Form, Target};
 use crate::compile::{self, compile_timed};
 use crate::failure::{Failure, Outcome};
 use crate::{model, table};
-use kc_codegen::{Backend, Optimised, optimise, schedule_function};
+use kc_codegen::{Backend, Optimised, Options, optimise, schedule_function};
 use kc_ir::kernel::{Kernel, Program, print_program};
 use kc_ir::tensor::Module;
 use kc_ir::tensor::text::print_module;
@@ -21,10 +21,10 @@ pub fn compile(arguments: &Compile) -> Outcome {
     }
     let backend = compile::open(arguments.code.backend)?;
     if let Some(form) = arguments.emit {
-        print!("{}", emit(&traced.module, &*backend, form, arguments)?);
+        print!("{}", emit(&traced.module, &*backend, form)?);
         return Ok(());
     }
-    let (package, times) = compile_timed(&traced.module, &*backend, arguments.code.mode)?;
+    let (package, times) = compile_timed(&traced.module, &*backend)?;
     let output = arguments.output.clone().unwrap_or_else(|| {
         let mut path = PathBuf::from(arguments.model.file_stem().unwrap_or_default());
         path.set_extension("kcp");
@@ -44,8 +44,8 @@ pub fn compile(arguments: &Compile) -> Outcome {
     Ok(())
 }
 
-fn emit(module: &Module, backend: &dyn Backend, form: Form, arguments: &Compile) -> Outcome<String> {
-    let optimised = optimised(module, backend, arguments)?;
+fn emit(module: &Module, backend: &dyn Backend, form: Form) -> Outcome<String> {
+    let optimised = optimised(module, backend)?;
     let form = match form {
         Form::Ir | Form::Opt => {
             let functions = optimised.into_iter().map(|optimised| optimised.function).collect();
@@ -64,8 +64,8 @@ fn emit(module: &Module, backend: &dyn Backend, form: Form, arguments: &Compile)
     backend.emit(&kernels, form).map_err(Failure::new)
 }
 
-fn optimised(module: &Module, backend: &dyn Backend, arguments: &Compile) -> Outcome<Vec<Optimised>> {
-    let options = compile::options(arguments.code.mode);
+fn optimised(module: &Module, backend: &dyn Backend) -> Outcome<Vec<Optimised>> {
+    let options = Options::default();
     let functions = module.functions.iter();
     functions
         .map(|function| optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new))

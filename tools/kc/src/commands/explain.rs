@@ -1,7 +1,7 @@
 use crate::cli::{Explain, ExplainFormat};
 use crate::failure::{Failure, Outcome};
 use crate::{compile, model, table};
-use kc_codegen::{optimise, schedule_function};
+use kc_codegen::{Options, optimise, schedule_function};
 use kc_ir::kernel::Program;
 use kc_ir::tensor::{Graph, Op};
 use std::fmt::Write;
@@ -14,7 +14,7 @@ pub fn explain(arguments: &Explain) -> Outcome {
         Failure::new(format_args!("the model has no entry point `{}`; there are {}", arguments.entry, names.join(", ")))
     })?;
     let backend = compile::open(arguments.code.backend)?;
-    let mut options = compile::options(arguments.code.mode);
+    let mut options = Options::default();
     options.saturation.explain = true;
     let optimised = optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new)?;
     match arguments.format {

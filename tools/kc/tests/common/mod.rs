@@ -49,7 +49,8 @@ impl Place {
             .env("KC_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
             .env("KC_SOURCE", concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
             // Set by the cargo that runs the tests, not by a person's shell.
-            .env_remove("CARGO_TARGET_DIR");
+            .env_remove("CARGO_TARGET_DIR")
+            .env_remove("RUST_BACKTRACE");
         command
     }
 
