@@ -147,6 +147,23 @@ fn cases(dtype: DType, lanes: u32) -> Vec<Case> {
             }
         }
     }
+    if dtype != DType::Bool {
+        // against a known bound, on either side
+        let bounds = if dtype.is_float() {
+            vec![Scalar::Float(0.0), Scalar::Float(-0.0), Scalar::Float(1.0), Scalar::Float(f64::NAN)]
+        } else {
+            vec![Scalar::Int(0), Scalar::Int(100)]
+        };
+        for (number, bound) in bounds.into_iter().enumerate() {
+            for function in [Binary::Maximum, Binary::Minimum] {
+                let name = name(&format!("{}_with_{number}", function.text()));
+                cases.push(elementwise(&name, lanes, &[(dtype, values.clone())], ty, |b, x| {
+                    let bound = b.constant(dtype, lanes, bound);
+                    if number % 2 == 0 { b.binary(function, x[0], bound) } else { b.binary(function, bound, x[0]) }
+                }));
+            }
+        }
+    }
     for &function in Compare::ALL {
         let operands = [(dtype, left.clone()), (dtype, right.clone())];
         cases.push(elementwise(&name(function.text()), lanes, &operands, mask, |b, x| b.compare(function, x[0], x[1])));

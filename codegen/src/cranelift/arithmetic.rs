@@ -4,7 +4,7 @@ use super::translate::{Translated, Translator};
 use super::vector::{Vector, integer_of_bytes};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::*;
-use cranelift_codegen::ir::{InstBuilder, Value};
+use cranelift_codegen::ir::{InstBuilder, InstructionData, Value};
 use kc_abi::DType;
 use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};
 
@@ -78,8 +78,7 @@ impl Translator<'_, '_> {
                 Binary::Subtract => self.zip(a, b, |t, a, b| t.builder.ins().fsub(a, b)),
                 Binary::Multiply => self.zip(a, b, |t, a, b| t.builder.ins().fmul(a, b)),
                 Binary::Divide => self.zip(a, b, |t, a, b| t.builder.ins().fdiv(a, b)),
-                Binary::Maximum => self.zip(a, b, |t, a, b| t.builder.ins().fmax(a, b)),
-                Binary::Minimum => self.zip(a, b, |t, a, b| t.builder.ins().fmin(a, b)),
+                Binary::Maximum | Binary::Minimum => self.extremum(function, a, b),
                 _ => return Err(format!("`{}` of {dtype} is not lowered to basic functions", function.text())),
             },
             DType::Bool => {
@@ -127,6 +126,43 @@ impl Translator<'_, '_> {
             },
         };
         Ok(result.scalar_again())
+    }
+
+    /// The larger or smaller of floats; NaN if one is NaN; +0 is above -0.
+    ///
+    /// With a known bound that is neither NaN nor the zero that loses against the other one, a comparison that holds for NaN
+    /// chooses: `x > bound or x is NaN ? x : bound`.
+    fn extremum(&mut self, function: Binary, a: &Vector, b: &Vector) -> Vector {
+        let maximum = function == Binary::Maximum;
+        let losing_zero: f64 = if maximum { -0.0 } else { 0.0 };
+        let suits = |bound: f64| !bound.is_nan() && bound.to_bits() != losing_zero.to_bits();
+        let (x, bound) = match (self.known_float(a), self.known_float(b)) {
+            (_, Some(bound)) if suits(bound) => (a, b),
+            (Some(bound), _) if suits(bound) => (b, a),
+            _ if maximum => return self.zip(a, b, |t, a, b| t.builder.ins().fmax(a, b)),
+            _ => return self.zip(a, b, |t, a, b| t.builder.ins().fmin(a, b)),
+        };
+        let code = if maximum { FloatCC::UnorderedOrGreaterThan } else { FloatCC::UnorderedOrLessThan };
+        let (ty, vector) = (x.part_type(), x.lanes > 1);
+        self.zip(x, bound, |t, x, bound| {
+            let chosen = t.builder.ins().fcmp(code, x, bound);
+            if vector {
+                let mask = t.cast(ty, chosen);
+                t.builder.ins().bitselect(mask, x, bound)
+            } else {
+                t.builder.ins().select(chosen, x, bound)
+            }
+        })
+    }
+
+    /// The float that all lanes are known to be.
+    fn known_float(&self, x: &Vector) -> Option<f64> {
+        let function = &self.builder.func.dfg;
+        match function.insts[function.value_def(x.splat?).inst()?] {
+            InstructionData::UnaryIeee32 { imm, .. } => Some(f32::from_bits(imm.bits()).into()),
+            InstructionData::UnaryIeee64 { imm, .. } => Some(f64::from_bits(imm.bits())),
+            _ => None,
+        }
     }
 
     fn integer_product(&mut self, dtype: DType, a: &Vector, b: &Vector) -> Vector {
