@@ -268,9 +268,12 @@ impl Clusters {
         through_view.contains(&value)
     }
 
-    /// Gives a member that no other member reads a cluster of its own, which runs after the one it leaves.
+    /// Gives an op that nothing else reads a cluster of its own.
     pub fn expel(&mut self, graph: &Graph, value: Value) {
-        let Some(old) = self.cluster_of[value.index()] else { return };
+        let Some(old) = self.cluster_of[value.index()] else {
+            self.anchor(graph, value);
+            return;
+        };
         self.clusters[old].members.retain(|&member| member != value);
         let cluster = self.create(Space::Map(graph.tensor_type(value).shape.clone()));
         self.clusters[cluster].members.push(value);

@@ -44,6 +44,13 @@ pub fn schedule(function: &Function, target: &Target) -> Result<Program, TypeErr
     }
 }
 
+/// Adds a copy of a value.
+fn copy(graph: &mut Graph, value: Value) -> Value {
+    let ty = graph.node(value).ty.clone();
+    graph.nodes.push(Node { op: Op::StopGradient(StopGradient {}), operands: vec![value], ty, location: None });
+    Value(graph.nodes.len() as u32 - 1)
+}
+
 /// A graph with its clusters and buffers.
 struct Draft<'f> {
     function: &'f Function,
@@ -60,6 +67,8 @@ impl<'f> Draft<'f> {
     fn new(function: &'f Function, mut graph: Graph, copied: &BTreeSet<usize>) -> Result<Self, TypeError> {
         let mut slots: BTreeMap<Value, ResultSlot> = BTreeMap::new();
         let mut results = vec![];
+        // new states that are computed beside the old ones, and their copies at the end
+        let (mut beside, mut last) = (vec![], vec![]);
         for (&result, &slot) in graph.results.clone().iter().zip(&function.results) {
             let argument = match &graph.node(result).op {
                 Op::Parameter(parameter) => Some(function.arguments[parameter.index]),
@@ -70,30 +79,22 @@ impl<'f> Draft<'f> {
                 continue;
             }
             let mut value = result;
-            let copy = matches!(slot, ResultSlot::State(state) if copied.contains(&state));
-            if cluster::role(&graph.node(result).op) == cluster::Role::Source || slots.contains_key(&result) || copy {
+            if cluster::role(&graph.node(result).op) == cluster::Role::Source || slots.contains_key(&result) {
                 // a buffer of its own, which its value is copied to
-                let ty = graph.node(result).ty.clone();
-                graph.nodes.push(Node {
-                    op: Op::StopGradient(StopGradient {}),
-                    operands: vec![result],
-                    ty,
-                    location: None,
-                });
-                value = Value(graph.nodes.len() as u32 - 1);
+                value = copy(&mut graph, result);
+            }
+            if matches!(slot, ResultSlot::State(state) if copied.contains(&state)) {
+                beside.push(value);
+                value = copy(&mut graph, value);
+                last.push(value);
             }
             slots.insert(value, slot);
             results.push(value);
         }
         graph.results = results;
         let mut clusters = Clusters::of(&graph);
-        for (&value, &slot) in &slots {
-            let is_copy = matches!(slot, ResultSlot::State(state) if copied.contains(&state));
-            if is_copy && clusters.clusters[clusters.cluster_of[value.index()].unwrap_or(0)].members != [value] {
-                clusters.expel(&graph, value);
-            }
-        }
-        let mut roots = vec![];
+        last.into_iter().for_each(|value| clusters.expel(&graph, value));
+        let mut roots = beside;
         for cluster in &clusters.clusters {
             if let Space::Root { op, .. } = cluster.space {
                 roots.extend(match graph.node(op).op {

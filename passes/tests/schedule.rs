@@ -1,0 +1,202 @@
+//! Schedules compute what their graphs compute: every declared op by itself, and the networks of `schedule/`, on the
+//! interpreters of both IRs.
+//!
+//! One file under `schedule/` is a module, a line `---`, and the program of its only function without the kernels' bodies.
+//! `KC_BLESS=1` rewrites the program.
+
+mod cases;
+
+use kc_ir::kernel::interpret::run_program;
+use kc_ir::kernel::{Program, print_program, verify_program};
+use kc_ir::manifest::{Input, InputRole, Output};
+use kc_ir::tensor::ops::{Gradient, Op};
+use kc_ir::tensor::text::parse_module;
+use kc_ir::tensor::{Argument, Builder, Function, Graph, Literal, ResultSlot, Scalar, Value, interpret};
+use kc_ir::{DType, Symbol};
+use kc_passes::{Contraction, Target, plan, schedule};
+use std::path::Path;
+
+/// Machines whose programs differ.
+fn targets() -> [Target; 2] {
+    let baseline = Target::baseline();
+    let wide =
+        Target { vector_bytes: 64, vector_registers: 32, contraction: Contraction::Generated, ..baseline.clone() };
+    [baseline, wide]
+}
+
+/// A graph as an entry point whose parameters are inputs and whose results are outputs.
+fn function(graph: Graph) -> Function {
+    let input = |&value: &Value| Input {
+        name: "x".into(),
+        role: InputRole::Feature,
+        ty: graph.tensor_type(value).clone(),
+        checks: vec![],
+    };
+    let output = |&value: &Value| Output { name: "y".into(), ty: graph.tensor_type(value).clone() };
+    Function {
+        name: "f".into(),
+        inputs: graph.parameters.iter().map(input).collect(),
+        outputs: graph.results.iter().map(output).collect(),
+        arguments: (0..graph.parameters.len()).map(Argument::Input).collect(),
+        results: (0..graph.results.len()).map(ResultSlot::Output).collect(),
+        graph,
+    }
+}
+
+/// The largest difference that sums in f32 instead of f64 explain.
+fn close(a: f64, b: f64, dtype: DType) -> bool {
+    let tolerance = match dtype {
+        DType::F64 => 1e-12,
+        DType::F32 => 3e-6,
+        DType::F16 => 2e-3,
+        DType::Bf16 => 2e-2,
+        _ => 0.0,
+    };
+    a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= tolerance * (1.0 + a.abs().max(b.abs()))
+}
+
+fn compare(name: &str, expected: &[Literal], given: &[Literal]) -> Result<(), String> {
+    for (number, (expected, given)) in expected.iter().zip(given).enumerate() {
+        if expected.ty() != given.ty() {
+            return Err(format!("{name}: result {number} is {}, expected {}", given.ty(), expected.ty()));
+        }
+        for position in 0..expected.elements() {
+            let (e, g) = (expected.get(position), given.get(position));
+            if !close(e.to_f64(), g.to_f64(), expected.dtype()) {
+                return Err(format!("{name}: result {number}, element {position} is {g:?}, expected {e:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs a function on the kernel interpreter for a target; the results in the function's order.
+fn run(
+    function: &Function,
+    target: &Target,
+    symbols: &[(Symbol, i64)],
+    arguments: &[Literal],
+) -> Result<Vec<Literal>, String> {
+    let program = schedule(function, target).map_err(|error| error.to_string())?;
+    verify_program(&program).map_err(|error| error.to_string())?;
+    let values: Vec<i64> = program
+        .symbols
+        .iter()
+        .map(|symbol| symbols.iter().find(|(known, _)| known == symbol).map_or(1, |(_, value)| *value))
+        .collect();
+    let mut inputs = vec![Literal::scalar(DType::F32, 0.0); function.inputs.len()];
+    let mut state = vec![];
+    for (&argument, literal) in function.arguments.iter().zip(arguments) {
+        match argument {
+            Argument::Input(input) => inputs[input] = literal.clone(),
+            Argument::State(number) => {
+                state.resize(state.len().max(number + 1), Literal::scalar(DType::F32, 0.0));
+                state[number] = literal.clone();
+            }
+        }
+    }
+    let outputs = run_program(&program, &values, &inputs, &mut state)
+        .map_err(|error| format!("{error}\n{}", print_program(&program)))?;
+    Ok(function
+        .results
+        .iter()
+        .map(|slot| match *slot {
+            ResultSlot::Output(output) => outputs[output].clone(),
+            ResultSlot::State(number) => state[number].clone(),
+        })
+        .collect())
+}
+
+#[test]
+fn every_op_by_itself() {
+    let mut failures = vec![];
+    let mut tried = 0;
+    for case in cases::all() {
+        if matches!(case.op, Op::Parameter(_) | Op::Gradient(Gradient {})) {
+            continue;
+        }
+        let mut b = Builder::new();
+        let operands: Vec<Value> =
+            case.operands.iter().map(|operand| b.parameter("x", operand.ty()).unwrap()).collect();
+        let value = b.add(case.op.clone(), &operands).unwrap();
+        let results = b.projections(value).unwrap();
+        let function = function(b.finish(results));
+        let expected = interpret(&function.graph, &case.operands).unwrap();
+        for target in targets() {
+            tried += 1;
+            let outcome =
+                run(&function, &target, &[], &case.operands).map_err(|error| format!("{}: {error}", case.name));
+            if let Err(failure) = outcome.and_then(|given| compare(&case.name, &expected, &given)) {
+                failures.push(format!("{} lanes: {failure}", target.lanes()));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} of {tried} fail\n{}", failures.len(), failures.join("\n"));
+    assert!(tried > 100);
+}
+
+/// A tensor of reproducible values: integers below 7, floats within 1 of 0.
+fn sample(ty: &kc_ir::TensorType, batch: i64, seed: u64) -> Literal {
+    let shape: Vec<usize> = ty.shape.iter().map(|dim| dim.evaluate(&|_| Some(batch)).unwrap() as usize).collect();
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let values: Vec<Scalar> = (0..shape.iter().product::<usize>())
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            if ty.dtype.is_float() {
+                Scalar::Float((state >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
+            } else {
+                Scalar::Int((state % 7).into())
+            }
+        })
+        .collect();
+    Literal::from_scalars(ty.dtype, shape, values)
+}
+
+/// The program without the kernels' bodies: what shares a kernel, what is stored, in which step.
+fn outline(program: &Program) -> String {
+    let plan = plan(program, &mut vec![]);
+    let text = print_program(program);
+    let head = text.split("\n\nkernel ").next().unwrap_or(&text);
+    format!("{head}\nslots {}\n", plan.slots.len())
+}
+
+#[test]
+fn every_network_of_the_folder() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schedule");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let mut failures = vec![];
+    for path in &paths {
+        let text = std::fs::read_to_string(path).unwrap();
+        let (input, expected) = text.split_once("---\n").unwrap_or((&text, ""));
+        let module = parse_module(input).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let function = &module.functions[0];
+        let name = path.file_name().unwrap().to_string_lossy().to_string();
+        for batch in [1, 5, 16] {
+            let arguments: Vec<Literal> = function
+                .graph
+                .parameters
+                .iter()
+                .zip(1..)
+                .map(|(&p, seed)| sample(function.graph.tensor_type(p), batch, seed))
+                .collect();
+            let expected = interpret(&function.graph, &arguments).unwrap();
+            for target in targets() {
+                let outcome = run(function, &target, &[(Symbol::new("B"), batch)], &arguments);
+                if let Err(failure) = outcome.and_then(|given| compare(&name, &expected, &given)) {
+                    failures.push(format!("batch {batch}, {} lanes: {failure}", target.lanes()));
+                }
+            }
+        }
+        let given = outline(&schedule(function, &targets()[1]).unwrap());
+        if given != expected && std::env::var_os("KC_BLESS").is_some() {
+            std::fs::write(path, format!("{input}---\n{given}")).unwrap();
+        } else if given != expected {
+            failures.push(format!("{name}: expected\n{expected}got\n{given}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(!paths.is_empty());
+}
