@@ -5,11 +5,11 @@ use super::extract::Selection;
 use super::term::Term;
 use egg::{Id, Language, RecExpr, TreeTerm};
 use kc_ir::tensor::Graph;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
-/// The rules in the proofs that each result's chosen form equals the given one, with the number of steps that used them.
-pub(crate) fn rules_used(entered: &mut Entered, graph: &Graph, selection: &Selection) -> BTreeMap<String, usize> {
+/// The rules in the proofs that each result's chosen form equals the given one.
+pub(crate) fn rules_used(entered: &mut Entered, graph: &Graph, selection: &Selection) -> BTreeSet<String> {
     let mut proofs = Vec::with_capacity(graph.results.len());
     for result in &graph.results {
         let given = entered.ids[result.index()];
@@ -17,17 +17,15 @@ pub(crate) fn rules_used(entered: &mut Entered, graph: &Graph, selection: &Selec
         let id = entered.egraph.add_expr_uncanonical(&chosen);
         proofs.push(entered.egraph.explain_id_equivalence(given, id));
     }
-    // proofs share steps: each is counted once
-    let mut used = BTreeMap::new();
+    let mut used = BTreeSet::new();
+    // proofs share steps
     let mut seen: HashSet<*const TreeTerm<Term>> = HashSet::new();
     let mut todo: Vec<Rc<TreeTerm<Term>>> = proofs.iter().flat_map(|proof| proof.explanation_trees.clone()).collect();
     while let Some(tree) = todo.pop() {
         if !seen.insert(Rc::as_ptr(&tree)) {
             continue;
         }
-        for rule in [&tree.forward_rule, &tree.backward_rule].into_iter().flatten() {
-            *used.entry(rule.to_string()).or_default() += 1;
-        }
+        used.extend([tree.forward_rule, tree.backward_rule].iter().flatten().map(|rule| rule.to_string()));
         todo.extend(tree.child_proofs.iter().flatten().cloned());
     }
     used

@@ -8,10 +8,14 @@ use super::facts::{EGraph, Fact, op_of};
 use super::term::Term;
 use egg::Id;
 use kc_ir::tensor::Type;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Rounds of moves after which the search ends.
 const ROUNDS: usize = 8;
+
+/// Classes that the search for moves may visit: it is for graphs of thousands of ops, whose moves are many.
+const VISITS: usize = 20_000_000;
 
 /// A way to compute a class.
 struct Candidate {
@@ -26,6 +30,8 @@ struct Choices {
     classes: Vec<Id>,
     candidates: Vec<Vec<Candidate>>,
     roots: Vec<usize>,
+    /// Classes that were visited.
+    visits: Cell<usize>,
 }
 
 /// The chosen e-node of each class that is needed.
@@ -117,7 +123,8 @@ fn choices(egraph: &EGraph, roots: &[Id], model: &CostModel) -> Choices {
         candidates
     });
     let candidates = candidates.collect();
-    Choices { candidates, roots: roots.iter().map(|&id| position[&egraph.find(id)]).collect(), classes }
+    let roots = roots.iter().map(|&id| position[&egraph.find(id)]).collect();
+    Choices { candidates, roots, classes, visits: Cell::new(0) }
 }
 
 /// For each class the position of its candidate, where it has one yet.
@@ -189,6 +196,7 @@ impl Choices {
         let mut state = vec![0u8; self.classes.len()];
         let mut todo: Vec<(usize, bool)> = self.roots.iter().map(|&root| (root, false)).collect();
         let mut total = 0.0;
+        self.visits.set(self.visits.get() + self.classes.len());
         while let Some((class, leaving)) = todo.pop() {
             if leaving {
                 state[class] = 2;
@@ -276,7 +284,11 @@ impl Choices {
         joint.filter(|moves| moves.iter().filter(|(class, _)| reachable[*class]).count() > 1).collect()
     }
 
+    /// Makes moves, and takes them back where they do not lower the cost.
     fn attempt(&self, assignment: &mut Assignment, cost: &mut f64, moves: &[(usize, usize)]) {
+        if self.visits.get() > VISITS {
+            return;
+        }
         let undo: Vec<(usize, Option<usize>)> = moves.iter().map(|&(class, _)| (class, assignment[class])).collect();
         if moves.iter().all(|&(class, index)| assignment[class] == Some(index)) {
             return;

@@ -70,6 +70,11 @@ pub fn saturate_with(graph: &Graph, model: &CostModel, options: &SaturationOptio
     let egraph = EGraph::new(Facts);
     let egraph = if options.explain { egraph.with_explanations_enabled() } else { egraph };
     let mut entered = convert::enter(&before, egraph);
+    for (&id, node) in entered.ids.iter().zip(&before.nodes) {
+        if let facts::Fact::Invalid(message) = &entered.egraph[id].data {
+            return Err(TypeError::new(node.op.operation().name(), message.clone()));
+        }
+    }
     let runner = Runner::<Term, Facts>::new(Facts)
         .with_egraph(entered.egraph)
         .with_scheduler(SimpleScheduler)

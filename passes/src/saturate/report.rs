@@ -2,7 +2,7 @@
 
 use super::cost::CostModel;
 use kc_ir::tensor::{Graph, Op, Type};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Why no more rules were applied.
@@ -39,8 +39,8 @@ pub struct SaturationReport {
     pub classes: usize,
     /// How often each rule found something new, by name.
     pub fired: BTreeMap<String, usize>,
-    /// The rules that made the chosen graph from the given one, with the number of places; only where it was asked for.
-    pub led: Option<BTreeMap<String, usize>>,
+    /// The rules that made the chosen graph from the given one; only where it was asked for.
+    pub led: Option<BTreeSet<String>>,
     /// Ops by name in the given graph (simplified) and in the chosen one.
     pub ops: BTreeMap<String, (OpCost, OpCost)>,
 }
@@ -92,25 +92,18 @@ impl fmt::Display for SaturationReport {
         }
         let rules = super::rules::all();
         let algebra: BTreeMap<&str, _> = rules.map(|rule| (rule.name, rule)).collect();
-        let mut list = |title: &str, counts: &BTreeMap<String, usize>| -> fmt::Result {
-            writeln!(formatter, "\n{title}")?;
-            if counts.is_empty() {
-                writeln!(formatter, "  none")?;
-            }
-            for (name, count) in counts {
-                match algebra.get(name.as_str()) {
-                    Some(rule) => {
-                        writeln!(formatter, "  {count:>5}  {name:<38} {:<14} {}", class(rule.numeric), rule.algebra)?
-                    }
-                    None => writeln!(formatter, "  {count:>5}  {name}")?,
-                }
-            }
-            Ok(())
+        let mut line = |count: &str, name: &str| match algebra.get(name) {
+            Some(rule) => writeln!(formatter, "{count:>7}  {name:<38} {:<14} {}", class(rule.numeric), rule.algebra),
+            None => writeln!(formatter, "{count:>7}  {name}"),
         };
         if let Some(led) = &self.led {
-            list("rules that made the chosen graph", led)?;
+            line("", "")?;
+            line("", "rules that made the chosen graph")?;
+            led.iter().try_for_each(|name| line("", name))?;
         }
-        list("rules that found equal forms", &self.fired)?;
+        line("", "")?;
+        line("found", "rules that found equal forms")?;
+        self.fired.iter().try_for_each(|(name, count)| line(&count.to_string(), name))?;
         writeln!(formatter, "\n{:<40} {:>6} {:>10}    {:>6} {:>10}", "op", "before", "us", "after", "us")?;
         for (name, (before, after)) in &self.ops {
             writeln!(

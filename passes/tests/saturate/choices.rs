@@ -132,7 +132,7 @@ fn the_report_names_the_rules_that_made_the_graph() {
     let options = SaturationOptions { explain: true, ..SaturationOptions::default() };
     let result = saturated(&examples::mlp(Step::Predict), &options);
     let led = result.report.led.clone().unwrap();
-    assert_eq!(led.keys().map(String::as_str).collect::<Vec<_>>(), ["dense", "dense-relu"], "{}", result.report);
+    assert_eq!(led.iter().map(String::as_str).collect::<Vec<_>>(), ["dense", "dense-relu"], "{}", result.report);
     // proofs do not change what is chosen
     let plain = saturated(&examples::mlp(Step::Predict), &SaturationOptions::default());
     assert_eq!(print_graph(&plain.graph), print_graph(&result.graph));
@@ -159,4 +159,10 @@ fn new_ops_carry_a_location_of_what_they_stand_for() {
     let result = saturated(&b.finish(vec![sum]), &SaturationOptions::default()).graph;
     let node = result.node(result.results[0]);
     assert_eq!((node.op.operation().name(), node.location.as_ref().map(|location| location.line)), ("dense", Some(8)));
+}
+
+#[test]
+fn a_deep_network_is_fused_in_every_layer() {
+    let graph = saturated(&examples::deep(40), &SaturationOptions::default()).graph;
+    assert_eq!(counts(&graph, ["dense", "relu", "dot_general", "transpose"]), [40, 0, 79, 0]);
 }

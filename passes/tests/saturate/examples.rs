@@ -244,6 +244,8 @@ pub fn variants() -> Graph {
     x = net.formula([x], |_, [x]| x / 4.0);
     x = net.convolution(x, "tanh", 4, 4, true);
     x = net.formula([x], |_, [x]| x.tanh());
+    x = net.convolution(x, "silu", 4, 4, true);
+    x = net.formula([x], |_, [x]| x * x.logistic());
     x = net.convolution(x, "normalised", 4, 8, false);
     x = normalised_by_statistics(&mut net, x, 8, (false, true));
     x = net.formula([x], |_, [x]| x.maximum(0.0).minimum(6.0));
@@ -253,7 +255,26 @@ pub fn variants() -> Graph {
     let projected = normalised_by_statistics(&mut net, projected, 8, (false, false));
     let transposed = net.builder.transpose(projected, &[1, 0]).unwrap();
     let products = net.builder.matmul(transposed, features).unwrap();
-    net.results.extend([projected, products]);
+    let gated = net.dense(features, "gated", 8, 8);
+    let gated = net.formula([gated], |_, [x]| x * x.logistic());
+    net.results.extend([projected, products, gated]);
+    net.finish()
+}
+
+/// Training of that many dense layers of 64 units.
+pub fn deep(layers: usize) -> Graph {
+    let mut net = Net::new();
+    let batch = Dim::symbol("B");
+    let mut x = net.input("x", DType::F32, &[batch.clone(), Dim::constant(64)]);
+    for layer in 0..layers {
+        x = net.dense(x, &format!("dense_{layer}"), 64, 64);
+        x = net.relu(x);
+    }
+    let probabilities = net.softmax(x);
+    let labels = net.input("label", DType::I32, std::slice::from_ref(&batch));
+    let weights = net.input("weight", DType::F32, &[batch]);
+    let loss = net.loss(probabilities, labels, weights);
+    net.adam(loss);
     net.finish()
 }
 

@@ -1,6 +1,7 @@
 //! Tests of simplification and of equality saturation.
 
 mod choices;
+mod dot;
 mod examples;
 mod numbers;
 mod random;

@@ -186,6 +186,7 @@ const SAMPLERS: &[(&str, Sampler)] = &[
     }),
     ("dense-logistic", |d| d.fused_dense()),
     ("dense-tanh", |d| d.fused_dense()),
+    ("dense-silu", |d| d.fused_dense()),
     ("contract-transposed-left", |d| {
         let (rows, inner, columns) = (d.extent(), d.extent(), d.extent());
         d.tensor("x", &[inner, rows]);
@@ -222,6 +223,7 @@ const SAMPLERS: &[(&str, Sampler)] = &[
     }),
     ("convolution-logistic", |d| d.fused_convolution()),
     ("convolution-tanh", |d| d.fused_convolution()),
+    ("convolution-silu", |d| d.fused_convolution()),
     ("batch-norm-infer", |d| batch_norm(d, true, true)),
     ("batch-norm-infer-without-one", |d| {
         let scale = d.one_of(&[true, false]);
