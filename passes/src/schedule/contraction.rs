@@ -167,6 +167,20 @@ fn vector_variable(form: &Form, rank: usize) -> Option<usize> {
     form.variables.iter().position(|v| v.out.as_ref().is_some_and(|(axis, step)| *axis + 1 == rank && step.is(1)))
 }
 
+/// The variable over whose values a tile has rows: one that moves the left operand only; rather one of known extent, which
+/// tiles can divide, than one of unknown extent.
+fn row_variable(form: &Form, vector: Option<usize>) -> Option<usize> {
+    let moves_left_only = |&v: &usize| {
+        let variable = &form.variables[v];
+        Some(v) != vector && variable.out.is_some() && variable.right.is(0)
+    };
+    let worth = |&v: &usize| {
+        let extent = &form.variables[v].extent;
+        (extent.as_constant().is_some_and(|n| n >= 4), nominal(extent).min(64), v)
+    };
+    (0..form.variables.len()).filter(moves_left_only).max_by_key(worth)
+}
+
 /// How a contraction's result is cut into register tiles.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Tile {
@@ -209,10 +223,7 @@ pub(super) fn contraction(
     let dtype = em.ty(op).dtype;
     let rank = em.ty(op).rank();
     let vector = vector_variable(&form, rank);
-    // the row variable moves the left operand only
-    let rows = (0..form.variables.len())
-        .filter(|&v| Some(v) != vector && form.variables[v].out.is_some() && form.variables[v].right.is(0))
-        .max_by_key(|&v| (nominal(&form.variables[v].extent).min(64), v));
+    let rows = row_variable(&form, vector);
     let mut plan = Plan { op, dtype, form, memory, vector, rows, outputs };
     if plan.vector.is_some_and(|v| plan.form.variables[v].right.is(0) && !plan.form.variables[v].left.is(0)) {
         plan = plan.swapped();
@@ -245,11 +256,7 @@ impl<'p> Plan<'p> {
         std::mem::swap(&mut self.form.left, &mut self.form.right);
         self.form.variables.iter_mut().for_each(|v| std::mem::swap(&mut v.left, &mut v.right));
         self.memory.swap(0, 1);
-        self.rows = (0..self.form.variables.len())
-            .filter(|&v| {
-                Some(v) != self.vector && self.form.variables[v].out.is_some() && self.form.variables[v].right.is(0)
-            })
-            .max_by_key(|&v| (nominal(&self.form.variables[v].extent).min(64), v));
+        self.rows = row_variable(&self.form, self.vector);
         self
     }
 
@@ -309,7 +316,7 @@ impl<'p> Plan<'p> {
         let (rows, columns) = (self.extent(self.rows), self.extent(self.vector));
         let tile = match columns.as_constant() {
             _ if lanes == 1 => Tile { rows: rows.as_constant().unwrap_or(4).clamp(1, 4), vectors: 1 },
-            Some(n) => choose_tile(target, lanes, rows.as_constant().unwrap_or(i64::MAX / 2).min(1 << 20), n),
+            Some(n) => choose_tile(target, lanes, nominal(&rows), n),
             None => Tile { rows: 4, vectors: 1 },
         };
         let width = tile.vectors * i64::from(lanes);
