@@ -117,21 +117,14 @@ fn weights(session: &Session) -> Vec<usize> {
 /// `mlir` or `cranelift`.
 #[cfg(feature = "compile")]
 fn compile(module: &Module) -> Result<Package> {
-    use kc_codegen::{Backend, Cranelift, Options, mlir::Mlir};
+    use kc_codegen::{BackendChoice, Options};
     let failed = |error: &dyn std::error::Error| Error::run(error.to_string());
-    let cranelift = || Cranelift::new().map(|backend| Box::new(backend) as Box<dyn Backend>).map_err(|e| failed(&e));
     let wanted = std::env::var("KC_BACKEND").unwrap_or_default();
-    let backend: Box<dyn Backend> = match wanted.as_str() {
-        "" | "auto" => match Mlir::find() {
-            Ok(backend) => Box::new(backend),
-            Err(_) => cranelift()?,
-        },
-        "mlir" => Box::new(Mlir::find().map_err(|error| failed(&error))?),
-        "cranelift" => cranelift()?,
-        other => {
-            return Err(Error::run(format!("`KC_BACKEND` is `{other}`, expected `auto`, `mlir` or `cranelift`")));
-        }
+    let choice: BackendChoice = match wanted.as_str() {
+        "" => BackendChoice::Auto,
+        name => name.parse().map_err(|message| Error::run(format!("`KC_BACKEND`: {message}")))?,
     };
+    let backend = choice.open().map_err(|error| failed(&error))?;
     kc_codegen::compile(module, &*backend, &Options::default()).map_err(|error| failed(&error))
 }
 
