@@ -244,7 +244,7 @@ fn a_program_is_executed() {
 
 #[test]
 fn halves_round_once() {
-    let (bf16, f16) = (interpret::bf16_from_f64, interpret::f16_from_f64);
+    let (bf16, f16) = (crate::tensor::bf16_from_f64, crate::tensor::f16_from_f64);
     // just above the middle of two neighbours: two roundings would go to the even one below
     assert_eq!(bf16(1.0 + 2f64.powi(-8) + 2f64.powi(-40)).to_f64(), 1.0 + 2f64.powi(-7));
     assert_eq!(bf16(1.0 + 2f64.powi(-8)).to_f64(), 1.0);
@@ -252,4 +252,88 @@ fn halves_round_once() {
     assert_eq!(f16(65520.0 - 1e-9).to_f64(), 65504.0);
     assert_eq!(f16(1e300).to_f64(), f64::INFINITY);
     assert_eq!(f16(-1e-300).to_bits(), 0x8000);
+}
+
+/// Values at the edges of rounding and overflow.
+fn special_values(dtype: DType) -> Vec<Scalar> {
+    if dtype.is_float() {
+        let values =
+            [0.0, -0.0, 1.0, -1.5, 2.5, 0.1, 3e4, 65504.0, -1e5, 1e-7, 6e-8, 1e-40, 1e30, -3e38, f64::INFINITY];
+        return values.into_iter().chain([f64::NEG_INFINITY, f64::NAN]).map(Scalar::Float).collect();
+    }
+    let (low, high) = crate::tensor::integer_range(dtype);
+    let values = [0, 1, 2, 7, 15, 100, -1, -3, -100, 1 << 31, low, low + 1, high / 2, high - 1, high];
+    values.into_iter().filter(|value| (low..=high).contains(value)).map(Scalar::Int).collect()
+}
+
+/// The kernel interpreter computes in the dtype itself, the tensor interpreter in f64 or i128 with one rounding.
+#[test]
+fn both_interpreters_agree_on_every_function() {
+    let same = |a: Scalar, b: Scalar| match (a, b) {
+        (Scalar::Float(a), Scalar::Float(b)) => a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()),
+        (a, b) => a == b,
+    };
+    let bytes = |dtype: DType, values: &[Scalar]| {
+        Literal::from_scalars(dtype, vec![values.len()], values.to_vec()).bytes().to_vec()
+    };
+    for &dtype in DType::ALL {
+        let values = special_values(dtype);
+        let pairs: Vec<(Scalar, Scalar)> = values.iter().flat_map(|&a| values.iter().map(move |&b| (a, b))).collect();
+        let (left, right): (Vec<Scalar>, Vec<Scalar>) = pairs.iter().copied().unzip();
+        let run = |result: DType, body: &dyn Fn(&mut KernelBuilder, Register, Register) -> Register| {
+            let mut builder = KernelBuilder::new("k");
+            let (a, b) = (builder.parameter("a", dtype, Access::Read), builder.parameter("b", dtype, Access::Read));
+            let y = builder.parameter("y", result, Access::Write);
+            let task = builder.task();
+            let (a, b) = (builder.load(a, task.clone(), 1, None), builder.load(b, task.clone(), 1, None));
+            let value = body(&mut builder, a, b);
+            builder.store(y, task, value, None);
+            let mut buffers = [bytes(dtype, &left), bytes(dtype, &right), vec![0; left.len() * result.bytes()]];
+            run_kernel(&builder.finish(0), &mut buffers, &[], 0..left.len() as i64).unwrap();
+            let given = Literal::from_bytes(result, vec![left.len()], buffers[2].clone()).unwrap();
+            given.scalars().collect::<Vec<_>>()
+        };
+        let compare = |name: &str, given: Vec<Scalar>, expected: Vec<Scalar>| {
+            for (((a, b), given), expected) in pairs.iter().zip(given).zip(expected) {
+                assert!(same(given, expected), "{name} {dtype} of {a:?}, {b:?} is {given:?}, expected {expected:?}");
+            }
+        };
+        for &function in Unary::ALL.iter().filter(|function| function.domain().contains(dtype)) {
+            let result = if function == Unary::IsFinite { DType::Bool } else { dtype };
+            let given = run(result, &|builder, a, _| builder.unary(function, a));
+            let expected = bytes(dtype, &left);
+            let expected = Literal::from_bytes(dtype, vec![left.len()], expected).unwrap();
+            let expected = expected.scalars().map(|x| {
+                let value = match x {
+                    Scalar::Float(x) => Scalar::Float(function.of_float(x)),
+                    Scalar::Int(x) => Scalar::Int(function.of_int(dtype, x)),
+                };
+                crate::tensor::round(result, value)
+            });
+            compare(function.text(), given, expected.collect());
+        }
+        let rounded = |values: &[Scalar]| values.iter().map(|&x| crate::tensor::round(dtype, x)).collect::<Vec<_>>();
+        let (left, right) = (rounded(&left), rounded(&right));
+        for &function in Binary::ALL.iter().filter(|function| function.domain().contains(dtype)) {
+            let given = run(dtype, &|builder, a, b| builder.binary(function, a, b));
+            let expected = left.iter().zip(&right).map(|(&a, &b)| {
+                let value = match (a, b) {
+                    (Scalar::Float(a), Scalar::Float(b)) => Scalar::Float(function.of_float(a, b)),
+                    (a, b) => Scalar::Int(function.of_int(dtype, a.to_i128(), b.to_i128())),
+                };
+                crate::tensor::round(dtype, value)
+            });
+            compare(function.text(), given, expected.collect());
+        }
+        for &function in Compare::ALL {
+            let given = run(DType::Bool, &|builder, a, b| builder.compare(function, a, b));
+            let expected = left.iter().zip(&right).map(|(&a, &b)| Scalar::Int(function.holds(a, b).into()));
+            compare(function.text(), given, expected.collect());
+        }
+        for &to in DType::ALL {
+            let given = run(to, &|builder, a, _| builder.convert(to, a));
+            let expected = left.iter().map(|&a| crate::tensor::round(to, a));
+            compare(&format!("convert to {to} of"), given, expected.collect());
+        }
+    }
 }

@@ -1,4 +1,3 @@
-use crate::kernel::interpret::{bf16_from_f64, f16_from_f64};
 use kc_abi::DType;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
@@ -205,6 +204,28 @@ fn encode(dtype: DType, value: Scalar, bytes: &mut Vec<u8>) {
         DType::I64 | DType::U64 => bytes.extend((int() as u64).to_le_bytes()),
         DType::Bool => bytes.push(value.is_true() as u8),
     }
+}
+
+/// `x` in f32, rounded to the neighbour whose last bit is 1 where it is not exact: a later rounding to a narrower type
+/// then gives what one rounding of `x` gives.
+fn round_to_odd(x: f64) -> f32 {
+    let nearest = x as f32;
+    let back = f64::from(nearest);
+    if back == x || x.is_nan() {
+        return nearest;
+    }
+    let toward_zero = if back.abs() > x.abs() { nearest.to_bits() - 1 } else { nearest.to_bits() };
+    f32::from_bits(toward_zero | 1)
+}
+
+/// The nearest f16, ties to even.
+pub fn f16_from_f64(x: f64) -> half::f16 {
+    half::f16::from_f32(round_to_odd(x))
+}
+
+/// The nearest bf16, ties to even.
+pub fn bf16_from_f64(x: f64) -> half::bf16 {
+    half::bf16::from_f32(round_to_odd(x))
 }
 
 /// Smallest and largest value of an integer dtype (0 and 1 for `bool`, all of i128 for floats).

@@ -19,7 +19,7 @@ pub use error::TypeError;
 pub use expression::{Operand, Scope, Tensor, express};
 pub use graph::{Argument, Function, Graph, Location, Module, Node, ResultSlot, Type, Value};
 pub use interpret::{InterpretError, interpret};
-pub use literal::{Literal, Real, Scalar, integer_range, round};
+pub use literal::{Literal, Real, Scalar, bf16_from_f64, f16_from_f64, integer_range, round};
 pub use ops::Op;
 pub use specialise::{bind_symbols, specialise};
 pub use verify::{VerifyError, verify, verify_function, verify_module};

@@ -1,28 +1,7 @@
 use super::lanes::Lane;
+use crate::tensor::{bf16_from_f64, f16_from_f64};
 use half::{bf16, f16};
 use kc_abi::DType;
-
-/// `x` in f32, rounded to the neighbour whose last bit is 1 where it is not exact: a later rounding to a narrower type
-/// then gives what one rounding of `x` gives.
-fn round_to_odd(x: f64) -> f32 {
-    let nearest = x as f32;
-    let back = f64::from(nearest);
-    if back == x || x.is_nan() {
-        return nearest;
-    }
-    let toward_zero = if back.abs() > x.abs() { nearest.to_bits() - 1 } else { nearest.to_bits() };
-    f32::from_bits(toward_zero | 1)
-}
-
-/// The nearest f16, ties to even.
-pub fn f16_from_f64(x: f64) -> f16 {
-    f16::from_f32(round_to_odd(x))
-}
-
-/// The nearest bf16, ties to even.
-pub fn bf16_from_f64(x: f64) -> bf16 {
-    bf16::from_f32(round_to_odd(x))
-}
 
 /// Converts lanes, as the tensor op `convert`.
 pub(super) fn convert(slots: &mut [u64], from: DType, to: DType, d: usize, a: usize, lanes: usize) {

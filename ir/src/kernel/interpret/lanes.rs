@@ -1,8 +1,8 @@
 //! Lanewise functions on slots.
 
 use super::math::math;
-use super::{bf16_from_f64, f16_from_f64};
 use crate::tensor::ops::{Binary, Compare, Unary};
+use crate::tensor::{bf16_from_f64, f16_from_f64};
 use half::{bf16, f16};
 use kc_abi::DType;
 use kc_abi::call::MathFunction;
@@ -190,44 +190,12 @@ pub(super) fn unary(slots: &mut [u64], function: Unary, dtype: DType, o: &Operan
 }
 
 fn float_unary<T: Float>(slots: &mut [u64], function: Unary, o: &Operands) {
-    let by_math = |slots: &mut [u64], f: MathFunction| map::<T, T>(slots, o, |x| T::narrow(math(f, x.wide(), 0.0)));
-    let by_f64 = |slots: &mut [u64], f: fn(f64) -> f64| map::<T, T>(slots, o, |x| T::narrow(f(x.wide())));
     match function {
         Unary::Negate => map::<T, T>(slots, o, T::flip),
         Unary::Abs => map::<T, T>(slots, o, T::magnitude),
         Unary::Sqrt => map::<T, T>(slots, o, |x| T::arithmetic(Arithmetic::Sqrt, x, x)),
-        Unary::Floor => by_f64(slots, f64::floor),
-        Unary::Ceil => by_f64(slots, f64::ceil),
-        Unary::Trunc => by_f64(slots, f64::trunc),
-        Unary::RoundEven => by_f64(slots, f64::round_ties_even),
-        Unary::Sign => by_f64(slots, |x| if x == 0.0 || x.is_nan() { x } else { x.signum() }),
-        Unary::Rsqrt => by_f64(slots, |x| 1.0 / x.sqrt()),
-        Unary::Logistic => by_f64(slots, |x| 1.0 / (1.0 + math(MathFunction::Exp, -x, 0.0))),
         Unary::IsFinite => map::<T, u8>(slots, o, |x| x.wide().is_finite() as u8),
-        Unary::Exp => by_math(slots, MathFunction::Exp),
-        Unary::Expm1 => by_math(slots, MathFunction::Expm1),
-        Unary::Log => by_math(slots, MathFunction::Log),
-        Unary::Log1p => by_math(slots, MathFunction::Log1p),
-        Unary::Cbrt => by_math(slots, MathFunction::Cbrt),
-        Unary::Sin => by_math(slots, MathFunction::Sin),
-        Unary::Cos => by_math(slots, MathFunction::Cos),
-        Unary::Tan => by_math(slots, MathFunction::Tan),
-        Unary::Asin => by_math(slots, MathFunction::Asin),
-        Unary::Acos => by_math(slots, MathFunction::Acos),
-        Unary::Atan => by_math(slots, MathFunction::Atan),
-        Unary::Sinh => by_math(slots, MathFunction::Sinh),
-        Unary::Cosh => by_math(slots, MathFunction::Cosh),
-        Unary::Tanh => by_math(slots, MathFunction::Tanh),
-        Unary::Asinh => by_math(slots, MathFunction::Asinh),
-        Unary::Acosh => by_math(slots, MathFunction::Acosh),
-        Unary::Atanh => by_math(slots, MathFunction::Atanh),
-        Unary::Erf => by_math(slots, MathFunction::Erf),
-        Unary::Erfc => by_math(slots, MathFunction::Erfc),
-        Unary::ErfInv => by_math(slots, MathFunction::ErfInv),
-        Unary::Lgamma => by_math(slots, MathFunction::Lgamma),
-        Unary::Digamma => by_math(slots, MathFunction::Digamma),
-        // functions of integers and bools, which the verifier does not admit here
-        Unary::Not | Unary::PopulationCount | Unary::CountLeadingZeros => {}
+        _ => map::<T, T>(slots, o, |x| T::narrow(function.of_float(x.wide()))),
     }
 }
 
@@ -255,7 +223,7 @@ pub(super) fn binary(slots: &mut [u64], function: Binary, dtype: DType, o: &Oper
             Binary::Multiply => zip::<T, T>(slots, o, T::wrapping_mul),
             Binary::Divide => zip::<T, T>(slots, o, |a, b| if b == 0 { !0 } else { a.wrapping_div(b) }),
             Binary::Remainder => zip::<T, T>(slots, o, |a, b| if b == 0 { a } else { a.wrapping_rem(b) }),
-            Binary::Power => zip::<T, T>(slots, o, |a, b| integer_power(a.into(), b.into()) as T),
+            Binary::Power => zip::<T, T>(slots, o, |a, b| function.of_int(dtype, a.into(), b.into()) as T),
             Binary::Maximum => zip::<T, T>(slots, o, T::max),
             Binary::Minimum => zip::<T, T>(slots, o, T::min),
             Binary::And => zip::<T, T>(slots, o, |a, b| a & b),
@@ -292,31 +260,9 @@ fn float_binary<T: Float>(slots: &mut [u64], function: Binary, o: &Operands) {
         Binary::Remainder => zip::<T, T>(slots, o, |a, b| T::arithmetic(Arithmetic::Remainder, a, b)),
         Binary::Maximum => zip::<T, T>(slots, o, maximum),
         Binary::Minimum => zip::<T, T>(slots, o, |a, b| maximum(a.flip(), b.flip()).flip()),
-        Binary::Power => zip::<T, T>(slots, o, |a, b| T::narrow(math(MathFunction::Pow, a.wide(), b.wide()))),
-        Binary::Atan2 => zip::<T, T>(slots, o, |a, b| T::narrow(math(MathFunction::Atan2, a.wide(), b.wide()))),
-        // functions of integers and bools, which the verifier does not admit here
-        Binary::And | Binary::Or | Binary::Xor | Binary::ShiftLeft | Binary::ShiftRight => {}
+        // powers and angles; the verifier does not admit functions of integers and bools here
+        _ => zip::<T, T>(slots, o, |a, b| T::narrow(function.of_float(a.wide(), b.wide()))),
     }
-}
-
-/// `base^exponent` modulo 2^128; 0 for an exponent below 0, unless the base is 1 or -1.
-fn integer_power(base: i128, exponent: i128) -> i128 {
-    if exponent < 0 {
-        return match base {
-            1 => 1,
-            -1 => 1 - 2 * (exponent & 1),
-            _ => 0,
-        };
-    }
-    let (mut result, mut square, mut rest) = (1i128, base, exponent);
-    while rest > 0 {
-        if rest & 1 == 1 {
-            result = result.wrapping_mul(square);
-        }
-        square = square.wrapping_mul(square);
-        rest >>= 1;
-    }
-    result
 }
 
 /// `a*b + c`; the third operand lies at `c`.

@@ -13,7 +13,6 @@ mod machine;
 mod math;
 mod program;
 
-pub use convert::{bf16_from_f64, f16_from_f64};
 pub use math::math;
 pub use program::run_program;
 
