@@ -43,11 +43,15 @@ pub(super) fn unary(b: &mut KernelBuilder, function: Unary, x: Register) -> Regi
         Unary::Log if single => log(b, x),
         Unary::Tanh if single => tanh(b, x),
         Unary::Logistic => {
-            let negated = b.unary(Unary::Negate, x);
+            // 1/(1 + e) or e/(1 + e) with e = exp(-|x|), which cannot overflow
+            let magnitude = b.unary(Unary::Abs, x);
+            let negated = b.unary(Unary::Negate, magnitude);
             let e = unary(b, Unary::Exp, negated);
-            let one = constant(b, x, 1.0);
-            let sum = b.binary(Binary::Add, one, e);
-            b.binary(Binary::Divide, one, sum)
+            let (zero, one) = (constant(b, x, 0.0), constant(b, x, 1.0));
+            let negative = b.compare(Compare::Less, x, zero);
+            let numerator = b.select(negative, e, one);
+            let denominator = b.binary(Binary::Add, one, e);
+            b.binary(Binary::Divide, numerator, denominator)
         }
         basic if is_basic(basic) => b.unary(basic, x),
         other => {
@@ -364,4 +368,73 @@ pub(super) fn threefry(b: &mut KernelBuilder, k0: Register, k1: Register, high: 
         x1 = b.binary(Binary::Add, x1, number);
     }
     b.binary(Binary::Xor, x0, x1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kc_ir::kernel::interpret::{MultiplyAddRounding, run_kernel_rounding};
+    use kc_ir::kernel::{Access, Index};
+
+    /// f32 numbers of all signs and exponents, with special values.
+    fn samples() -> Vec<f32> {
+        let mut samples =
+            vec![0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1.0, -1.0, 88.72284, -87.33655, -103.97208];
+        for exponent in 0..255u32 {
+            for i in 0..96u32 {
+                let mantissa = i.wrapping_mul(0x9E37_79B9).rotate_left(exponent % 32) >> 9;
+                let bits = exponent << 23 | mantissa;
+                samples.extend([f32::from_bits(bits), f32::from_bits(bits | 1 << 31)]);
+            }
+        }
+        samples
+    }
+
+    fn evaluate(function: Unary, samples: &[f32], rounding: MultiplyAddRounding) -> Vec<f32> {
+        const LANES: u32 = 8;
+        let mut b = KernelBuilder::new(function.text());
+        let (x, y) = (b.parameter("x", DType::F32, Access::Read), b.parameter("y", DType::F32, Access::Write));
+        b.for_each(0, Index::Dim(0), i64::from(LANES), |b, i| {
+            let value = b.load(x, i.clone(), LANES, Some(Index::Dim(0) - i.clone()));
+            let result = unary(b, function, value);
+            b.store(y, i.clone(), result, Some(Index::Dim(0) - i));
+        });
+        let kernel = b.finish(1);
+        let bytes = samples.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let mut buffers = [bytes, vec![0; samples.len() * 4]];
+        run_kernel_rounding(&kernel, rounding, &mut buffers, &[samples.len() as i64], 0..1).unwrap();
+        buffers[1].chunks_exact(4).map(|chunk| f32::from_le_bytes(chunk.try_into().unwrap())).collect()
+    }
+
+    /// The distance from the exact value in units of the last place of the rounded exact value.
+    fn error_in_ulp(given: f32, exact: f64) -> f64 {
+        let rounded = exact as f32;
+        if given.is_nan() && rounded.is_nan() || given == rounded {
+            return 0.0;
+        }
+        if !given.is_finite() || !rounded.is_finite() {
+            return f64::INFINITY;
+        }
+        let ulp = f64::from(f32::from_bits(rounded.abs().to_bits() + 1)) - f64::from(rounded.abs());
+        (f64::from(given) - exact).abs() / ulp
+    }
+
+    #[test]
+    fn functions_in_f32_are_within_their_bounds_for_all_exponents() {
+        let samples = samples();
+        let cases: [(Unary, fn(f64) -> f64, f64); 4] = [
+            (Unary::Exp, f64::exp, 2.0),
+            (Unary::Log, f64::ln, 2.0),
+            (Unary::Tanh, f64::tanh, 3.0),
+            (Unary::Logistic, |x| 1.0 / (1.0 + (-x).exp()), 3.0),
+        ];
+        for (function, exact, bound) in cases {
+            for rounding in [MultiplyAddRounding::Once, MultiplyAddRounding::Twice] {
+                let given = evaluate(function, &samples, rounding);
+                let errors = samples.iter().zip(&given).map(|(&x, &y)| (error_in_ulp(y, exact(f64::from(x))), x, y));
+                let (error, x, y) = errors.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+                assert!(error <= bound, "{}({x:e}) is {y:e}, {error} ulp off ({rounding:?})", function.text());
+            }
+        }
+    }
 }
