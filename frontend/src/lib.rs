@@ -73,3 +73,8 @@ pub mod prelude {
     pub use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};
     pub use kc_ir::{DType, Dim, TensorType};
 }
+
+/// The examples of the project's README are documentation tests.
+#[cfg(all(doctest, feature = "compile"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;
