@@ -1,9 +1,9 @@
 //! Identities of elementwise ops that hold for every value, zeros, infinities and NaNs included.
 
 use super::{Simplifier, Step, becomes, holds};
-use kc_ir::Dim;
 use kc_ir::tensor::ops::{Binary, Broadcast, Compare, Convert, Unary};
 use kc_ir::tensor::{Op, Scalar, TypeError, Value};
+use kc_ir::{DType, Dim};
 
 impl Simplifier {
     pub(super) fn elementwise(&mut self, op: &Op, operands: &[Value]) -> Result<Step, TypeError> {
@@ -48,6 +48,7 @@ impl Simplifier {
         Ok(match function {
             // x + -0 and x - 0 are x for both zeros; x + 0 is not
             Binary::Add if is(-0.0, 0) => Step::Is(a),
+            Binary::Add if is(0.0, 0) && self.is_never_negative(a, 8) => Step::Is(a),
             Binary::Subtract if is(0.0, 0) => Step::Is(a),
             Binary::Add if let Op::Unary(Unary::Negate) = self.op(b) => {
                 becomes(Binary::Subtract, vec![a, self.operand(b)])
@@ -111,6 +112,29 @@ impl Simplifier {
             }
         }
         Step::Keep
+    }
+
+    /// Whether no element can be -0 or below (it may be NaN), as far as that many ops up say.
+    fn is_never_negative(&self, value: Value, depth: u32) -> bool {
+        if depth == 0 {
+            return false;
+        }
+        let operand = |position: usize| self.builder.graph().node(value).operands[position];
+        match self.op(value) {
+            Op::Constant(constant) => constant.value.scalars().all(|x| x.to_f64().is_sign_positive()),
+            Op::Convert(_) => {
+                let from = self.ty(operand(0)).dtype;
+                from.is_unsigned_integer() || from == DType::Bool
+            }
+            Op::Unary(Unary::Abs | Unary::Exp | Unary::Logistic) => true,
+            Op::Unary(Unary::Sqrt) | Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) => {
+                self.is_never_negative(operand(0), depth - 1)
+            }
+            Op::Binary(Binary::Multiply | Binary::Add | Binary::Divide) => {
+                self.is_never_negative(operand(0), depth - 1) && self.is_never_negative(operand(1), depth - 1)
+            }
+            _ => false,
+        }
     }
 
     /// The order of a commutative function's operands: tensors, broadcasts, constants; then first come, first.

@@ -58,6 +58,8 @@ fn identities_of_floats() {
         ("x / 1", formula(|_, [x, ..]| x / 1.0), ""),
         ("x + 0 is not x for -0", formula(|_, [x, ..]| x + 0.0), "broadcast add"),
         ("x + -0", formula(|_, [x, ..]| x + -0.0), ""),
+        ("|x| + 0", formula(|_, [x, ..]| x.abs() * 0.5 + 0.0), "abs broadcast multiply"),
+        ("exp x * y + 0 may be -0", formula(|_, [x, y, _]| x.exp() * y + 0.0), "exp multiply broadcast add"),
         ("x - 0", formula(|_, [x, ..]| x - 0.0), ""),
         ("x - -0 is not x for -0", formula(|_, [x, ..]| x - -0.0), "broadcast subtract"),
         ("x * 0 is not 0 for NaN", formula(|_, [x, ..]| x * 0.0), "broadcast multiply"),
