@@ -7,6 +7,7 @@
 
 mod backend;
 mod choice;
+#[cfg(unix)]
 pub mod conformance;
 mod cranelift;
 pub mod eager;

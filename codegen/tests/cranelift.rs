@@ -1,5 +1,7 @@
 //! The Cranelift back end passes the suite of all back ends.
 
+#![cfg(unix)]
+
 use kc_codegen::conformance::{files, functions, programs, random};
 use kc_codegen::{Backend, CodeImage, CodegenError, Cranelift, Form};
 use kc_ir::DType;
