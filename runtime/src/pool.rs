@@ -6,7 +6,7 @@
 
 use crate::intrinsics;
 use kc_abi::call::{Environment, KernelFn};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, Thread};
 
@@ -46,10 +46,15 @@ pub struct Job<'a> {
     pub scratch: *mut u8,
     /// Bytes of scratch memory of one thread.
     pub scratch_stride: usize,
+    /// Estimate of the work of all parts, in bytes moved plus operations.
+    pub work: i64,
 }
 
 /// Steps of less work (bytes moved plus operations) than this are executed by the calling thread.
-pub(crate) const DIVIDED_WORK: i64 = 1 << 17;
+pub(crate) const DIVIDED_WORK: i64 = 1 << 20;
+/// The threads start when jobs that could be divided have had this much work: starting them takes longer than a prediction
+/// of one sample.
+const STARTING_WORK: i64 = 1 << 24;
 
 /// The largest number of parts of a job that is divided among threads.
 pub const MAXIMUM_PARTS: usize = u16::MAX as usize;
@@ -59,13 +64,15 @@ const SPINS_BEFORE_SLEEP: u32 = 2_000;
 /// How often the caller looks for the end of a job before it offers its processor to others.
 const SPINS_BEFORE_YIELD: u32 = 10_000;
 
-/// A fixed number of threads, the caller's included. The others start with the first job that is divided, sleep
+/// A fixed number of threads, the caller's included. The others start when there has been work that is worth it, sleep
 /// between jobs and end when the pool is dropped.
 #[derive(Debug)]
 pub struct Pool {
     threads: usize,
     shared: Arc<Shared>,
     workers: OnceLock<Vec<JoinHandle<()>>>,
+    /// Work of the jobs that could have been divided before the threads were started.
+    work_before: AtomicI64,
 }
 
 /// `epoch << 32 | end << 16 | next`: the parts of a thread that nobody has taken. One word, so that taking a part of a
@@ -124,6 +131,7 @@ impl Pool {
                 scratch_stride: AtomicUsize::new(0),
             }),
             workers: OnceLock::new(),
+            work_before: AtomicI64::new(0),
         }
     }
 
@@ -141,14 +149,13 @@ impl Pool {
     pub unsafe fn run(&self, job: &Job) {
         let divided = self.threads > 1 && job.ends.len() == self.threads && job.parts.len() <= MAXIMUM_PARTS;
         let shared = &*self.shared;
-        if !divided || shared.busy.swap(true, Ordering::Acquire) {
+        if !divided || !self.has_started(job.work) || shared.busy.swap(true, Ordering::Acquire) {
             for part in job.parts {
                 // SAFETY: by the caller.
                 unsafe { part.execute(job.scratch) };
             }
             return;
         }
-        self.workers.get_or_init(|| self.start());
         // All parts of the job before have ended, so nobody reads these fields now.
         shared.parts.store(job.parts.as_ptr().cast_mut(), Ordering::Relaxed);
         shared.scratch.store(job.scratch, Ordering::Relaxed);
@@ -176,6 +183,18 @@ impl Pool {
             if spins < SPINS_BEFORE_YIELD { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
         shared.busy.store(false, Ordering::Release);
+    }
+
+    /// Whether the workers have started; starts them where there has been enough work for them.
+    fn has_started(&self, work: i64) -> bool {
+        if self.workers.get().is_some() {
+            return true;
+        }
+        let before = self.work_before.fetch_add(work.clamp(0, STARTING_WORK), Ordering::Relaxed);
+        if before.saturating_add(work) >= STARTING_WORK {
+            self.workers.get_or_init(|| self.start());
+        }
+        self.workers.get().is_some()
     }
 
     /// Starts the workers and waits until they are ready, so that what a thread's start needs is over before the first job.
@@ -311,7 +330,13 @@ mod tests {
                 .collect();
             let ends: Vec<u16> = (1..=threads).map(|t| (100 * t / threads) as u16).collect();
             let mut scratch = vec![0u8; 64 * threads];
-            let job = Job { parts: &parts, ends: &ends, scratch: scratch.as_mut_ptr(), scratch_stride: 64 };
+            let job = Job {
+                parts: &parts,
+                ends: &ends,
+                scratch: scratch.as_mut_ptr(),
+                scratch_stride: 64,
+                work: STARTING_WORK,
+            };
             const ROUNDS: u32 = 2000;
             for _ in 0..ROUNDS {
                 // SAFETY: the parts write disjoint counters.
@@ -339,7 +364,13 @@ mod tests {
                         })
                         .collect();
                     let mut scratch = [0u8; 128];
-                    let job = Job { parts: &parts, ends: &[32, 64], scratch: scratch.as_mut_ptr(), scratch_stride: 64 };
+                    let job = Job {
+                        parts: &parts,
+                        ends: &[32, 64],
+                        scratch: scratch.as_mut_ptr(),
+                        scratch_stride: 64,
+                        work: STARTING_WORK,
+                    };
                     for _ in 0..500 {
                         // SAFETY: the parts write disjoint counters.
                         unsafe { pool.run(&job) };

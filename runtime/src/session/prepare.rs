@@ -51,6 +51,7 @@ struct PreparedStep {
     ends: Box<[u16]>,
     /// Number of the first launch, counted over the plan.
     launch: usize,
+    work: i64,
 }
 
 impl Prepared {
@@ -200,7 +201,8 @@ impl Prepared {
                 });
             });
             let launch = launches.first().map_or(0, |launch| launch.number);
-            steps.push(PreparedStep { first_part, end_part: parts.len(), ends, launch });
+            let work = work_of(launches);
+            steps.push(PreparedStep { first_part, end_part: parts.len(), ends, launch, work });
         }
 
         let output_shapes = entry
@@ -251,7 +253,7 @@ impl Prepared {
     pub(super) fn jobs(&self, scratch: *mut u8, scratch_stride: usize) -> impl Iterator<Item = (usize, Job<'_>)> {
         self.steps.iter().map(move |step| {
             let parts = &self.parts[step.first_part..step.end_part];
-            (step.launch, Job { parts, ends: &step.ends, scratch, scratch_stride })
+            (step.launch, Job { parts, ends: &step.ends, scratch, scratch_stride, work: step.work })
         })
     }
 }
@@ -270,10 +272,14 @@ fn split(steps: &[Step], separate: bool) -> impl Iterator<Item = &[kc_abi::manif
     steps.iter().flat_map(move |step| step.launches.chunks(if separate { 1 } else { step.launches.len().max(1) }))
 }
 
+fn work_of(launches: &[Ready]) -> i64 {
+    launches.iter().fold(0i64, |sum, launch| sum.saturating_add(launch.work))
+}
+
 /// Calls `part` with the ranges of tasks in the order of the threads they are given to, and returns where each thread's end;
 /// nothing, and whole launches, where one thread does it all.
 fn divide(launches: &[Ready], threads: usize, mut part: impl FnMut(&Ready, i64, i64)) -> Box<[u16]> {
-    let work = launches.iter().fold(0i64, |sum, launch| sum.saturating_add(launch.work));
+    let work = work_of(launches);
     let tasks = launches.iter().fold(0i64, |sum, launch| sum.saturating_add(launch.tasks));
     let most = launches.len() * threads * PARTS_PER_THREAD as usize;
     if threads < 2 || work < DIVIDED_WORK || tasks < 2 || most > MAXIMUM_PARTS {
