@@ -37,19 +37,7 @@ fn a_graph_is_printed_like_this() {
 
 #[test]
 fn a_module_is_read_back() {
-    let mut module = Module { model: ModelInfo { name: "mlp".into(), ..ModelInfo::default() }, ..Module::default() };
-    let ty = TensorType::new(DType::F32, [3i64, 2]);
-    module.state.push(StateTensor { name: "dense/kernel".into(), role: StateRole::Trainable, ty });
-    let x = TensorType::new(DType::F32, [Dim::symbol("B"), Dim::constant(3)]);
-    let y = TensorType::new(DType::F32, [Dim::symbol("B"), Dim::constant(2)]);
-    module.functions.push(Function {
-        name: "predict".into(),
-        inputs: vec![Input { name: "x".into(), role: InputRole::Feature, ty: x.clone(), checks: vec![] }],
-        outputs: vec![Output { name: "same".into(), ty: x }, Output { name: "y".into(), ty: y }],
-        arguments: vec![Argument::Input(0), Argument::State(0)],
-        results: vec![ResultSlot::Output(1), ResultSlot::Output(0)],
-        graph: classifier(),
-    });
+    let module = module();
     let text = print_module(&module);
     assert_eq!(parse_module(&text).unwrap(), module, "{text}");
     // a module whose parts do not fit together is refused
@@ -83,6 +71,37 @@ fn constants_are_read_back_bit_for_bit() {
     let graph = b.finish(results);
     let text = print_graph(&graph);
     assert_eq!(parse_graph(&text).unwrap(), graph, "{text}");
+}
+
+/// A module with a state tensor and one function.
+fn module() -> Module {
+    let mut module = Module { model: ModelInfo { name: "mlp".into(), ..ModelInfo::default() }, ..Module::default() };
+    let ty = TensorType::new(DType::F32, [3i64, 2]);
+    module.state.push(StateTensor { name: "dense/kernel".into(), role: StateRole::Trainable, ty });
+    let x = TensorType::new(DType::F32, [Dim::symbol("B"), Dim::constant(3)]);
+    let y = TensorType::new(DType::F32, [Dim::symbol("B"), Dim::constant(2)]);
+    module.functions.push(Function {
+        name: "predict".into(),
+        inputs: vec![Input { name: "x".into(), role: InputRole::Feature, ty: x.clone(), checks: vec![] }],
+        outputs: vec![Output { name: "same".into(), ty: x }, Output { name: "y".into(), ty: y }],
+        arguments: vec![Argument::Input(0), Argument::State(0)],
+        results: vec![ResultSlot::Output(1), ResultSlot::Output(0)],
+        graph: classifier(),
+    });
+    module
+}
+
+#[test]
+fn modules_that_are_cut_anywhere_are_errors() {
+    let text = print_module(&module());
+    let end = text.trim_end().len();
+    let function = text.find("function").unwrap();
+    for length in (0..end).filter(|&length| text.is_char_boundary(length)) {
+        // a module may have no function and no state, but not half of one
+        let cut = &text[..length];
+        let whole = length > 0 && length <= function && (cut.ends_with('\n') || text[length..].starts_with('\n'));
+        assert_eq!(parse_module(cut).is_ok(), whole, "{cut}");
+    }
 }
 
 /// The message, line and column of the error of reading a text.

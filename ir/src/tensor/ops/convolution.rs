@@ -157,24 +157,51 @@ impl Operation for Convolution {
         Ok(vec![by_lhs, by_rhs])
     }
     fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
-        let (Data::Float(_), Data::Float(_)) = (at.operands[0].data(), at.operands[1].data()) else {
-            return Err("only floating-point convolutions are interpreted".into());
-        };
         // the input as [batch, spatial..., feature], the kernel as [output feature, spatial..., input feature]
-        let features_last = |axes: &[usize]| -> Vec<usize> {
-            [axes[0]].into_iter().chain(axes[2..].iter().copied()).chain([axes[1]]).collect()
-        };
         let lhs = at.operands[0].transposed(&features_last(&self.axes.lhs))?;
         let rhs = at.operands[1].transposed(&features_last(&self.axes.rhs))?;
-        let (Data::Float(input), Data::Float(kernel)) = (lhs.data(), rhs.data()) else {
-            return Err("only floating-point convolutions are interpreted".into());
+        let data = match (lhs.data(), rhs.data()) {
+            (Data::Float(input), Data::Float(kernel)) => {
+                Data::Float(self.convolve(at, [&lhs, &rhs], (input, kernel), |sum, x, w| sum + x * w))
+            }
+            (Data::Int(input), Data::Int(kernel)) => {
+                let add = |sum: i128, x: i128, w: i128| sum.wrapping_add(x.wrapping_mul(w));
+                Data::Int(self.convolve(at, [&lhs, &rhs], (input, kernel), add))
+            }
+            _ => return Err("the operands are of different kinds".into()),
         };
+        let out: Vec<usize> = features_last(&self.axes.out);
+        let dtype = at.operands[0].dtype();
+        let shape = out.iter().map(|&axis| at.shape()[axis]).collect();
+        let result = Array::new(dtype, shape, data.rounded(dtype))?;
+        // from [batch, spatial..., feature] to the result's order
+        let mut permutation = vec![0; out.len()];
+        out.into_iter().enumerate().for_each(|(position, axis)| permutation[axis] = position);
+        Ok(vec![result.transposed(&permutation)?])
+    }
+}
+
+/// The axes with the features behind the spatial ones.
+fn features_last(axes: &[usize]) -> Vec<usize> {
+    [axes[0]].into_iter().chain(axes[2..].iter().copied()).chain([axes[1]]).collect()
+}
+
+impl Convolution {
+    /// The result as `[batch, spatial..., feature]`, of operands in such an order.
+    fn convolve<T: Copy + Default>(
+        &self,
+        at: &Evaluation<'_>,
+        [lhs, rhs]: [&Array; 2],
+        (input, kernel): (&[T], &[T]),
+        multiply_add: impl Fn(T, T, T) -> T,
+    ) -> Vec<T> {
         let spatial = self.strides.len();
         let (in_features, group_features) = (lhs.shape()[spatial + 1], rhs.shape()[spatial + 1]);
         let out_shape: Vec<usize> = features_last(&self.axes.out).iter().map(|&axis| at.shape()[axis]).collect();
         let (batch, out_features) = (out_shape[0], out_shape[spatial + 1]);
         let window = &rhs.shape()[1..spatial + 1];
         let window_positions: usize = window.iter().product();
+        let input_positions: usize = lhs.shape()[1..spatial + 1].iter().product();
         let input_strides = strides(&lhs.shape()[1..spatial + 1]);
         let per_feature_group = out_features / self.feature_groups as usize;
         let per_batch_group = out_features / self.batch_groups as usize;
@@ -203,23 +230,18 @@ impl Operation for Convolution {
                 for feature in 0..out_features {
                     let image = feature / per_batch_group.max(1) * batch + image;
                     let first = feature / per_feature_group.max(1) * group_features;
-                    let mut sum = 0.0;
+                    let mut sum = T::default();
                     for &(k, position) in &met {
-                        let x = (image * input_positions(&lhs) + position) * in_features + first;
+                        let x = (image * input_positions + position) * in_features + first;
                         let w = (feature * window_positions + k) * group_features;
                         let products = input[x..x + group_features].iter().zip(&kernel[w..w + group_features]);
-                        sum += products.map(|(x, w)| x * w).sum::<f64>();
+                        sum = products.fold(sum, |sum, (&x, &w)| multiply_add(sum, x, w));
                     }
                     values.push(sum);
                 }
             }
         }
-        // from [batch, spatial..., feature] to the result's order
-        let mut permutation = vec![0; spatial + 2];
-        features_last(&self.axes.out).into_iter().enumerate().for_each(|(position, axis)| permutation[axis] = position);
-        let dtype = at.operands[0].dtype();
-        let result = Array::new(dtype, out_shape, Data::Float(values).rounded(dtype))?;
-        Ok(vec![result.transposed(&permutation)?])
+        values
     }
 }
 
@@ -331,9 +353,4 @@ fn move_groups(b: &mut Builder, x: Value, from: usize, to: usize, groups: i64) -
     shape.remove(position);
     shape[position] = shape[position].clone() * groups;
     b.reshape(moved, &shape)
-}
-
-/// Number of spatial positions of an input `[batch, spatial..., feature]`.
-fn input_positions(input: &Array) -> usize {
-    input.shape()[1..input.shape().len() - 1].iter().product()
 }

@@ -121,7 +121,7 @@ impl Operation for ReduceWindow {
     }
     fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
         let x = &at.operands[0];
-        let windows = self.window.elements(x.shape(), at.shape());
+        let windows = self.window.elements(x.shape(), at.shape())?;
         at.result(match x.data() {
             Data::Float(values) => {
                 let reduce = |window: Vec<usize>| {
@@ -174,7 +174,7 @@ impl Operation for SelectAndScatter {
     fn evaluate(&self, at: &Evaluation<'_>) -> Result<Vec<Array>, String> {
         let (x, source) = (&at.operands[0], &at.operands[1]);
         let mut sums = vec![Scalar::Int(0); x.elements()];
-        for (i, window) in self.window.elements(x.shape(), source.shape()).enumerate() {
+        for (i, window) in self.window.elements(x.shape(), source.shape())?.enumerate() {
             let better = |i: usize, best: usize| {
                 !x.get(best).to_f64().is_nan()
                     && (x.get(i).to_f64().is_nan() || Compare::Greater.holds(x.get(i), x.get(best)))
@@ -192,6 +192,12 @@ impl Operation for SelectAndScatter {
 }
 
 impl Window {
+    /// Number of positions in a window, where it is below a limit.
+    fn positions_below(&self, limit: usize) -> Option<usize> {
+        let product = |product: usize, &size: &i64| product.checked_mul(usize::try_from(size).ok()?);
+        self.size.iter().try_fold(1usize, product).filter(|&positions| positions < limit)
+    }
+
     /// For each element of `x` the sum of `g` over the windows that the element lies in.
     fn spread(&self, b: &mut Builder, x: Value, g: Value) -> Result<Value, TypeError> {
         let (extents, positions) = (b.tensor_type(x).shape.clone(), b.tensor_type(g).shape.clone());
@@ -225,6 +231,11 @@ impl Window {
     /// of the window, the better so far is kept.
     fn gather_largest(&self, b: &mut Builder, x: Value, values: Value) -> Result<Value, TypeError> {
         let ty = b.tensor_type(x).clone();
+        if self.positions_below(1 << 12).is_none() {
+            let message =
+                format!("with windows of {:?} it has no gradient, which takes ops for each position", self.size);
+            return Err(TypeError::new("select_and_scatter", message));
+        }
         let shape = self.infer("select_and_scatter", &ty)?;
         let lowest = b.constant(Literal::scalar(ty.dtype, f64::NEG_INFINITY))?;
         let zero = b.constant(Literal::scalar(ty.dtype, 0.0))?;
@@ -262,10 +273,14 @@ impl Window {
 
 impl Window {
     /// For each window position, in row-major order, the positions of the elements that lie in the window, in row-major order.
-    fn elements<'a>(&'a self, shape: &'a [usize], windows: &'a [usize]) -> impl Iterator<Item = Vec<usize>> + 'a {
+    fn elements<'a>(
+        &'a self,
+        shape: &'a [usize],
+        windows: &'a [usize],
+    ) -> Result<impl Iterator<Item = Vec<usize>> + 'a, String> {
         let own = strides(shape);
-        let size: usize = self.size.iter().product::<i64>() as usize;
-        (0..windows.iter().product()).map(move |window: usize| {
+        let size = self.positions_below(1 << 28).ok_or_else(|| format!("windows of {:?} are too large", self.size))?;
+        Ok((0..windows.iter().product()).map(move |window: usize| {
             let element = |offset: usize| {
                 let (mut window, mut offset, mut position) = (window, offset, 0);
                 for axis in (0..shape.len()).rev() {
@@ -283,6 +298,6 @@ impl Window {
                 Some(position as usize)
             };
             (0..size).filter_map(element).collect()
-        })
+        }))
     }
 }
