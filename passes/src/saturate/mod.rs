@@ -25,7 +25,7 @@ pub use rule::{Bound, MathMode, Numeric, Rule};
 use crate::{Target, simplify};
 use egg::{Rewrite, Runner, SimpleScheduler, StopReason};
 use facts::{EGraph, Facts};
-use kc_ir::tensor::{Graph, TypeError};
+use kc_ir::tensor::{Graph, TypeError, verify};
 use std::sync::LazyLock;
 use std::time::Duration;
 use term::Term;
@@ -105,6 +105,7 @@ pub fn saturate_with(graph: &Graph, model: &CostModel, options: &SaturationOptio
         .collect();
     let selection = extract::extract(&entered.egraph, &entered.ids, &roots, model);
     let after = simplify(&convert::leave(&before, &entered, &selection)?);
+    debug_assert_eq!(verify(&after), Ok(()), "saturation made a graph that breaks the laws of the IR");
     if options.explain {
         report.led = Some(explain::rules_used(&mut entered, &before, &selection));
     }

@@ -3,6 +3,7 @@
 mod choices;
 mod dot;
 mod examples;
+mod fuzz;
 mod numbers;
 mod random;
 mod rules;
