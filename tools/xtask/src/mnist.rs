@@ -1,6 +1,6 @@
 //! `cargo xtask mnist`: the main job, end to end.
 
-use crate::process::{Outcome, cargo, output, program, run, target_dir, works};
+use crate::process::{Outcome, cargo, lines, program, run, target_dir, works};
 use crate::{mlir_plugin, setup};
 use serde_json::Value;
 use std::path::Path;
@@ -58,10 +58,17 @@ fn names() -> Vec<&'static str> {
     EXAMPLES.iter().map(|example| example.name).collect()
 }
 
-/// Runs kc and reads the JSON object that it prints on standard output; its messages go to ours.
+/// Runs kc, shows what it prints, and reads the JSON object that is its last line.
 fn json(kc: &Path, arguments: impl FnOnce(&mut std::process::Command)) -> Outcome<Value> {
     let mut command = program(&kc.to_string_lossy());
     arguments(&mut command);
-    let text = output(&mut command)?;
-    serde_json::from_str(&text).map_err(|error| format!("kc printed no JSON object ({error}): {text}"))
+    let mut last = String::new();
+    lines(&mut command, |line| {
+        if line.starts_with('{') {
+            last = line.to_owned();
+        } else {
+            println!("{line}");
+        }
+    })?;
+    serde_json::from_str(&last).map_err(|error| format!("kc printed no JSON object ({error}): {last}"))
 }

@@ -60,6 +60,17 @@ pub fn output(command: &mut Command) -> Outcome<String> {
     String::from_utf8(output.stdout).map_err(|_| format!("`{}` printed something that is not UTF-8", show(command)))
 }
 
+/// Runs a command and gives each line of its standard output to `each` as it comes; its standard error goes to ours.
+pub fn lines(command: &mut Command, mut each: impl FnMut(&str)) -> Outcome {
+    let failed = |error, command: &Command| format!("cannot run `{}`: {error}", show(command));
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| failed(error, command))?;
+    for line in child.stdout.take().into_iter().flat_map(|stream| BufReader::new(stream).lines()) {
+        each(&line.map_err(|error| failed(error, command))?);
+    }
+    let status = child.wait().map_err(|error| failed(error, command))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` failed: {status}", show(command))) }
+}
+
 /// Whether a program can be started and says so by its exit status; what it prints is dropped.
 pub fn works(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
