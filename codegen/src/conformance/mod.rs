@@ -32,7 +32,7 @@ pub fn conformance(backend: &dyn Backend) -> Result<(), String> {
         files::run(backend),
         functions::run(backend, DType::ALL),
         programs::run(backend),
-        random::run(backend, 0..random::SEEDS),
+        random::run(backend, random::seeds()),
     ] {
         if let Err(failure) = result {
             failures.push(failure);

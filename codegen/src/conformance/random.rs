@@ -9,7 +9,17 @@ use kc_ir::kernel::Kernel;
 use std::ops::Range;
 
 /// Number of kernels of the suite.
-pub const SEEDS: u64 = 300;
+const SEEDS: u64 = 300;
+
+/// The seeds of the suite, or those that the variable `KC_FUZZ_SEEDS` names as `START..END`.
+///
+/// # Panics
+/// Where the variable is something else.
+pub fn seeds() -> Range<u64> {
+    let Ok(text) = std::env::var("KC_FUZZ_SEEDS") else { return 0..SEEDS };
+    let range = text.split_once("..").and_then(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?));
+    range.unwrap_or_else(|| panic!("KC_FUZZ_SEEDS is `{text}`, expected START..END"))
+}
 
 /// Compares the kernel of each seed with the interpreter; an error shows the first failing kernel, made small.
 pub fn run(backend: &dyn Backend, seeds: Range<u64>) -> Result<(), String> {

@@ -3,6 +3,7 @@
 mod imports;
 mod mlir_plugin;
 mod mnist;
+mod nightly;
 mod peers;
 mod process;
 mod setup;
@@ -18,6 +19,8 @@ cargo xtask COMMAND
   mnist [--model mlp|cnn]
                       build kc, get MNIST, train the example, evaluate it; ends with one line:
                       test_accuracy=0.9764 test_loss=0.0801 train_seconds=3.2
+  nightly [--seeds START..END]
+                      train every example to its accuracy, then fuzz every back end for long
   bench [--peers] [KC BENCH'S OPTIONS]
                       `kc bench` of the MLP example; --peers installs PyTorch and measures it beside kc
   mlir                build the MLIR plug-in into target/plugins (installs LLVM 22 where it may)
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         "test" => stages::test(rest),
         "mnist" => mnist::mnist(rest),
         "mlir" => mlir_plugin::command(rest),
+        "nightly" => nightly::nightly(rest),
         "bench" => peers::bench(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}{}", stages::help());
