@@ -16,6 +16,7 @@ pub fn mnist_cnn() -> kc::Result<Sequential> {
         .add(Conv2D::new(64, 3).activation("relu"))
         .add(MaxPooling2D::new(2))
         .add(Flatten::new())
+        .add(Dropout::new(0.25))
         .add(Dense::new(128).activation("relu"))
         .add(Dropout::new(0.5))
         .add(Dense::new(10).activation("softmax"));

@@ -50,7 +50,7 @@ fn an_unknown_activation() {
     assert_eq!(
         message(error),
         "layer `dense` (Dense): unknown activation `rleu`; did you mean `relu`? Known are: linear, relu, relu6, \
-         sigmoid, tanh, softmax, log_softmax, softplus, softsign, silu, swish, elu, exponential, hard_sigmoid"
+         sigmoid, tanh, softmax, log_softmax, softplus, softsign, silu, swish, gelu, elu, exponential, hard_sigmoid"
     );
 }
 
@@ -114,7 +114,7 @@ fn two_ways_to_clip() {
     let error = classifier().compile(SGD::new().clipnorm(1.0).clipvalue(0.5), "mse", ()).unwrap_err();
     assert_eq!(
         message(error),
-        "optimizer `SGD`: only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set, \
+        "optimizer `sgd`: only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set, \
          got clipnorm=Some(1.0), clipvalue=Some(0.5), global_clipnorm=None"
     );
 }

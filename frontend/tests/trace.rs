@@ -217,3 +217,75 @@ fn ops_carry_the_layer_and_the_line_that_made_it() {
         assert!(location.file.ends_with("trace.rs"), "{}", location.file);
     }
 }
+
+#[test]
+fn a_frozen_normalization_keeps_its_statistics() {
+    let written = |trainable: bool| {
+        kc::utils::clear_session();
+        let mut model = Sequential::new()
+            .add(Input::new([4]))
+            .add(BatchNormalization::new().trainable(trainable))
+            .add(Dense::new(1));
+        model.compile("sgd", "mse", ()).unwrap();
+        let module = model.module().unwrap();
+        let step = module.function("train_step").unwrap();
+        let names = step.results.iter().map(|slot| match slot {
+            ResultSlot::State(index) => module.state[*index].name.clone(),
+            ResultSlot::Output(_) => panic!("a step has no outputs"),
+        });
+        names.filter(|name| name.starts_with("batch_normalization")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        written(true),
+        ["gamma", "beta", "moving_mean", "moving_variance"].map(|name| format!("batch_normalization/{name}"))
+    );
+    assert!(written(false).is_empty());
+}
+
+#[test]
+fn a_model_is_a_layer() {
+    kc::utils::clear_session();
+    let encoder = Sequential::new().add(Input::new([4])).add(Dense::new(3).activation("relu"));
+    let (left, right) = (Input::new([4]).name("left"), Input::new([4]).name("right"));
+    let codes = [encoder.call(&left).unwrap(), encoder.call(&right).unwrap()];
+    let output = Dense::new(1).call(&Concatenate::new().call(codes).unwrap()).unwrap();
+    let module = Model::new([&left, &right], &output).unwrap().module().unwrap();
+    let state: Vec<&str> = module.state.iter().map(|state| state.name.as_str()).collect();
+    assert_eq!(state, ["sequential/dense/kernel", "sequential/dense/bias", "dense_1/kernel", "dense_1/bias"]);
+    let layers: Vec<(&str, u64)> =
+        module.model.layers.iter().map(|layer| (layer.name.as_str(), layer.parameters)).collect();
+    assert_eq!(layers, [("left", 0), ("right", 0), ("sequential", 15), ("concatenate", 0), ("dense_1", 7)]);
+}
+
+#[test]
+fn optimizers_have_keras_variables() {
+    let variables = |optimizer: &dyn Fn(&mut Sequential)| {
+        kc::utils::clear_session();
+        let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(1).use_bias(false));
+        optimizer(&mut model);
+        let module = model.module().unwrap();
+        let optimizer = [StateRole::Optimizer, StateRole::Iterations, StateRole::LearningRate];
+        let state = module.state.iter().filter(|state| optimizer.contains(&state.role));
+        state.map(|state| state.name.clone()).collect::<Vec<_>>()
+    };
+    let scalars = ["sgd/iterations", "sgd/learning_rate"];
+    assert_eq!(variables(&|model| model.compile(SGD::new(), "mse", ()).unwrap()), scalars);
+    assert_eq!(
+        variables(&|model| model.compile(SGD::new().momentum(0.9), "mse", ()).unwrap()),
+        [scalars[0], scalars[1], "sgd/dense_kernel_momentum"]
+    );
+    assert_eq!(
+        variables(&|model| model.compile(Adam::new().amsgrad(true).name("mine"), "mse", ()).unwrap()),
+        [
+            "mine/iterations",
+            "mine/learning_rate",
+            "mine/dense_kernel_momentum",
+            "mine/dense_kernel_velocity",
+            "mine/dense_kernel_velocity_hat",
+        ]
+    );
+    assert_eq!(
+        variables(&|model| model.compile(SGD::new().use_ema(true), "mse", ()).unwrap()),
+        [scalars[0], scalars[1], "sgd/dense_kernel_average"]
+    );
+}
