@@ -9,7 +9,7 @@ use std::fmt;
 ///
 /// The kernels that a back end sees are lowered: only functions that [`kc_ir::kernel::is_basic`] and
 /// [`kc_ir::kernel::is_basic_binary`] name are left. What code needs from outside itself (matrix products, scalar
-/// functions) it calls through the table in its [`kc_abi::call::Environment`].
+/// functions) it calls through the table in its [`kc_runtime::kc_abi::call::Environment`].
 pub trait Backend: Send + Sync {
     /// The name in `--backend` and in packages.
     fn name(&self) -> &'static str;

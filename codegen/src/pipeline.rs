@@ -1,12 +1,12 @@
 //! The one pipeline: from a traced module to a package.
 
 use crate::{Backend, CodegenError};
-use kc_abi::call::INTRINSICS_VERSION;
-use kc_abi::manifest::{self, Code, Entry, FORMAT_VERSION, Manifest};
 use kc_ir::kernel::{Kernel, Program, print_kernel};
+use kc_ir::manifest::{self, Code, Entry, FORMAT_VERSION, Manifest};
 use kc_ir::tensor::{Function, Module, TypeError};
 use kc_passes::{SaturationOptions, SaturationReport, Target, differentiate, plan, saturate, schedule, simplify};
 use kc_runtime::Package;
+use kc_runtime::kc_abi::call::INTRINSICS_VERSION;
 use std::collections::BTreeMap;
 
 /// What a compilation may do.

@@ -1,6 +1,6 @@
 //! Memory that ends at a page that cannot be touched.
 
-use kc_abi::call::ALIGNMENT;
+use kc_runtime::kc_abi::call::ALIGNMENT;
 use std::ptr::{NonNull, null_mut};
 
 const CANARY: u8 = 0xa5;

@@ -2,10 +2,10 @@
 
 use super::memory::Guarded;
 use crate::Backend;
-use kc_abi::call::{Environment, GemmArguments, INTRINSICS_VERSION, Intrinsics, KernelFn, MathFunction};
 use kc_ir::kernel::Kernel;
 use kc_ir::kernel::interpret::math;
 use kc_runtime::image::Image;
+use kc_runtime::kc_abi::call::{Environment, GemmArguments, INTRINSICS_VERSION, Intrinsics, KernelFn, MathFunction};
 use std::ops::Range;
 
 /// Kernels that a back end has compiled, ready to run.

@@ -5,7 +5,7 @@ use super::vector::{Vector, integer_of_bytes};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::*;
 use cranelift_codegen::ir::{InstBuilder, InstructionData, Value};
-use kc_abi::DType;
+use kc_ir::DType;
 use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};
 
 fn is_half(dtype: DType) -> bool {

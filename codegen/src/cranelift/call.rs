@@ -4,9 +4,9 @@ use super::translate::Translator;
 use super::vector::Vector;
 use cranelift_codegen::ir::types::*;
 use cranelift_codegen::ir::{AbiParam, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, Value};
-use kc_abi::DType;
-use kc_abi::call::{Environment, GemmArguments, Intrinsics, MathFunction};
+use kc_ir::DType;
 use kc_ir::kernel::{Gemm, Matrix};
+use kc_runtime::kc_abi::call::{Environment, GemmArguments, Intrinsics, MathFunction};
 use std::mem::{offset_of, size_of};
 
 impl Translator<'_, '_> {

@@ -5,7 +5,7 @@ use super::vector::{Vector, element_of, part_count, vector_type};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::*;
 use cranelift_codegen::ir::{ConstantData, InstBuilder, Type, Value};
-use kc_abi::DType;
+use kc_ir::DType;
 
 fn is_half(dtype: DType) -> bool {
     matches!(dtype, DType::F16 | DType::Bf16)

@@ -5,7 +5,7 @@ use super::translate::Translator;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::*;
 use cranelift_codegen::ir::{InstBuilder, Type, Value};
-use kc_abi::DType;
+use kc_ir::DType;
 
 impl Translator<'_, '_> {
     fn choose(&mut self, ty: Type, condition: Value, a: Value, b: Value) -> Value {

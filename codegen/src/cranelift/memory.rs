@@ -5,7 +5,7 @@ use super::vector::{Vector, element_of, integer_of_bytes, part_count, vector_typ
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::*;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, MemFlagsData, StackSlot, Type, Value};
-use kc_abi::DType;
+use kc_ir::DType;
 use kc_ir::kernel::{Index, MemoryId, Register};
 
 /// Where an access starts: an address and a number of bytes behind it.

@@ -20,9 +20,9 @@ use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, ir};
 use cranelift_frontend::FunctionBuilderContext;
-use kc_abi::call::ALIGNMENT;
 use kc_ir::kernel::{Kernel, verify_kernel};
 use kc_passes::Target;
+use kc_runtime::kc_abi::call::ALIGNMENT;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const NAME: &str = "cranelift";

@@ -9,17 +9,17 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use kc_abi::DType;
-use kc_abi::call::Environment;
+use kc_ir::DType;
 use kc_ir::kernel::{Axis, For, If, Instruction, Kernel, Register, Space, Statement};
 use kc_ir::tensor::{Literal, Scalar};
+use kc_runtime::kc_abi::call::Environment;
 use std::collections::BTreeMap;
 use std::mem::offset_of;
 
 /// An error says why the kernel cannot be translated.
 pub(super) type Translated<T = ()> = Result<T, String>;
 
-/// The function of a kernel that the verifier accepts, with the signature of [`kc_abi::call::KernelFn`].
+/// The function of a kernel that the verifier accepts, with the signature of [`kc_runtime::kc_abi::call::KernelFn`].
 pub(super) fn function(
     kernel: &Kernel,
     config: TargetFrontendConfig,

@@ -3,7 +3,7 @@
 use super::translate::Translator;
 use cranelift_codegen::ir::types::*;
 use cranelift_codegen::ir::{ConstantData, Endianness, InstBuilder, MemFlagsData, Type, Value};
-use kc_abi::DType;
+use kc_ir::DType;
 
 /// A register. One lane: a scalar, a bool being 0 or 1 in an `i8`. Several lanes: 128-bit vectors of `element`, in order; where
 /// the lanes do not fill the only one, its upper lanes hold anything. Several bools are masks: all ones or all zeros in an
