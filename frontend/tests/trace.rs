@@ -248,7 +248,7 @@ fn a_model_is_a_layer() {
     let encoder = Sequential::new().add(Input::new([4])).add(Dense::new(3).activation("relu"));
     let (left, right) = (Input::new([4]).name("left"), Input::new([4]).name("right"));
     let codes = [encoder.call(&left).unwrap(), encoder.call(&right).unwrap()];
-    let output = Dense::new(1).call(&Concatenate::new().call(codes).unwrap()).unwrap();
+    let output = Dense::new(1).call(Concatenate::new().call(codes).unwrap()).unwrap();
     let module = Model::new([&left, &right], &output).unwrap().module().unwrap();
     let state: Vec<&str> = module.state.iter().map(|state| state.name.as_str()).collect();
     assert_eq!(state, ["sequential/dense/kernel", "sequential/dense/bias", "dense_1/kernel", "dense_1/bias"]);

@@ -299,7 +299,7 @@ fn log(b: &mut KernelBuilder, x: Register) -> Register {
     let series = polynomial(b, z, &[2.0 / 3.0, 2.0 / 5.0, 2.0 / 7.0, 2.0 / 9.0, 2.0 / 11.0]);
     let r = b.binary(Binary::Multiply, series, z);
     let rest = b.binary(Binary::Subtract, f, r);
-    let low = constant(b, x, 2.121_944_400_546_905_8e-4 * -1.0);
+    let low = constant(b, x, -2.121_944_400_546_905_8e-4);
     let tail = b.binary(Binary::Multiply, s, rest);
     let tail = b.unary(Unary::Negate, tail);
     let tail = b.multiply_add(e, low, tail);

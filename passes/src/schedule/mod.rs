@@ -224,13 +224,9 @@ impl<'f> Draft<'f> {
         let levels = self.levels();
         let mut steps: BTreeMap<usize, Step> = BTreeMap::new();
         let mut kernels: BTreeMap<String, usize> = BTreeMap::new();
-        for number in 0..self.clusters.clusters.len() {
-            let outputs: Vec<Value> = self.clusters.clusters[number]
-                .members
-                .iter()
-                .copied()
-                .filter(|member| self.stored.values.contains(member))
-                .collect();
+        for (number, cluster) in self.clusters.clusters.iter().enumerate() {
+            let outputs: Vec<Value> =
+                cluster.members.iter().copied().filter(|member| self.stored.values.contains(member)).collect();
             if outputs.is_empty() {
                 continue;
             }
