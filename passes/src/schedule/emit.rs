@@ -203,7 +203,8 @@ impl<'a> Emitter<'a> {
         };
         let mut position = Coordinate::fixed(0);
         for (coordinate, stride) in coordinates.iter().zip(strides(shape)) {
-            if coordinate.step != 0 {
+            // one lane takes no steps
+            if coordinate.step != 0 && self.lanes > 1 {
                 position.step += coordinate.step * stride.as_constant().ok_or(Unsuited)?;
             }
             let stride = self.extent(&stride);

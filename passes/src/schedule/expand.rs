@@ -1,6 +1,7 @@
 //! Rewrites a graph into the ops that kernels are made of: composites become their bodies, padded and dilated convolutions
 //! become valid ones of a padded input, half-precision contractions become f32 ones.
 
+use super::store::view;
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Builder, Graph, Literal, Op, Type, TypeError, Value};
 use kc_ir::{DType, Dim};
@@ -78,9 +79,10 @@ fn expand_dot(b: &mut Builder, dot: &DotGeneral, lhs: Value, rhs: Value) -> Resu
         // the result's last axis is vectorised: its elements must be neighbours
         let (rhs, moved) = axis_last(b, rhs, last)?;
         let rename = |axes: &[usize]| axes.iter().map(|&axis| moved(axis)).collect();
+        let operands = [buffered(b, lhs)?, buffered(b, rhs)?];
         b.add(
             DotGeneral { rhs_batch: rename(&dot.rhs_batch), rhs_contract: rename(&dot.rhs_contract), ..dot.clone() },
-            &[lhs, rhs],
+            &operands,
         )?
     } else if !dot.lhs_free(lhs_rank).is_empty() {
         // the vectorised axis must be one of the right operand's
@@ -135,8 +137,21 @@ fn expand_convolution(b: &mut Builder, convolution: &Convolution, lhs: Value, rh
     let (moved_operand, moved) = axis_last(b, *operand, axes[part])?;
     *operand = moved_operand;
     axes.iter_mut().for_each(|axis| *axis = moved(*axis));
-    let result = b.add(plain, &[lhs, rhs])?;
+    let operands = [buffered(b, lhs)?, buffered(b, rhs)?];
+    let result = b.add(plain, &operands)?;
     b.convert(dtype, result)
+}
+
+/// A value that a contraction can read from a buffer: the value, or a copy of what is in none (one number for all elements,
+/// positions, an extent).
+fn buffered(b: &mut Builder, value: Value) -> Result<Value, TypeError> {
+    let base = view(b.graph(), value).base;
+    let is_in_none = match &b.graph().node(base).op {
+        Op::Constant(constant) => constant.value.splat_value().is_some(),
+        Op::Iota(_) | Op::Dimension(_) => true,
+        _ => false,
+    };
+    if is_in_none { b.add(StopGradient {}, &[value]) } else { Ok(value) }
 }
 
 /// The value with an axis moved behind all others, and the new place of each axis.
