@@ -21,5 +21,5 @@ pub use graph::{Argument, Function, Graph, Location, Module, Node, ResultSlot, T
 pub use interpret::{InterpretError, interpret};
 pub use literal::{Literal, Real, Scalar, bf16_from_f64, f16_from_f64, integer_range, round};
 pub use ops::Op;
-pub use specialise::{bind_symbols, specialise};
+pub use specialise::{bind_symbols, specialise, with_dims};
 pub use verify::{VerifyError, verify, verify_function, verify_module};

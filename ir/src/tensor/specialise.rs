@@ -44,8 +44,8 @@ fn tensor_type(ty: &TensorType, dim: &dyn Fn(&Dim) -> Dim) -> TensorType {
     TensorType { dtype: ty.dtype, shape: ty.shape.iter().map(dim).collect() }
 }
 
-/// The op with its dimensions replaced.
-fn with_dims(op: &Op, dim: &dyn Fn(&Dim) -> Dim) -> Op {
+/// The op with the dimensions among its attributes replaced.
+pub fn with_dims(op: &Op, dim: &dyn Fn(&Dim) -> Dim) -> Op {
     let dims = |shape: &[Dim]| shape.iter().map(dim).collect::<Vec<_>>();
     match op {
         Op::Parameter(p) => Parameter { ty: tensor_type(&p.ty, dim), ..p.clone() }.into(),

@@ -99,6 +99,17 @@ impl Programs {
     }
 }
 
+impl Programs {
+    pub fn scheduled(module: &Module, target: &Target) -> Result<Self, String> {
+        let program = |function: &Function| {
+            let graph = differentiate(&function.graph).map_err(|error| format!("{}: {error}", function.name))?;
+            schedule_function(&Function { graph, ..function.clone() }, target).map_err(|error| error.to_string())
+        };
+        let programs = module.functions.iter().map(program).collect::<Result<_, String>>()?;
+        Ok(Programs { functions: module.functions.clone(), programs, state: zeros(module)? })
+    }
+}
+
 impl Execution for Programs {
     fn run(&mut self, entry: &str, inputs: &[&Array]) -> Result<Vec<Array>, String> {
         let position = position(&self.functions, entry)?;

@@ -107,6 +107,11 @@ pub fn mlir() -> Result<&'static dyn Backend, String> {
     MLIR.as_ref().map(|backend| backend as &dyn Backend).map_err(Clone::clone)
 }
 
+/// Prepares a module for the kernel interpreter without equality saturation.
+pub fn load_scheduled(module: &Module, target: &Target) -> Result<Box<dyn Execution>, String> {
+    Ok(Box::new(interpreted::Programs::scheduled(module, target)?))
+}
+
 /// A machine with 64-byte vectors, for which contractions are generated.
 pub fn wide_target() -> Target {
     Target {

@@ -1,0 +1,198 @@
+//! Random graphs through every runner: [`generate`] makes one from a seed, [`check`] compares a runner with the tensor
+//! interpreter, [`shrink`] makes a failing one small.
+
+mod bounds;
+mod generate;
+mod random;
+mod shrink;
+
+pub use generate::generate;
+pub use shrink::shrink;
+
+use crate::arrays::{array, literal};
+use crate::runner::{Execution, Runner, load_scheduled, wide_target};
+use bounds::Expected;
+use kc_ir::tensor::{Argument, Function, Literal, Module, ResultSlot, Scalar, bind_symbols};
+use kc_ir::{Dim, TensorType};
+use kc_passes::{Target, differentiate};
+use kc_runtime::Array;
+use random::Random;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+/// What random graphs go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Scheduled as they are, in the kernel interpreter.
+    Scheduled,
+    /// The same for any CPU.
+    ScheduledBaseline,
+    /// A runner of the golden suite.
+    Run(Runner),
+}
+
+impl Way {
+    /// In an order in which memory errors show in an interpreter before machine code is run.
+    pub const ALL: [Way; 8] = [
+        Way::Scheduled,
+        Way::ScheduledBaseline,
+        Way::Run(Runner::Saturated),
+        Way::Run(Runner::Kernels),
+        Way::Run(Runner::KernelsBaseline),
+        Way::Run(Runner::Cranelift),
+        Way::Run(Runner::Eager),
+        Way::Run(Runner::Mlir),
+    ];
+
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Way::Scheduled => "scheduled, kernel interpreter",
+            Way::ScheduledBaseline => "scheduled, kernel interpreter, baseline",
+            Way::Run(runner) => runner.name(),
+        }
+    }
+
+    /// Why it cannot be used on this machine.
+    pub fn unavailable(self) -> Option<String> {
+        match self {
+            Way::Scheduled | Way::ScheduledBaseline => None,
+            Way::Run(runner) => runner.unavailable(),
+        }
+    }
+
+    fn load(self, module: &Module) -> Result<Box<dyn Execution>, String> {
+        match self {
+            Way::Scheduled => load_scheduled(module, &wide_target()),
+            Way::ScheduledBaseline => load_scheduled(module, &Target::baseline()),
+            Way::Run(runner) => runner.load(module, 2),
+        }
+    }
+}
+
+/// The values of the batch symbol that a module is run with.
+const BATCHES: [usize; 3] = [3, 1, 17];
+
+/// What is right for a module, for each batch.
+pub struct Oracle(Vec<(Vec<Array>, Vec<Array>, Expected)>);
+
+impl Oracle {
+    /// Interprets the module's function for arguments drawn from a seed.
+    pub fn new(module: &Module, seed: u64) -> Result<Oracle, String> {
+        let function = module.functions.first().ok_or("the module has no function")?;
+        let differentiated = differentiate(&function.graph).map_err(|error| error.to_string())?;
+        let mut random = Random::new(seed);
+        let mut cases = Vec::new();
+        for batch in BATCHES {
+            let inputs: Vec<Literal> =
+                function.inputs.iter().map(|input| draw(&input.ty, batch, &mut random)).collect::<Result<_, _>>()?;
+            let state: Vec<Literal> =
+                module.state.iter().map(|state| draw(&state.ty, batch, &mut random)).collect::<Result<_, _>>()?;
+            let arguments: Vec<Literal> = function
+                .arguments
+                .iter()
+                .map(|argument| match *argument {
+                    Argument::Input(index) => inputs[index].clone(),
+                    Argument::State(index) => state[index].clone(),
+                })
+                .collect();
+            let expected = Expected::new(&differentiated, &arguments)?;
+            let arrays = |literals: &[Literal]| literals.iter().map(array).collect();
+            cases.push((arrays(&inputs), arrays(&state), expected));
+            let types = function.inputs.iter().map(|input| &input.ty);
+            if bind_symbols(types.zip(inputs.iter().map(Literal::shape))).is_empty() {
+                break;
+            }
+        }
+        Ok(Oracle(cases))
+    }
+
+    /// Whether any result can be compared.
+    pub fn is_known(&self) -> bool {
+        self.0.iter().any(|(_, _, expected)| expected.is_known())
+    }
+
+    /// Compares a way with what is right; a panic is an error like any other.
+    pub fn check(&self, module: &Module, way: Way) -> Result<(), String> {
+        quietly(|| self.compare(module, way))
+    }
+
+    fn compare(&self, module: &Module, way: Way) -> Result<(), String> {
+        let function = &module.functions[0];
+        let mut execution = way.load(module)?;
+        for (inputs, state, expected) in &self.0 {
+            for (index, value) in state.iter().enumerate() {
+                execution.set_state(index, value)?;
+            }
+            let outputs = execution.run(&function.name, &inputs.iter().collect::<Vec<_>>())?;
+            let after = execution.state();
+            let mut changed = vec![false; after.len()];
+            for (position, slot) in function.results.iter().enumerate() {
+                let (what, ours) = match *slot {
+                    ResultSlot::Output(index) => (format!("output {index}"), outputs.get(index)),
+                    ResultSlot::State(index) => {
+                        changed[index] = true;
+                        (format!("state {index}"), after.get(index))
+                    }
+                };
+                let ours = ours.ok_or_else(|| format!("{what} is missing"))?;
+                expected.compare(position, &literal(ours)).map_err(|message| {
+                    let shapes: Vec<&[usize]> = inputs.iter().map(Array::shape).collect();
+                    format!("{what} for inputs of the shapes {shapes:?}: {message}")
+                })?;
+            }
+            if let Some(index) = (0..after.len()).find(|&index| !changed[index] && after[index] != state[index]) {
+                return Err(format!("state {index} changed, which no result is bound to"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A tensor of small numbers: of floats multiples of 1/4 between -2 and 2, so that sums and products of a few are exact.
+fn draw(ty: &TensorType, batch: usize, random: &mut Random) -> Result<Literal, String> {
+    let extent = |dim: &Dim| dim.evaluate(&|_| Some(batch as i64)).and_then(|extent| usize::try_from(extent).ok());
+    let shape: Option<Vec<usize>> = ty.shape.iter().map(extent).collect();
+    let shape = shape.ok_or_else(|| format!("{ty} has an extent that is not known"))?;
+    let elements = shape.iter().product();
+    let dtype = ty.dtype;
+    let values = (0..elements).map(|_| {
+        if dtype.is_float() {
+            Scalar::Float(random.between(-8, 8) as f64 / 4.0)
+        } else if dtype.is_signed_integer() {
+            Scalar::Int(random.between(-4, 4).into())
+        } else if dtype == kc_ir::DType::Bool {
+            Scalar::Int(random.between(0, 1).into())
+        } else {
+            Scalar::Int(random.between(0, 9).into())
+        }
+    });
+    Ok(Literal::from_scalars(dtype, shape, values.collect::<Vec<_>>()))
+}
+
+thread_local! {
+    /// Where the panic that is being caught happened.
+    static CAUGHT: Cell<Option<Option<String>>> = const { Cell::new(None) };
+}
+
+/// Makes an error of a panic, which is not printed.
+fn quietly(body: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| match CAUGHT.take() {
+            Some(_) => CAUGHT.set(Some(Some(info.to_string()))),
+            None => usual(info),
+        }));
+    });
+    CAUGHT.set(Some(None));
+    let result = catch_unwind(AssertUnwindSafe(body));
+    let panic = CAUGHT.take().flatten().unwrap_or_default();
+    result.unwrap_or_else(|_| Err(panic))
+}
+
+/// The only function of a module.
+fn only(module: &Module) -> &Function {
+    &module.functions[0]
+}
