@@ -6,7 +6,7 @@
 use kc::prelude::*;
 
 #[kc::model]
-pub fn mnist_mlp() -> kc::Result<Sequential> {
+fn mnist_mlp() -> kc::Result<Sequential> {
     let mut model = Sequential::new()
         .add(Input::new([28, 28]).dtype("uint8"))
         .add(Rescaling::new(1.0 / 255.0))
@@ -19,7 +19,7 @@ pub fn mnist_mlp() -> kc::Result<Sequential> {
 }
 
 #[kc::data]
-pub fn digits() -> Result<kc::datasets::Split, kc::datasets::DatasetError> {
+fn digits() -> Result<kc::datasets::Split, kc::datasets::DatasetError> {
     kc::datasets::mnist()
 }
 

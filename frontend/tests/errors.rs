@@ -22,7 +22,7 @@ fn classifier() -> Sequential {
 #[test]
 fn a_wrong_shape_into_a_layer() {
     kc::utils::clear_session();
-    let error = Dense::new(3).call(&Input::new(())).unwrap_err();
+    let error = Dense::new(3).call(Input::new(())).unwrap_err();
     assert_eq!(
         message(error),
         "layer `dense` (Dense): the input's shape is (None,), expected at least 2 axes (batch, features)"
@@ -46,7 +46,7 @@ fn a_shared_layer_called_with_two_shapes() {
 #[test]
 fn an_unknown_activation() {
     kc::utils::clear_session();
-    let error = Dense::new(3).activation("rleu").call(&Input::new([4])).unwrap_err();
+    let error = Dense::new(3).activation("rleu").call(Input::new([4])).unwrap_err();
     assert_eq!(
         message(error),
         "layer `dense` (Dense): unknown activation `rleu`; did you mean `relu`? Known are: linear, relu, relu6, \
@@ -57,7 +57,7 @@ fn an_unknown_activation() {
 #[test]
 fn an_unknown_initializer() {
     kc::utils::clear_session();
-    let error = Dense::new(3).kernel_initializer("xavier").call(&Input::new([4])).unwrap_err();
+    let error = Dense::new(3).kernel_initializer("xavier").call(Input::new([4])).unwrap_err();
     assert_eq!(
         message(error),
         "layer `dense` (Dense): unknown initializer `xavier` for `kernel`; known are: glorot_uniform, glorot_normal, \
@@ -69,14 +69,14 @@ fn an_unknown_initializer() {
 #[test]
 fn a_rate_outside_of_its_range() {
     kc::utils::clear_session();
-    let error = Dropout::new(1.5).call(&Input::new([4])).unwrap_err();
+    let error = Dropout::new(1.5).call(Input::new([4])).unwrap_err();
     assert_eq!(message(error), "layer `dropout` (Dropout): `rate` is 1.5, expected a number between 0 and 1");
 }
 
 #[test]
 fn an_unknown_dtype() {
     kc::utils::clear_session();
-    let error = Dense::new(3).call(&Input::new([4]).dtype("float31")).unwrap_err();
+    let error = Dense::new(3).call(Input::new([4]).dtype("float31")).unwrap_err();
     assert_eq!(
         message(error),
         "input `input_layer`: unknown dtype `float31`; did you mean `float32`? Known are: float64, float32, float16, \

@@ -4,7 +4,7 @@ use kc::prelude::*;
 
 fn shape(layer: impl Layer + Clone, input: &[i64]) -> Result<String, String> {
     kc::utils::clear_session();
-    match layer.call(&Input::new(input)) {
+    match layer.call(Input::new(input)) {
         Ok(output) => Ok(output.shape_text()),
         Err(error) => Err(error.to_string().split("\n  --> ").next().unwrap_or_default().to_string()),
     }

@@ -100,7 +100,7 @@ fn fmt() -> Outcome<Report> {
 
 fn clippy() -> Outcome<Report> {
     setup::rust_component("clippy", "clippy")?;
-    run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--keep-going", "--quiet", "--", "-D", "warnings"]))
         .map(|()| Report::Fine)
 }
 
