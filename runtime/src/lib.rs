@@ -16,6 +16,7 @@ pub mod pool;
 #[cfg(feature = "npz")]
 pub mod samples;
 mod session;
+mod summary;
 pub mod training;
 
 pub use array::{Array, ArrayError, Element};
@@ -23,6 +24,7 @@ pub use kc_abi;
 pub use memory::AlignedBytes;
 pub use package::{Package, PackageError};
 pub use session::{EntryId, LaunchTime, Profile, Session, SessionError, SessionOptions};
+pub use summary::summary_text;
 pub use training::{
     Callback, DataError, Dataset, EvaluateOptions, FitOptions, History, Logs, Training, TrainingError, Verbose,
     evaluate, fit, predict,

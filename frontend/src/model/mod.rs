@@ -78,6 +78,12 @@ impl Model {
         Ok(self.network.get_or_init(|| network))
     }
 
+    /// The layers with their output shapes and numbers of parameters, as Keras' `summary()` prints them.
+    pub fn summary(&self) -> Result<String> {
+        let module = self.module()?;
+        Ok(kc_runtime::summary_text(&module.model, &module.state))
+    }
+
     /// Traces the model: its state and entry points. A compiled model has all of them, another only `init` and `predict`.
     pub fn module(&self) -> Result<Module> {
         trace::module(self)
