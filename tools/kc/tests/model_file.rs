@@ -23,7 +23,7 @@ fn a_mistake_in_the_model_shows_kcs_message_at_its_line() {
     assert_eq!(
         place.fail(&["summary", "model.rs"]),
         "error: layer `dense` (Dense): unknown activation `rely`; did you mean `relu`? Known are: linear, relu, relu6, sigmoid, \
-         tanh, softmax, log_softmax, softplus, softsign, silu, swish, elu, exponential, hard_sigmoid\n  --> model.rs:7\n"
+         tanh, softmax, log_softmax, softplus, softsign, silu, swish, gelu, elu, exponential, hard_sigmoid\n  --> model.rs:7\n"
     );
     place.write("model.rs", MODEL.replace("Dense::new(8)", "Conv2D::new(8, 3)"));
     assert_eq!(

@@ -107,6 +107,35 @@ fn training_goes_on_with_a_package() {
 }
 
 #[test]
+fn fused_and_eager_execution_are_timed_side_by_side() {
+    let place = place("bench");
+    let arguments = ["bench", "model.rs", "--backend", "cranelift", "--batch-size", "8", "--repeats", "3"];
+    let table = place.succeed(&arguments);
+    for line in ["train_step  cranelift  eager", "train_step  cranelift  fused", "predict     cranelift  fused"] {
+        assert!(table.contains(line), "{table}");
+    }
+    let json = place.succeed(&[&arguments[..], &["--json", "--explain"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json).expect("a JSON object");
+    let figures = json["figures"].as_array().expect("a list");
+    assert_eq!(figures.len(), 4);
+    for figure in figures {
+        assert!(figure["milliseconds"].as_f64() >= figure["least_milliseconds"].as_f64(), "{figure}");
+        assert_eq!(figure["mode"] == "fused", figure["kernel_share"].is_number(), "{figure}");
+    }
+}
+
+#[test]
+fn the_rules_that_made_a_graph_are_named() {
+    let place = place("explain");
+    let text = place.succeed(&["explain", "model.rs", "--backend", "cranelift"]);
+    assert!(text.contains("rules that made the chosen graph") && text.contains("max(x w + b, 0)"), "{text}");
+    let graph = place.succeed(&["explain", "model.rs", "--entry", "predict", "--format", "dot"]);
+    assert!(graph.starts_with("digraph \"predict\" {") && graph.ends_with("}\n"), "{graph}");
+    let message = place.fail(&["explain", "model.rs", "--entry", "train"]);
+    assert!(message.starts_with("error: the model has no entry point `train`; there are init, "), "{message}");
+}
+
+#[test]
 fn every_form_is_printed_the_same_twice() {
     let place = place("emit");
     for form in ["ir", "opt", "kernels", "clif", "asm"] {

@@ -1,10 +1,10 @@
 use crate::cli::Bench;
 use crate::compile;
 use crate::failure::{Context, Failure, Outcome};
-use crate::measure::{self, EagerEntry, Peer, PeerEntry};
+use crate::measure::{self, EagerEntry, Peer, PeerEntry, Time};
 use crate::{model, synthetic, table};
 use kc_codegen::eager::Eager;
-use kc_runtime::{Session, SessionOptions};
+use kc_runtime::{LaunchTime, Session, SessionOptions};
 use serde_json::json;
 
 /// The entry points that are measured.
@@ -24,13 +24,20 @@ struct Program<'b> {
     eager: Eager<'b>,
 }
 
+/// Mean milliseconds of each launch, and the part of the whole time that they make up.
+#[derive(Default)]
+struct Kernels {
+    launches: Vec<(String, f64)>,
+    share: Option<f64>,
+}
+
 struct Figure {
     entry: &'static str,
     /// The back end, or the peer.
     program: String,
     mode: &'static str,
-    milliseconds: f64,
-    kernels: Vec<(String, f64)>,
+    time: Time,
+    kernels: Kernels,
 }
 
 /// `kc bench`: medians of fused and eager execution with every back end, measured in turns.
@@ -67,7 +74,7 @@ pub fn bench(arguments: &Bench) -> Outcome {
         println!("{}", as_json(&figures, arguments));
     } else {
         let Bench { batch_size, repeats, .. } = arguments;
-        println!("batch {batch_size}, {threads} threads, medians of {repeats} samples taken in turns\n");
+        println!("batch {batch_size}, threads {threads}, medians of {repeats} samples taken in turns\n");
         print!("{}", as_table(&figures));
         if arguments.explain {
             print!("{}", as_kernels(&figures));
@@ -90,10 +97,11 @@ fn measure(
         let inputs = synthetic::inputs(description, batch_size)?;
         let kernels = match profiled {
             Some(session) => kernel_times(session, entry, &inputs, arguments.repeats)?,
-            None => Vec::new(),
+            None => Kernels::default(),
         };
-        let figure = |mode, kernels| Figure { entry, program: backend.to_string(), mode, milliseconds: 0.0, kernels };
-        figures.push(figure(EAGER, Vec::new()));
+        let figure =
+            |mode, kernels| Figure { entry, program: backend.to_string(), mode, time: Time::default(), kernels };
+        figures.push(figure(EAGER, Kernels::default()));
         subjects.push(Box::new(EagerEntry { eager, entry, inputs: inputs.clone() }));
         figures.push(figure(FUSED, kernels));
         subjects.push(Box::new(measure::Entry { session: fused, entry, inputs, outputs: Vec::new() }));
@@ -101,23 +109,17 @@ fn measure(
     for peer in peers {
         if peer.time(entry, batch_size, 1)?.is_some() {
             let program = peer.name().to_owned();
-            figures.push(Figure { entry, program, mode: "-", milliseconds: 0.0, kernels: Vec::new() });
+            figures.push(Figure { entry, program, mode: "-", time: Time::default(), kernels: Kernels::default() });
             subjects.push(Box::new(PeerEntry { peer, entry, batch_size }));
         }
     }
-    for (figure, median) in figures.iter_mut().zip(measure::medians(&mut subjects, arguments.repeats)?) {
-        figure.milliseconds = median;
+    for (figure, time) in figures.iter_mut().zip(measure::times(&mut subjects, arguments.repeats)?) {
+        figure.time = time;
     }
     Ok(figures)
 }
 
-/// Mean milliseconds of each launch.
-fn kernel_times(
-    session: &mut Session,
-    entry: &str,
-    inputs: &[kc_runtime::Array],
-    repeats: usize,
-) -> Outcome<Vec<(String, f64)>> {
+fn kernel_times(session: &mut Session, entry: &str, inputs: &[kc_runtime::Array], repeats: usize) -> Outcome<Kernels> {
     let inputs: Vec<_> = inputs.iter().collect();
     let failed = || format!("cannot run `{entry}`");
     session.run(entry, &inputs).context(failed)?;
@@ -126,10 +128,9 @@ fn kernel_times(
         session.run(entry, &inputs).context(failed)?;
     }
     let profile = session.take_profile().unwrap_or_default();
-    let times = profile.launches(entry).iter();
-    Ok(times
-        .map(|launch| (launch.kernel.clone(), launch.time.as_secs_f64() * 1e3 / launch.calls.max(1) as f64))
-        .collect())
+    let mean = |launch: &LaunchTime| launch.time.as_secs_f64() * 1e3 / launch.calls.max(1) as f64;
+    let launches = profile.launches(entry).iter().map(|launch| (launch.kernel.clone(), mean(launch))).collect();
+    Ok(Kernels { launches, share: profile.kernel_share(entry) })
 }
 
 /// The figure of the same entry point and back end in eager mode, divided by this one.
@@ -137,17 +138,18 @@ fn ratio(figures: &[Figure], figure: &Figure) -> Option<f64> {
     let eager = figures
         .iter()
         .find(|other| other.entry == figure.entry && other.program == figure.program && other.mode == EAGER)?;
-    Some(eager.milliseconds / figure.milliseconds)
+    Some(eager.time.median / figure.time.median)
 }
 
 fn as_table(figures: &[Figure]) -> String {
-    let mut rows = vec![["entry", "program", "mode", "ms", "eager/this"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["entry", "program", "mode", "ms", "least", "eager/this"].map(str::to_owned).to_vec()];
     for figure in figures {
         rows.push(vec![
             figure.entry.to_owned(),
             figure.program.clone(),
             figure.mode.to_owned(),
-            format!("{:.4}", figure.milliseconds),
+            format!("{:.4}", figure.time.median),
+            format!("{:.4}", figure.time.least),
             ratio(figures, figure).map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")),
         ]);
     }
@@ -156,14 +158,17 @@ fn as_table(figures: &[Figure]) -> String {
 
 fn as_kernels(figures: &[Figure]) -> String {
     let mut text = String::new();
-    for figure in figures.iter().filter(|figure| !figure.kernels.is_empty()) {
-        let total: f64 = figure.kernels.iter().map(|(_, time)| time).sum();
+    for figure in figures.iter().filter(|figure| !figure.kernels.launches.is_empty()) {
+        let total: f64 = figure.kernels.launches.iter().map(|(_, time)| time).sum();
         let mut rows =
             vec![vec![format!("{} {} {}", figure.entry, figure.program, figure.mode), "ms".into(), "%".into()]];
-        for (kernel, time) in &figure.kernels {
+        for (kernel, time) in &figure.kernels.launches {
             rows.push(vec![format!("  {kernel}"), format!("{time:.4}"), format!("{:.1}", 100.0 * time / total)]);
         }
         text += &format!("\n{}", table::columns(&rows));
+        if let Some(share) = figure.kernels.share {
+            text += &format!("  {:.1} % of the time is spent in kernels\n", 100.0 * share);
+        }
     }
     text
 }
@@ -172,15 +177,21 @@ fn as_json(figures: &[Figure], arguments: &Bench) -> serde_json::Value {
     let figures: Vec<_> = figures
         .iter()
         .map(|figure| {
-            let kernels: Vec<_> =
-                figure.kernels.iter().map(|(name, time)| json!({"kernel": name, "milliseconds": time})).collect();
+            let kernels: Vec<_> = figure
+                .kernels
+                .launches
+                .iter()
+                .map(|(name, time)| json!({"kernel": name, "milliseconds": time}))
+                .collect();
             json!({
                 "entry": figure.entry,
                 "program": figure.program,
                 "mode": figure.mode,
-                "milliseconds": figure.milliseconds,
+                "milliseconds": figure.time.median,
+                "least_milliseconds": figure.time.least,
                 "eager_ratio": ratio(figures, figure),
                 "kernels": kernels,
+                "kernel_share": figure.kernels.share,
             })
         })
         .collect();

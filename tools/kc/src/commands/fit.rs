@@ -17,6 +17,9 @@ pub fn fit(arguments: &Fit) -> Outcome {
     let package = package_or_model(&arguments.model, &arguments.code)?;
     let samples = match &arguments.data {
         Some(name) => data::named(name)?,
+        None if compile::is_package(&arguments.model) => {
+            return Err(Failure::new("a package brings no data: name some with `--data`"));
+        }
         None => data::of_model(&arguments.model)?,
     };
     let validation = match arguments.validation_data.as_deref() {
