@@ -189,16 +189,20 @@ struct Tile {
 }
 
 /// The tile with the least estimated time: per step of the summed variable a tile takes as long as its multiply-adds (but no
-/// less than the latency of dependent ones), and half as much for each load.
-fn choose_tile(target: &Target, lanes: u32, rows: i64, columns: i64) -> Tile {
+/// less than the latency of dependent ones), half as much for each row's factor, which stays in the nearest cache, and three
+/// times that for each vector, which comes from afar. Tiles of unknown extents have a power of two of rows.
+fn choose_tile(target: &Target, lanes: u32, rows: &Dim, columns: i64) -> Tile {
     const IN_FLIGHT: i64 = 8;
     let registers = i64::from(target.vector_registers);
+    let is_known = rows.as_constant().is_some();
+    let rows = nominal(rows);
     let vectors_needed = (columns + i64::from(lanes) - 1) / i64::from(lanes);
     let mut best = (i64::MAX, Tile { rows: 1, vectors: 1 });
     for vectors in 1..=4i64.min(vectors_needed) {
-        for tile_rows in 1..=((registers - vectors - 2) / vectors).clamp(1, rows.min(14)) {
+        let most_rows = ((registers - vectors - 2) / vectors).clamp(1, rows.min(14));
+        for tile_rows in (1..=most_rows).filter(|n| is_known || n.count_ones() == 1) {
             let tiles = ((rows + tile_rows - 1) / tile_rows) * ((vectors_needed + vectors - 1) / vectors);
-            let time = tiles * ((2 * tile_rows * vectors).max(2 * IN_FLIGHT) + tile_rows + vectors);
+            let time = tiles * ((2 * tile_rows * vectors).max(2 * IN_FLIGHT) + tile_rows + 3 * vectors);
             if time <= best.0 {
                 best = (time, Tile { rows: tile_rows, vectors });
             }
@@ -316,7 +320,7 @@ impl<'p> Plan<'p> {
         let (rows, columns) = (self.extent(self.rows), self.extent(self.vector));
         let tile = match columns.as_constant() {
             _ if lanes == 1 => Tile { rows: rows.as_constant().unwrap_or(4).clamp(1, 4), vectors: 1 },
-            Some(n) => choose_tile(target, lanes, nominal(&rows), n),
+            Some(n) => choose_tile(target, lanes, &rows, n),
             None => Tile { rows: 4, vectors: 1 },
         };
         let width = tile.vectors * i64::from(lanes);
