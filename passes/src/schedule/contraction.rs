@@ -190,21 +190,25 @@ struct Tile {
 
 /// The tile with the least estimated time: per step of the summed variable a tile takes as long as its multiply-adds (but no
 /// less than the latency of dependent ones), half as much for each row's factor, which stays in the nearest cache, and three
-/// times that for each vector, which comes from afar. Tiles of unknown extents have a power of two of rows.
+/// times that for each vector, which comes from afar. Rows that fill no tile are computed one by one. Tiles of unknown extents
+/// have a power of two of rows.
 fn choose_tile(target: &Target, lanes: u32, rows: &Dim, columns: i64) -> Tile {
     const IN_FLIGHT: i64 = 8;
+    // code generators load several factors ahead
+    const FACTORS_AHEAD: i64 = 5;
     let registers = i64::from(target.vector_registers);
     let is_known = rows.as_constant().is_some();
     let rows = nominal(rows);
     let vectors_needed = (columns + i64::from(lanes) - 1) / i64::from(lanes);
     let mut best = (i64::MAX, Tile { rows: 1, vectors: 1 });
     for vectors in 1..=4i64.min(vectors_needed) {
-        let most_rows = ((registers - vectors - 2) / vectors).clamp(1, rows.min(14));
+        let time = |rows: i64| (2 * rows * vectors).max(2 * IN_FLIGHT) + rows + 3 * vectors;
+        let most_rows = ((registers - vectors - FACTORS_AHEAD) / vectors).clamp(1, rows.min(14));
         for tile_rows in (1..=most_rows).filter(|n| is_known || n.count_ones() == 1) {
-            let tiles = ((rows + tile_rows - 1) / tile_rows) * ((vectors_needed + vectors - 1) / vectors);
-            let time = tiles * ((2 * tile_rows * vectors).max(2 * IN_FLIGHT) + tile_rows + 3 * vectors);
-            if time <= best.0 {
-                best = (time, Tile { rows: tile_rows, vectors });
+            let column_tiles = (vectors_needed + vectors - 1) / vectors;
+            let total = column_tiles * (rows / tile_rows * time(tile_rows) + rows % tile_rows * time(1));
+            if total <= best.0 {
+                best = (total, Tile { rows: tile_rows, vectors });
             }
         }
     }
