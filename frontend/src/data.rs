@@ -15,6 +15,10 @@ pub struct Data {
 }
 
 /// What can be data: `(x, y)`, `((x_train, y_train), (x_test, y_test))`, [`Data`], or a result of one.
+#[diagnostic::on_unimplemented(
+    message = "a function marked `#[kc::data]` returns `{Self}`, which is no data",
+    label = "expected `(x, y)`, `((x_train, y_train), (x_test, y_test))`, or a `Result` of one"
+)]
 pub trait IntoData {
     /// The data.
     fn into_data(self) -> std::result::Result<Data, String>;
@@ -62,5 +66,27 @@ impl Data {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_are_written_under_their_names() {
+        let folder = std::env::temp_dir().join(format!("kc-data-{}", std::process::id()));
+        let array = |value: f32| Array::from_slice(&[value; 2], &[2]).unwrap();
+        let split: Split = ((array(1.0), array(2.0)), (array(3.0), array(4.0)));
+        split.into_data().unwrap().write(&folder).unwrap();
+        for (name, value) in [("x_train", 1.0), ("y_train", 2.0), ("x_test", 3.0), ("y_test", 4.0)] {
+            assert_eq!(npy::read(&folder.join(format!("{name}.npy"))).unwrap(), array(value), "{name}");
+        }
+        let several = Data { train: (vec![array(5.0), array(6.0)], vec![]), test: None };
+        several.write(&folder).unwrap();
+        assert_eq!(npy::read(&folder.join("x1_train.npy")).unwrap(), array(6.0));
+        std::fs::remove_dir_all(&folder).unwrap();
+        let failed = Err::<Data, _>("no network").into_data();
+        assert_eq!(failed.unwrap_err(), "no network");
     }
 }

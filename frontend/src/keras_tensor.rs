@@ -172,6 +172,11 @@ impl<T: AsTensor> AsTensor for &T {
 
 /// What layers are called on and models are made of: one tensor (`&x`), an array or slice of them (`[&x, &y]`), or a tuple
 /// (`(&input, &x)`).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no symbolic tensor, nor an array or tuple of them",
+    label = "expected a tensor (`&x`), an array (`[&x, &y]`) or a tuple (`(&input, &x)`)",
+    note = "calling a layer returns a `Result`: put `?` behind the call"
+)]
 pub trait IntoTensors {
     /// The tensors in order.
     fn into_tensors(self) -> Result<Vec<KerasTensor>>;

@@ -96,6 +96,11 @@ impl<L: Layer> LayerArguments for L {}
 pub type LayerRef = Arc<dyn Layer>;
 
 /// What can be put where a list of layers is expected.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no layer",
+    label = "expected a layer, such as `Dense::new(10)`",
+    note = "a symbolic tensor is an output of a layer: models of those are made with `Model::new(inputs, outputs)`"
+)]
 pub trait IntoLayer {
     /// The layer.
     fn into_layer(self) -> LayerRef;

@@ -15,7 +15,7 @@ pub fn model(arguments: TokenStream, item: TokenStream) -> TokenStream {
     entry("model", "kc_model", "::kc::Model", "::kc::IntoModel::into_model", arguments, item)
 }
 
-/// Marks the function that makes the data: without parameters, returning a `Dataset`, a pair `(x, y)`, training and test pairs as
+/// Marks the function that makes the data: without parameters, returning a `Data`, a pair `(x, y)`, training and test pairs as
 /// `keras.datasets` has them, or a `Result` of one of these.
 ///
 /// ```text
@@ -43,8 +43,10 @@ fn entry(
     }
     let name = match function(&item) {
         Ok(name) => name,
+        // the item stays, so that nothing else is reported beside the mistake
         Err((place, found)) => {
-            return error(place, &format!("`#[kc::{attribute}]` marks a function without parameters, {found}"));
+            let message = format!("`#[kc::{attribute}]` marks a function without parameters, {found}");
+            return error(place, &message).into_iter().chain(item).collect();
         }
     };
     let code = format!(

@@ -109,6 +109,10 @@ impl Layer for Model {
 }
 
 /// What a function marked `#[kc::model]` returns: a model, or a result of one.
+#[diagnostic::on_unimplemented(
+    message = "a function marked `#[kc::model]` returns `{Self}`, which is no model",
+    label = "expected a `Model`, a `Sequential`, or a `Result` of one"
+)]
 pub trait IntoModel {
     /// The model.
     fn into_model(self) -> Result<Model, String>;
