@@ -20,11 +20,13 @@ fn a_mistake_in_rust_shows_rustcs_message_at_its_line_and_nothing_else() {
 fn a_mistake_in_the_model_shows_kcs_message_at_its_line() {
     let place = Place::new("model_mistake");
     place.write("model.rs", MODEL.replace("\"relu\"", "\"rely\""));
-    assert_eq!(
-        place.fail(&["summary", "model.rs"]),
-        "error: layer `dense` (Dense): unknown activation `rely`; did you mean `relu`? Known are: linear, relu, relu6, sigmoid, \
-         tanh, softmax, log_softmax, softplus, softsign, silu, swish, gelu, elu, exponential, hard_sigmoid\n  --> model.rs:7\n"
+    let message = place.fail(&["summary", "model.rs"]);
+    assert!(
+        message
+            .starts_with("error: layer `dense` (Dense): unknown activation `rely`; did you mean `relu`? Known are: "),
+        "{message}"
     );
+    assert!(message.ends_with("\n  --> model.rs:7\n"), "{message}");
     place.write("model.rs", MODEL.replace("Dense::new(8)", "Conv2D::new(8, 3)"));
     assert_eq!(
         place.fail(&["summary", "model.rs"]),
