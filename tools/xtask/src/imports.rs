@@ -25,7 +25,6 @@ const TABLE: &[(&str, Imports)] = &[
     ("kc-run", Only(&["kc-runtime"])),
     ("kc-tool", All),
     ("kc-tests", All),
-    ("kc-benches", All),
     ("xtask", Only(&[])),
 ];
 

@@ -4,10 +4,13 @@ use crate::mnist;
 use crate::process::{Outcome, cargo, run};
 use std::ops::Range;
 
-/// The seeds of random kernels, beyond those that every change runs.
+/// The seeds, beyond those that every change runs.
 const SEEDS: Range<u64> = 300..40_300;
-/// Seeds of one run of the suite, which compiles all its kernels at once.
-const CHUNK: usize = 2_000;
+/// Cases of one run of a suite, which compiles all its kernels at once.
+const CHUNK: u64 = 2_000;
+/// Package and test of each suite.
+const SUITES: [(&str, &str); 2] =
+    [("kc-codegen", "random_kernels"), ("kc-tests", "random_graphs_mean_the_same_everywhere")];
 
 /// Long fuzzing of every back end, and the training of every example to its accuracy.
 pub fn nightly(arguments: &[String]) -> Outcome {
@@ -20,12 +23,14 @@ pub fn nightly(arguments: &[String]) -> Outcome {
         _ => return Err("`cargo xtask nightly` takes `--seeds START..END` or nothing".to_owned()),
     };
     mnist::check_all()?;
-    for start in seeds.clone().step_by(CHUNK) {
-        let end = seeds.end.min(start + CHUNK as u64);
-        println!("random kernels {start}..{end}");
-        let mut command = cargo();
-        command.env("KC_FUZZ_SEEDS", format!("{start}..{end}"));
-        run(command.args(["test", "--release", "--quiet", "--package", "kc-codegen", "--tests", "random_kernels"]))?;
+    for first in seeds.clone().step_by(CHUNK as usize) {
+        let count = CHUNK.min(seeds.end - first);
+        for (package, test) in SUITES {
+            println!("{package}: {test}, seeds {first}..{}", first + count);
+            let mut command = cargo();
+            command.env("KC_FUZZ_SEED", first.to_string()).env("KC_FUZZ_CASES", count.to_string());
+            run(command.args(["test", "--release", "--quiet", "--package", package, "--tests", test]))?;
+        }
     }
     Ok(())
 }

@@ -100,12 +100,18 @@ impl Project {
         std::fs::create_dir_all(&self.folder).context(|| context(&self.folder))?;
         write("Cargo.toml", self.manifest().as_bytes())?;
         write("main.rs", self.program(stamp).as_bytes())?;
-        // The versions that the checkout was tested with, so that nothing has to be resolved or downloaded anew.
+        // The versions that the checkout was tested with, so that nothing has to be resolved or downloaded anew. Cargo
+        // changes the copy, so what it was made from is remembered beside it.
         if let Source::Workspace(root) = &self.source
-            && !self.folder.join("Cargo.lock").exists()
             && let Ok(lock) = std::fs::read(root.join("Cargo.lock"))
         {
+            let origin = format!("{:032x}", xxh3_128(&lock));
+            let known = std::fs::read_to_string(self.folder.join("Cargo.lock.origin"));
+            if known.is_ok_and(|known| known == origin) {
+                return Ok(());
+            }
             write("Cargo.lock", &lock)?;
+            write("Cargo.lock.origin", origin.as_bytes())?;
         }
         Ok(())
     }
