@@ -1,7 +1,7 @@
 //! Machine code as packages hold it.
 
 /// Machine code of kernels: flat, position-independent, without load-time relocations. It may be mapped at any address
-/// that is a multiple of [`kc_runtime::kc_abi::call::ALIGNMENT`]; a kernel's address has the type [`kc_abi::call::KernelFn`].
+/// that is a multiple of [`kc_runtime::kc_abi::call::ALIGNMENT`]; a kernel's address has the type [`kc_runtime::kc_abi::call::KernelFn`].
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct CodeImage {
     /// Code and constants.

@@ -1,4 +1,4 @@
-//! Random graphs through every runner: [`generate`] makes one from a seed, [`check`] compares a runner with the tensor
+//! Random graphs through every runner: [`generate`] makes one from a seed, [`Oracle::check`] compares a runner with the tensor
 //! interpreter, [`shrink`] makes a failing one small.
 
 mod bounds;
@@ -189,7 +189,7 @@ fn quietly(body: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     CAUGHT.set(Some(None));
     let result = catch_unwind(AssertUnwindSafe(body));
     let panic = CAUGHT.take().flatten().unwrap_or_default();
-    result.unwrap_or_else(|_| Err(panic))
+    result.unwrap_or(Err(panic))
 }
 
 /// The only function of a module.
