@@ -289,3 +289,13 @@ fn optimizers_have_keras_variables() {
         [scalars[0], scalars[1], "sgd/dense_kernel_average"]
     );
 }
+
+#[test]
+fn a_model_can_be_named() {
+    let input = Input::new([4]);
+    let output = Dense::new(1).call(&input).unwrap();
+    let model = Model::new(&input, &output).unwrap().name("regressor");
+    assert_eq!(model.module().unwrap().model.name, "regressor");
+    let sequential = Sequential::new().name("stack").add(Input::new([4]));
+    assert_eq!(sequential.module().unwrap().model.name, "stack");
+}

@@ -192,7 +192,7 @@ impl Model {
     /// [`Model::compile`] with all of Keras' arguments.
     pub fn compile_with(&mut self, arguments: Compile) -> Result<()> {
         let outputs = self.network()?.output_names();
-        self.compiled = Some(arguments.resolve(self.name(), &outputs)?);
+        self.compiled = Some(arguments.resolve(self.base.name(), &outputs)?);
         self.engine.reset();
         Ok(())
     }

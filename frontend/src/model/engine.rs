@@ -76,7 +76,7 @@ impl Model {
 
     /// Replaces the weights, in the order of [`Model::get_weights`]. All must have the right shape, else none is changed.
     pub fn set_weights(&self, values: &[Array]) -> Result<()> {
-        let name = self.name().to_string();
+        let name = self.base.name().to_string();
         self.with_session(|session| {
             let indices = weights(session);
             if indices.len() != values.len() {

@@ -48,11 +48,6 @@ impl Model {
         })
     }
 
-    /// The model's name.
-    pub fn name(&self) -> &str {
-        self.base.name()
-    }
-
     /// The layers, in Keras' order.
     pub fn layers(&self) -> Result<Vec<LayerRef>> {
         Ok(self.network()?.layers.clone())
@@ -74,7 +69,7 @@ impl Model {
         {
             layers.insert(0, input.clone());
         }
-        let network = Functional::sequential(self.name(), &layers)?;
+        let network = Functional::sequential(self.base.name(), &layers)?;
         Ok(self.network.get_or_init(|| network))
     }
 

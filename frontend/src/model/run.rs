@@ -155,7 +155,7 @@ impl Model {
             (Some(output), 0) => Ok(output),
             (_, rest) => Err(Error::run(format!(
                 "model `{}` has {} outputs, expected 1: use `predict_with`",
-                self.name(),
+                self.base.name(),
                 rest + 1
             ))),
         }
@@ -173,7 +173,7 @@ impl Model {
         }
         Err(Error::model(format!(
             "model `{}` must be compiled before `{method}`: call `model.compile(optimizer, loss, metrics)`",
-            self.name()
+            self.base.name()
         )))
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn module(model: &Model) -> Result<Module> {
             fields.insert("loss".to_string(), losses.join(", "));
         }
     }
-    let info = ModelInfo { name: model.name().to_string(), layers, fields };
+    let info = ModelInfo { name: model.base.name().to_string(), layers, fields };
     let state = store.variables.into_iter().map(|variable| variable.state).collect();
     Ok(Module { model: info, state, functions })
 }
