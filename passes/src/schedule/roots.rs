@@ -75,20 +75,15 @@ pub(super) fn reduce(em: &mut Emitter, lanes: u32, op: Value, outputs: &[Stored]
             Op::Reduce(reduce) => vec![em.neutral(reduce.kind, operand_ty.dtype)],
             _ => return Err(Unsuited),
         };
-        let count = em.count.clone();
-        let lanes = em.lanes;
         let results = reduced_nest(em, &reduced, vec![], &start, &mut |em, inner, carried| {
-            (em.lanes, em.count) = (lanes, count.clone());
+            let first = inner[0].index.clone();
             let (mut kept, mut inner) = (kept.iter().cloned(), inner.iter().cloned());
-            let index = axes.iter().position(|_| true).map(|_| inner.clone()).and_then(|mut i| i.next());
             let coordinates = (0..operand_ty.rank())
                 .filter_map(|axis| if axes.contains(&axis) { inner.next() } else { kept.next() })
                 .collect();
             let value = em.value(operand, &At::Multi(coordinates))?;
             Ok(match &node.op {
-                Op::ArgReduce(reduce) => {
-                    arg_combine(em, reduce.kind, carried, value, index.map_or(Index::Constant(0), |c| c.index))
-                }
+                Op::ArgReduce(reduce) => arg_combine(em, reduce.kind, carried, value, first),
                 Op::Reduce(reduce) => vec![em.combine(reduce.kind, carried[0], value)],
                 _ => return Err(Unsuited),
             })
@@ -167,9 +162,7 @@ fn window_nest(
     } else {
         (Index::Constant(0), Index::Constant(size))
     };
-    let (lanes, count) = (em.lanes, em.count.clone());
     em.for_carrying(start, end, 1, initial, |em, w, carried| {
-        (em.lanes, em.count) = (lanes, count.clone());
         let position = em.hold(w.clone() * dilation + origin.clone());
         let number = number.clone() * size + w;
         if base == 1 {
