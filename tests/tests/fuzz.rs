@@ -1,11 +1,12 @@
 //! Random graphs through every way of executing them, compared with the tensor interpreter; and the graphs that once failed.
 //!
-//! `KC_FUZZ_CASES` is the number of random graphs, `KC_FUZZ_SEED` the first seed.
+//! `KC_FUZZ_SEEDS=START..END` says which random graphs.
 
 use kc_ir::tensor::text::{parse_module, print_module};
 use kc_ir::tensor::{Module, verify_module};
 use kc_tests::fuzz::{Oracle, Way, generate, shrink};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
 fn ways() -> Vec<Way> {
@@ -19,8 +20,10 @@ fn ways() -> Vec<Way> {
     Way::ALL.into_iter().filter(available).collect()
 }
 
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+fn seeds() -> Range<u64> {
+    let Ok(text) = std::env::var("KC_FUZZ_SEEDS") else { return 0..120 };
+    let range = text.split_once("..").and_then(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?));
+    range.unwrap_or_else(|| panic!("KC_FUZZ_SEEDS is `{text}`, expected START..END"))
 }
 
 /// The first way that fails, and how.
@@ -44,11 +47,12 @@ fn hazard(message: &str) -> String {
 
 #[test]
 fn random_graphs_mean_the_same_everywhere() {
-    let (first, count) = (number("KC_FUZZ_SEED", 0), number("KC_FUZZ_CASES", 150));
+    let seeds = seeds();
+    let count = seeds.end.saturating_sub(seeds.start);
     let ways = ways();
     let mut known = 0;
     let (mut failures, mut kinds) = (vec![], BTreeSet::new());
-    for seed in first..first + count {
+    for seed in seeds {
         let module = generate(seed);
         verify_module(&module).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{}", print_module(&module)));
         let oracle = Oracle::new(&module, seed).unwrap_or_else(|error| panic!("seed {seed}: {error}"));

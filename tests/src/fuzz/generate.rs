@@ -8,7 +8,7 @@ use kc_ir::tensor::{Argument, Builder, Function, Literal, Module, ResultSlot, Sc
 use kc_ir::{DType, Dim, TensorType};
 use kc_passes::differentiate;
 
-/// The module of a seed: a few ops over inputs and state, several results, state that is updated, and in one of four cases
+/// The module of a seed: a few ops over inputs and state, several results, state that is updated, and in one of three cases
 /// derivatives.
 pub fn generate(seed: u64) -> Module {
     let mut generator = Generator {
@@ -25,6 +25,12 @@ pub fn generate(seed: u64) -> Module {
     let mut shape: Vec<Dim> = (0..rank).map(|_| generator.extent()).collect();
     if symbolic {
         shape[0] = Dim::symbol("B");
+    }
+    if generator.random.chance(8) {
+        // more than a task takes
+        let rows = Dim::constant(generator.random.pick(&[64, 100, 129]));
+        let columns = Dim::constant(generator.random.pick(&[200, 257, 1030]));
+        shape = vec![if symbolic { Dim::symbol("B") } else { rows }, columns];
     }
     let dtype = if generator.random.chance(85) { DType::F32 } else { generator.dtype() };
     // a draw that cannot be typed is another draw
@@ -83,7 +89,7 @@ impl Generator {
     }
 
     fn is_small(&self, value: Value) -> bool {
-        self.ty(value).elements().evaluate(&|_| Some(17)).is_some_and(|elements| elements <= 20_000)
+        self.ty(value).elements().evaluate(&|_| Some(17)).is_some_and(|elements| elements <= 140_000)
     }
 
     /// A new input or state tensor.
@@ -606,7 +612,7 @@ impl Generator {
         if chosen.is_empty() || self.random.chance(30) {
             chosen.push(self.any());
         }
-        if self.random.chance(25)
+        if self.random.chance(35)
             && let Ok(Some(derivatives)) = self.derivatives(&chosen)
         {
             if self.random.chance(60) {
