@@ -84,11 +84,12 @@ impl Oracle {
         let differentiated = differentiate(&function.graph).map_err(|error| error.to_string())?;
         let mut random = Random::new(seed);
         let mut cases = Vec::new();
+        // in one of eight cases infinities, NaN and denormals are among the numbers
+        let special = if random.chance(12) { 15 } else { 0 };
         for batch in BATCHES {
-            let inputs: Vec<Literal> =
-                function.inputs.iter().map(|input| draw(&input.ty, batch, &mut random)).collect::<Result<_, _>>()?;
-            let state: Vec<Literal> =
-                module.state.iter().map(|state| draw(&state.ty, batch, &mut random)).collect::<Result<_, _>>()?;
+            let mut draw = |ty: &TensorType| draw(ty, batch, special, &mut random);
+            let inputs: Vec<Literal> = function.inputs.iter().map(|input| draw(&input.ty)).collect::<Result<_, _>>()?;
+            let state: Vec<Literal> = module.state.iter().map(|state| draw(&state.ty)).collect::<Result<_, _>>()?;
             let arguments: Vec<Literal> = function
                 .arguments
                 .iter()
@@ -150,15 +151,18 @@ impl Oracle {
     }
 }
 
-/// A tensor of small numbers: of floats multiples of 1/4 between -2 and 2, so that sums and products of a few are exact.
-fn draw(ty: &TensorType, batch: usize, random: &mut Random) -> Result<Literal, String> {
+/// A tensor of small numbers: of floats multiples of 1/4 between -2 and 2, so that sums and products of a few are exact;
+/// `special` of 100 are none such.
+fn draw(ty: &TensorType, batch: usize, special: usize, random: &mut Random) -> Result<Literal, String> {
     let extent = |dim: &Dim| dim.evaluate(&|_| Some(batch as i64)).and_then(|extent| usize::try_from(extent).ok());
     let shape: Option<Vec<usize>> = ty.shape.iter().map(extent).collect();
     let shape = shape.ok_or_else(|| format!("{ty} has an extent that is not known"))?;
     let elements = shape.iter().product();
     let dtype = ty.dtype;
     let values = (0..elements).map(|_| {
-        if dtype.is_float() {
+        if dtype.is_float() && special > 0 && random.chance(special) {
+            Scalar::Float(random.pick(&[0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-40]))
+        } else if dtype.is_float() {
             Scalar::Float(random.between(-8, 8) as f64 / 4.0)
         } else if dtype.is_signed_integer() {
             Scalar::Int(random.between(-4, 4).into())
@@ -195,4 +199,56 @@ fn quietly(body: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
 /// The only function of a module.
 fn only(module: &Module) -> &Function {
     &module.functions[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kc_ir::manifest::{Input, InputRole, Output};
+    use kc_ir::tensor::ops::{Binary, Reverse};
+    use kc_ir::tensor::{Builder, Op, TypeError};
+
+    fn module(function: Binary) -> Result<Module, TypeError> {
+        let ty = TensorType::new(kc_ir::DType::F32, [Dim::symbol("B"), Dim::constant(5)]);
+        let mut builder = Builder::new();
+        let x = builder.parameter("x0", ty.clone())?;
+        let reversed = builder.add(Reverse { axes: vec![1] }, &[x])?;
+        let y = builder.binary(function, x, reversed)?;
+        let function = Function {
+            name: "call".into(),
+            inputs: vec![Input { name: "x0".into(), role: InputRole::Feature, ty: ty.clone(), checks: vec![] }],
+            outputs: vec![Output { name: "y0".into(), ty }],
+            arguments: vec![Argument::Input(0)],
+            results: vec![ResultSlot::Output(0)],
+            graph: builder.finish(vec![y]),
+        };
+        Ok(Module { functions: vec![function], ..Module::default() })
+    }
+
+    #[test]
+    fn a_graph_that_computes_something_else_is_found() {
+        let (right, wrong) = (module(Binary::Add).expect("typed"), module(Binary::Subtract).expect("typed"));
+        for seed in 0..10 {
+            let oracle = Oracle::new(&right, seed).expect("it can be interpreted");
+            assert_eq!(oracle.check(&right, Way::Scheduled), Ok(()));
+            let message = oracle.check(&wrong, Way::Scheduled).expect_err("another function");
+            assert!(message.contains("elements are wrong"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_failing_graph_becomes_small() {
+        let contains = |module: &Module| only(module).graph.nodes.iter().any(|node| matches!(node.op, Op::Reverse(_)));
+        let large = (0..).map(generate).find(|module| contains(module) && only(module).graph.nodes.len() > 8);
+        let small = shrink(&large.expect("one of many"), &contains);
+        let graph = &only(&small).graph;
+        assert_eq!((graph.nodes.len(), graph.results.len()), (2, 1), "{:?}", graph.nodes);
+        assert!(graph.tensor_type(graph.results[0]).shape.iter().all(|dim| dim.as_constant().is_none_or(|n| n == 1)));
+    }
+
+    #[test]
+    fn a_seed_gives_one_module() {
+        assert_eq!(generate(11), generate(11));
+        assert_ne!(generate(11), generate(12));
+    }
 }
