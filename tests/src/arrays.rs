@@ -77,7 +77,7 @@ mod tests {
         let compare = |values: &[f32]| {
             difference("x", &Array::from_slice(values, &[values.len()]).expect("a vector"), &right, tolerance)
         };
-        assert_eq!(compare(&[1.1, 101.0, -0.1]), None);
+        assert_eq!(compare(&[1.1, 101.0, -0.0625]), None);
         assert_eq!(
             compare(&[1.0, 103.0, 0.5]).as_deref(),
             Some(

@@ -1,6 +1,6 @@
 //! Random graphs through every way of executing them, compared with the tensor interpreter; and the graphs that once failed.
 //!
-//! `KC_FUZZ_SEEDS=START..END` says which random graphs.
+//! `KC_FUZZ_CASES` is the number of random graphs, `KC_FUZZ_SEED` the first seed.
 
 use kc_ir::tensor::text::{parse_module, print_module};
 use kc_ir::tensor::{Module, verify_module};
@@ -21,9 +21,12 @@ fn ways() -> Vec<Way> {
 }
 
 fn seeds() -> Range<u64> {
-    let Ok(text) = std::env::var("KC_FUZZ_SEEDS") else { return 0..120 };
-    let range = text.split_once("..").and_then(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?));
-    range.unwrap_or_else(|| panic!("KC_FUZZ_SEEDS is `{text}`, expected START..END"))
+    let number = |variable: &str, default: u64| match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is `{text}`, expected a number")),
+        Err(_) => default,
+    };
+    let first = number("KC_FUZZ_SEED", 0);
+    first..first + number("KC_FUZZ_CASES", 120)
 }
 
 /// The first way that fails, and how.

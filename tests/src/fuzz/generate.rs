@@ -40,11 +40,13 @@ pub fn generate(seed: u64) -> Module {
         if generator.pool.len() > wanted {
             break;
         }
-        if let Ok(Some(value)) = generator.op()
-            && generator.is_small(value)
-            && !generator.pool.contains(&value)
-        {
-            generator.pool.push(value);
+        let before = generator.clone();
+        match generator.op() {
+            Ok(Some(value)) if generator.is_small(value) && !generator.pool.contains(&value) => {
+                generator.pool.push(value);
+            }
+            // nothing is left of an op that is not wanted
+            _ => generator = Generator { random: generator.random, ..before },
         }
     }
     generator.finish()
@@ -52,6 +54,7 @@ pub fn generate(seed: u64) -> Module {
 
 const EXTENTS: [i64; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 33];
 
+#[derive(Clone)]
 struct Generator {
     random: Random,
     builder: Builder,
@@ -88,7 +91,11 @@ impl Generator {
         self.builder.tensor_type(value).clone()
     }
 
+    /// Whether a value has elements for every batch, and not too many.
     fn is_small(&self, value: Value) -> bool {
+        if self.ty(value).shape.iter().any(|dim| dim.evaluate(&|_| Some(1)).is_none_or(|extent| extent < 1)) {
+            return false;
+        }
         self.ty(value).elements().evaluate(&|_| Some(17)).is_some_and(|elements| elements <= 140_000)
     }
 
