@@ -1,5 +1,5 @@
-//! Random graphs through every runner: [`generate`] makes one from a seed, [`Oracle::check`] compares a runner with the tensor
-//! interpreter, [`shrink`] makes a failing one small.
+//! Random graphs through every runner: [`generate()`] makes one from a seed, [`Oracle::check`] compares a way of executing it
+//! with the tensor interpreter, [`shrink()`] makes a failing one small.
 
 mod bounds;
 mod generate;
