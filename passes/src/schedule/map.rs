@@ -75,6 +75,32 @@ pub(super) fn nested(em: &mut Emitter, lanes: u32, shape: &[Dim], outputs: &[Sto
     Ok(tasks)
 }
 
+/// Blocks of the last two axes, element after element: for clusters that read across rows, as transposes do, so that the lines
+/// of memory that one row touches are still in the nearest cache for the next rows.
+pub(super) fn blocked(em: &mut Emitter, shape: &[Dim], outputs: &[Stored]) -> Result<Dim, Unsuited> {
+    const BLOCK: i64 = 16;
+    let [outer @ .., rows, columns] = shape else { return nested(em, 1, shape, outputs) };
+    let units: Vec<Dim> = outer.iter().cloned().chain([columns.ceil_div(BLOCK)]).collect();
+    let per_task = (ELEMENTS_PER_TASK / (nominal(rows) * BLOCK)).max(1);
+    let (tasks, first, length) = divide(em, &units.iter().cloned().product(), per_task);
+    let end = em.hold(first.clone() + length);
+    em.lanes = 1;
+    em.for_each(first, end, 1, |em, unit| {
+        let mut indices = em.unravel(&units, unit);
+        let start = em.hold(indices.pop().unwrap_or(Index::Constant(0)) * BLOCK);
+        let extent = em.extent(columns);
+        let end = em.hold(extent.min(start.clone() + BLOCK));
+        let rows = em.extent(rows);
+        em.for_each(0, rows, 1, |em, row| {
+            em.for_each(start, end, 1, |em, column| {
+                let place = indices.into_iter().chain([row, column]);
+                em.store_all(outputs, &At::Multi(place.map(Coordinate::fixed).collect()))
+            })
+        })
+    })?;
+    Ok(tasks)
+}
+
 /// Row after row: for each row the reductions in the order in which they depend on each other, then the values of the row and
 /// of its elements.
 pub(super) fn rows(

@@ -338,6 +338,7 @@ impl<'f> Draft<'f> {
             let mut em = start.clone();
             let tasks = match &cluster.space {
                 Space::Map(shape) if flat => map::flat(&mut em, lanes, shape, &stored)?,
+                Space::Map(shape) if lanes == 1 => map::blocked(&mut em, shape, &stored)?,
                 Space::Map(shape) => map::nested(&mut em, lanes, shape, &stored)?,
                 _ if flat => return Err(Unsuited),
                 Space::Rows { outer, inner } => map::rows(&mut em, lanes, outer, inner, &members, &stored)?,
