@@ -46,8 +46,8 @@ impl Expected {
                 (Some(literal), _) => {
                     let mut own = measured(literal);
                     own.error = error(graph, node, &operands, &own);
-                    // what is not finite may be so for lack of exactness
-                    if own.special && own.error > 0.0 {
+                    // what is not finite may be so for lack of exactness; zero times what is unknown is unknown
+                    if own.special && own.error > 0.0 || own.error.is_nan() {
                         own.error = UNKNOWN;
                     }
                     own
