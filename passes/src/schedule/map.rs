@@ -33,16 +33,22 @@ pub(super) fn divide(em: &mut Emitter, units: &Dim, per_task: i64) -> (Dim, Inde
     (units.ceil_div(per_task), first, length)
 }
 
+/// Elements of each of several equal tasks: a multiple of `unit`, and if there is one, a divisor of `elements`, so that no task
+/// needs code for a shorter end.
+fn equal_tasks(elements: i64, unit: i64) -> i64 {
+    let fewest = (elements + ELEMENTS_PER_TASK - 1) / ELEMENTS_PER_TASK;
+    let divides = |tasks: &i64| elements % (tasks * unit) == 0;
+    match (fewest..=2 * fewest).find(divides) {
+        Some(tasks) => elements / tasks,
+        None => ((elements + fewest - 1) / fewest + unit - 1) / unit * unit,
+    }
+}
+
 /// All elements in row-major order; `lanes` at a time. Suits clusters that read everything at their own position.
 pub(super) fn flat(em: &mut Emitter, lanes: u32, shape: &[Dim], outputs: &[Stored]) -> Result<Dim, Unsuited> {
     let elements: Dim = shape.iter().cloned().product();
     let per_task = match elements.as_constant() {
-        // equal tasks, whole vectors
-        Some(n) if n > ELEMENTS_PER_TASK => {
-            let tasks = (n + ELEMENTS_PER_TASK - 1) / ELEMENTS_PER_TASK;
-            let unit = i64::from(lanes.max(16));
-            ((n + tasks - 1) / tasks + unit - 1) / unit * unit
-        }
+        Some(n) if n > ELEMENTS_PER_TASK => equal_tasks(n, i64::from(lanes.max(16))),
         _ => ELEMENTS_PER_TASK,
     };
     let (tasks, first, length) = divide(em, &elements, per_task);
