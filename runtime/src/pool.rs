@@ -60,7 +60,7 @@ const STARTING_WORK: i64 = 1 << 24;
 pub const MAXIMUM_PARTS: usize = u16::MAX as usize;
 
 /// How often a thread looks for a new job before it sleeps.
-const SPINS_BEFORE_SLEEP: u32 = 2_000;
+const SPINS_BEFORE_SLEEP: u32 = 5_000;
 /// How often the caller looks for the end of a job before it offers its processor to others.
 const SPINS_BEFORE_YIELD: u32 = 10_000;
 
