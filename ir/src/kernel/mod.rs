@@ -287,23 +287,61 @@ pub enum Instruction {
 /// Whether code generators translate the function themselves; others are replaced before by basic instructions or
 /// [`Instruction::Math`].
 pub fn is_basic(function: Unary) -> bool {
-    matches!(
-        function,
+    match function {
         Unary::Negate
-            | Unary::Abs
-            | Unary::Sqrt
-            | Unary::Floor
-            | Unary::Ceil
-            | Unary::Trunc
-            | Unary::RoundEven
-            | Unary::Not
-            | Unary::PopulationCount
-            | Unary::CountLeadingZeros
-    )
+        | Unary::Abs
+        | Unary::Sqrt
+        | Unary::Floor
+        | Unary::Ceil
+        | Unary::Trunc
+        | Unary::RoundEven
+        | Unary::Not
+        | Unary::PopulationCount
+        | Unary::CountLeadingZeros => true,
+        Unary::Sign
+        | Unary::Exp
+        | Unary::Expm1
+        | Unary::Log
+        | Unary::Log1p
+        | Unary::Rsqrt
+        | Unary::Cbrt
+        | Unary::Sin
+        | Unary::Cos
+        | Unary::Tan
+        | Unary::Asin
+        | Unary::Acos
+        | Unary::Atan
+        | Unary::Sinh
+        | Unary::Cosh
+        | Unary::Tanh
+        | Unary::Asinh
+        | Unary::Acosh
+        | Unary::Atanh
+        | Unary::Logistic
+        | Unary::Erf
+        | Unary::Erfc
+        | Unary::ErfInv
+        | Unary::Lgamma
+        | Unary::Digamma
+        | Unary::IsFinite => false,
+    }
 }
 
-/// The same for functions of two operands: all are basic but these, which are replaced. Shifts in a lowered kernel are by
-/// amounts in `0..bits`; integer divisions are by divisors that are not 0 (nor -1 below the smallest value).
+/// The same for functions of two operands. Shifts in a lowered kernel are by amounts in `0..bits`; integer divisions are by
+/// divisors that are not 0 (nor -1 below the smallest value).
 pub fn is_basic_binary(function: Binary) -> bool {
-    !matches!(function, Binary::Power | Binary::Atan2 | Binary::Remainder)
+    match function {
+        Binary::Add
+        | Binary::Subtract
+        | Binary::Multiply
+        | Binary::Divide
+        | Binary::Maximum
+        | Binary::Minimum
+        | Binary::And
+        | Binary::Or
+        | Binary::Xor
+        | Binary::ShiftLeft
+        | Binary::ShiftRight => true,
+        Binary::Power | Binary::Atan2 | Binary::Remainder => false,
+    }
 }
