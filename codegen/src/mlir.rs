@@ -62,7 +62,7 @@ pub struct Mlir {
 impl Mlir {
     /// Opens the plug-in: the file that `KC_MLIR_PLUGIN` names; else the first `libkc_mlir.so` beside the executable, in a folder
     /// `plugins` beside one of the folders that the executable lies in (as `target/plugins` is for what cargo builds), in
-    /// `~/.local/lib/kc`.
+    /// `target/plugins` of the checkout that this was built in (for an installed executable), in `~/.local/lib/kc`.
     pub fn find() -> Result<Self, NotAvailable> {
         let candidates = candidates();
         match candidates.iter().find(|path| path.is_file()) {
@@ -169,6 +169,9 @@ fn candidates() -> Vec<PathBuf> {
         // `target/release/kc` and `target/debug/deps/some_test` both belong to `target/plugins`
         candidates.extend(folders.skip(1).take(2).map(|folder| folder.join("plugins").join(&file)));
     }
+    // an installed executable lies elsewhere, the plug-in still where `cargo xtask mlir` puts it
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(|root| root.join("target/plugins").join(&file));
+    candidates.extend(built_in.filter(|path| !candidates.contains(path)));
     candidates.extend(std::env::home_dir().map(|home| home.join(".local/lib/kc").join(&file)));
     candidates
 }
