@@ -164,8 +164,57 @@ pub(crate) fn find(dtype: DType, bytes: &[u8], test: impl Fn(f64) -> bool) -> Op
         bool => bytes.iter().position(|&byte| test(f64::from(u8::from(byte != 0)))))
 }
 
+/// The least and the greatest value of an integer type.
+pub(crate) fn range(dtype: DType) -> Option<(i128, i128)> {
+    let bits = dtype.bytes() * 8;
+    match dtype {
+        DType::I8 | DType::I16 | DType::I32 | DType::I64 => Some((-(1 << (bits - 1)), (1 << (bits - 1)) - 1)),
+        DType::U8 | DType::U16 | DType::U32 | DType::U64 => Some((0, (1 << bits) - 1)),
+        _ => None,
+    }
+}
+
+/// The index of the first element that [`convert`] would change: one that the integer type `to` does not have.
+/// To other types it rounds, which changes nothing in this sense.
+pub(crate) fn find_changed(from: DType, bytes: &[u8], to: DType) -> Option<usize> {
+    let (least, greatest) = range(to)?;
+    if range(from).is_some_and(|(low, high)| low >= least && high <= greatest) {
+        return None;
+    }
+    // a power of two, or 0: exact
+    let limit = (greatest + 1) as f64;
+    with_type!(from,
+    S => with_type!(to, D => bytes.chunks_exact(size_of::<S>()).position(|element| {
+        let value = S::read(element);
+        if S::FLOAT {
+            // NaN differs from everything, also from itself
+            D::from_f64(value.to_f64()).to_f64() != value.to_f64() || value.to_f64() >= limit
+        } else {
+            D::from_i128(value.to_i128()).to_i128() != value.to_i128()
+        }
+    }), bool => None),
+    bool => None)
+}
+
+/// Element `index` of `bytes` as text, with as many digits as its type has.
+pub(crate) fn element_text(dtype: DType, bytes: &[u8], index: usize) -> String {
+    let value = element_as_f64(dtype, bytes, index);
+    match dtype {
+        DType::F32 => (value as f32).to_string(),
+        DType::F16 => f16::from_f64(value).to_string(),
+        DType::Bf16 => bf16::from_f64(value).to_string(),
+        DType::F64 | DType::Bool => value.to_string(),
+        _ => {
+            let size = dtype.bytes();
+            let element = &bytes[index * size..(index + 1) * size];
+            with_type!(dtype, T => T::read(element).to_i128().to_string(), bool => value.to_string())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::find_changed;
     use crate::Array;
     use kc_abi::DType;
 
@@ -182,6 +231,33 @@ mod tests {
         assert_eq!(wide.cast(DType::U64).as_slice::<u64>().unwrap(), [0, 300, i64::MAX as u64]);
         let floats = Array::from_slice(&[-1.7f32, f32::NAN, 1e20], &[3]).unwrap();
         assert_eq!(floats.cast(DType::I32).as_slice::<i32>().unwrap(), [-1, 0, i32::MAX]);
+    }
+
+    #[test]
+    fn what_an_integer_type_does_not_have_is_found() {
+        let find = |array: Array, to| find_changed(array.dtype(), array.bytes(), to);
+        let floats = |values: &[f32]| Array::from_slice(values, &[values.len()]).unwrap();
+        assert_eq!(find(floats(&[0.0, -0.0, 255.0]), DType::U8), None);
+        for (value, to) in [
+            (f32::NAN, DType::U8),
+            (f32::INFINITY, DType::I64),
+            (f32::NEG_INFINITY, DType::I64),
+            (-1.0, DType::U8),
+            (256.0, DType::U8),
+            (0.5, DType::U8),
+            (9_223_372_036_854_775_808.0, DType::I64),
+            (18_446_744_073_709_551_616.0, DType::U64),
+        ] {
+            assert_eq!(find(floats(&[1.0, value]), to), Some(1), "{value} to {to}");
+        }
+        assert_eq!(find(floats(&[9_223_372_036_854_775_808.0]), DType::U64), None);
+        assert_eq!(find(floats(&[-9_223_372_036_854_775_808.0]), DType::I64), None);
+        assert_eq!(find(floats(&[f32::NAN, 0.5]), DType::F16), None);
+        let wide = |values: &[i64]| Array::from_slice(values, &[values.len()]).unwrap();
+        assert_eq!(find(wide(&[0, 255, 256]), DType::U8), Some(2));
+        assert_eq!(find(wide(&[0, -1]), DType::U64), Some(1));
+        assert_eq!(find(wide(&[i64::MAX, i64::MIN]), DType::I64), None);
+        assert_eq!(find(Array::from_slice(&[u64::MAX], &[1]).unwrap(), DType::I64), Some(0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{manifest, session, session_of, weight};
+use kc_abi::DType;
 use kc_abi::manifest::ValueCheck;
 use kc_runtime::training::callbacks::*;
 use kc_runtime::training::{CallbackError, permutation};
@@ -268,6 +269,51 @@ fn data_that_does_not_fit_is_refused_before_the_first_step() {
     assert_eq!(
         refused(&Dataset { sample_weights: vec![x(), x()], ..Dataset::new(x(), y()) }),
         "the model has 1 sample weights (`sample_weight`), 2 arrays were given"
+    );
+}
+
+#[test]
+fn values_that_an_integer_input_does_not_have_are_refused_everywhere() {
+    let mut manifest = manifest(vec![]);
+    for entry in &mut manifest.entries {
+        for input in entry.inputs.iter_mut().filter(|input| input.name == "x") {
+            input.ty.dtype = DType::U8;
+            input.checks.clear();
+        }
+    }
+    let evaluation = EvaluateOptions { verbose: Verbose::Silent, ..Default::default() };
+    let refused = |x: Array| {
+        // The kernels are for another dtype of `x`: none of them runs.
+        let mut session = session_of(manifest.clone(), &SessionOptions::default());
+        let data = Dataset::new(x, floats(&[0.0; 3], &[3]));
+        let message = fit(&mut session, &data, &silent(), &mut []).unwrap_err().to_string();
+        assert_eq!(evaluate(&mut session, &data, &evaluation, &mut []).unwrap_err().to_string(), message);
+        assert_eq!(predict(&mut session, &data, &evaluation, &mut []).unwrap_err().to_string(), message);
+        message
+    };
+    let with = |value: f32| refused(floats(&[1.0, 2.0, value], &[3, 1]));
+    assert_eq!(
+        with(f32::NAN),
+        "`x` takes uint8, whole numbers from 0 to 255, but sample 2 has NaN at (0,); remove or replace such samples"
+    );
+    assert_eq!(
+        with(f32::NEG_INFINITY),
+        "`x` takes uint8, whole numbers from 0 to 255, but sample 2 has -inf at (0,); remove or replace such samples"
+    );
+    assert_eq!(
+        with(-3.0),
+        "`x` takes uint8, whole numbers from 0 to 255, but sample 2 has -3 at (0,); \
+         give values in that range, or give the model an input of another dtype"
+    );
+    assert_eq!(
+        with(0.1),
+        "`x` takes uint8, whole numbers from 0 to 255, but sample 2 has 0.1 at (0,); \
+         give whole numbers, or give the model a float32 input"
+    );
+    assert_eq!(
+        refused(Array::from_slice(&[0i64, 256, 1], &[3, 1]).unwrap()),
+        "`x` takes uint8, whole numbers from 0 to 255, but sample 1 has 256 at (0,); \
+         give values in that range, or give the model an input of another dtype"
     );
 }
 

@@ -59,6 +59,7 @@ pub(super) fn columns<'a>(entry: &Entry, data: &'a Dataset) -> Result<(Vec<Colum
         for check in &input.checks {
             check_values(input, array, check)?;
         }
+        check_conversion(input, array)?;
     }
 
     let columns = entry.inputs.iter().map(|input| {
@@ -124,10 +125,38 @@ fn check_values(input: &Input, array: &Array, check: &ValueCheck) -> Result<(), 
             let Some(index) = convert::find(array.dtype(), array.bytes(), |value| !is_class(value)) else {
                 return Ok(());
             };
-            let value = convert::element_as_f64(array.dtype(), array.bytes(), index);
-            Err(DataError::Label { input: input.name.clone(), sample: index / row, value: value.to_string(), classes })
+            let value = convert::element_text(array.dtype(), array.bytes(), index);
+            Err(DataError::Label { input: input.name.clone(), sample: index / row, value, classes })
         }
     }
+}
+
+/// Whether the input's dtype has all values: an integer has no fractions and no NaN.
+fn check_conversion(input: &Input, array: &Array) -> Result<(), DataError> {
+    let (from, to) = (array.dtype(), input.ty.dtype);
+    let row = array.elements() / array.shape()[0].max(1);
+    if to == DType::Bool && from.is_float() {
+        return check_values(input, array, &ValueCheck::NotNan);
+    }
+    let Some((least, greatest)) = convert::range(to) else { return Ok(()) };
+    let Some(index) = convert::find_changed(from, array.bytes(), to) else { return Ok(()) };
+    let value = convert::element_as_f64(from, array.bytes(), index);
+    let advice = match input.role {
+        _ if !value.is_finite() => "remove or replace such samples",
+        InputRole::Feature if value.fract() != 0.0 => "give whole numbers, or give the model a float32 input",
+        InputRole::Feature => "give values in that range, or give the model an input of another dtype",
+        _ => "give whole numbers in that range",
+    };
+    Err(DataError::Range {
+        input: input.name.clone(),
+        dtype: to.keras_name(),
+        least,
+        greatest,
+        sample: index / row,
+        value: convert::element_text(from, array.bytes(), index),
+        position: position(&array.shape()[1..], index % row),
+        advice,
+    })
 }
 
 /// `at (3, 4)`: where in a sample of that shape the element is; nothing to say for a scalar.

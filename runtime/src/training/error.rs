@@ -77,6 +77,28 @@ pub enum DataError {
         /// Where in the sample.
         position: String,
     },
+    /// A value that the input's integer type does not have.
+    #[error(
+        "`{input}` takes {dtype}, whole numbers from {least} to {greatest}, but sample {sample} has {value} {position}; {advice}"
+    )]
+    Range {
+        /// The input.
+        input: String,
+        /// Its dtype, as Keras names it.
+        dtype: &'static str,
+        /// The dtype's least value.
+        least: i128,
+        /// The dtype's greatest value.
+        greatest: i128,
+        /// The sample's number.
+        sample: usize,
+        /// What it holds.
+        value: String,
+        /// Where in the sample.
+        position: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// A label that is no class.
     #[error("`{input}` must hold class labels, whole numbers from 0 to {}, but sample {sample} has {value}", .classes - 1)]
     Label {
