@@ -20,6 +20,7 @@
 
 pub mod activations;
 mod base;
+pub mod constraints;
 mod data;
 pub mod datasets;
 mod error;
@@ -59,6 +60,7 @@ pub use trace_main::{missing, trace_main};
 pub mod prelude {
     pub use crate::activations::Activation;
     pub use crate::callbacks::*;
+    pub use crate::constraints::*;
     pub use crate::initializers::*;
     pub use crate::layers::*;
     pub use crate::losses::*;

@@ -1,5 +1,6 @@
 //! The tracing context: what layers, losses, metrics and optimizers build their ops in.
 
+use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::layer::Layer;
 use crate::{Error, LayerError, Result};
@@ -10,11 +11,12 @@ use kc_ir::{DType, TensorType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 
-/// A state tensor of a model, and how it starts.
+/// A state tensor of a model, how it starts, and what it is held to after a step of the optimizer.
 #[derive(Clone, Debug)]
 pub(crate) struct Variable {
     pub state: StateTensor,
     pub initializer: Initializer,
+    pub constraint: Constraint,
 }
 
 /// The state tensors of a model, in the order in which they were made.
@@ -34,7 +36,8 @@ impl Store {
                 "the name `{name}` is taken: two layers of a model cannot have one name; rename one with `.name(\"...\")`"
             )));
         }
-        self.variables.push(Variable { state: StateTensor { name, role, ty }, initializer });
+        let state = StateTensor { name, role, ty };
+        self.variables.push(Variable { state, initializer, constraint: Constraint::None });
         Ok(self.variables.len() - 1)
     }
 
@@ -179,6 +182,29 @@ impl Scope {
     pub fn add_weight(&mut self, name: &str, shape: &[i64], initializer: &Initializer) -> Result<()> {
         let role = if self.frame()?.trainable { StateRole::Trainable } else { StateRole::NonTrainable };
         self.add_variable(name, role, TensorType::new(DType::F32, shape.iter().copied()), initializer)
+    }
+
+    /// Creates a weight as [`Scope::add_weight`] does, which is held to a constraint after each step of the optimizer.
+    pub fn add_constrained_weight(
+        &mut self,
+        name: &str,
+        shape: &[i64],
+        initializer: &Initializer,
+        constraint: &Constraint,
+    ) -> Result<()> {
+        constraint.check(shape.len()).map_err(|error| Error::model(format!("`{name}_constraint`: {error}")))?;
+        self.add_weight(name, shape, initializer)?;
+        let index = self.owned(name)?;
+        self.store.variables[index].constraint = constraint.clone();
+        Ok(())
+    }
+
+    /// Holds a weight to its constraint.
+    pub(crate) fn constrain(&mut self, index: usize) -> Result<()> {
+        let weight = self.state(index)?;
+        let constraint = self.store.variables[index].constraint.clone();
+        let held = constraint.apply(self, weight)?;
+        self.set_state(index, held)
     }
 
     /// Creates a weight of the layer that is being built, which only [`Scope::assign`] updates.

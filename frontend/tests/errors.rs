@@ -67,6 +67,27 @@ fn an_unknown_initializer() {
 }
 
 #[test]
+fn constraints_that_a_weight_cannot_be_held_to() {
+    let build = |dense: Dense| {
+        kc::utils::clear_session();
+        message(dense.call(Input::new([4])).unwrap_err())
+    };
+    assert_eq!(
+        build(Dense::new(3).kernel_constraint("max_nrom")),
+        "layer `dense` (Dense): `kernel_constraint`: unknown constraint `max_nrom`; did you mean `max_norm`? \
+         Known are: max_norm, min_max_norm, non_neg, unit_norm"
+    );
+    assert_eq!(
+        build(Dense::new(3).bias_constraint(MaxNorm::new().axis(1))),
+        "layer `dense` (Dense): `bias_constraint`: `axis` is 1, but the weight has 1 axes"
+    );
+    assert_eq!(
+        build(Dense::new(3).kernel_constraint(UnitNorm::new().axis([1, -1]))),
+        "layer `dense` (Dense): `kernel_constraint`: `axis` [1, -1] names one axis twice"
+    );
+}
+
+#[test]
 fn a_rate_outside_of_its_range() {
     kc::utils::clear_session();
     let error = Dropout::new(1.5).call(Input::new([4])).unwrap_err();
@@ -117,6 +138,20 @@ fn two_ways_to_clip() {
         "optimizer `sgd`: only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set, \
          got clipnorm=Some(1.0), clipvalue=Some(0.5), global_clipnorm=None"
     );
+}
+
+#[test]
+fn one_step_to_accumulate() {
+    let error = classifier().compile(Adam::new().gradient_accumulation_steps(1), "mse", ()).unwrap_err();
+    assert_eq!(message(error), "optimizer `adam`: `gradient_accumulation_steps` must be an integer >= 2, got 1");
+}
+
+#[test]
+fn a_momentum_outside_of_its_range() {
+    for (momentum, text) in [(2.0, "2"), (-0.5, "-0.5"), (f64::NAN, "NaN")] {
+        let error = classifier().compile(SGD::new().momentum(momentum), "mse", ()).unwrap_err();
+        assert_eq!(message(error), format!("optimizer `sgd`: `momentum` must be a float between [0, 1], got {text}"));
+    }
 }
 
 #[test]

@@ -288,6 +288,11 @@ fn optimizers_have_keras_variables() {
         variables(&|model| model.compile(SGD::new().use_ema(true), "mse", ()).unwrap()),
         [scalars[0], scalars[1], "sgd/dense_kernel_average"]
     );
+    let accumulating = || SGD::new().momentum(0.9).gradient_accumulation_steps(2);
+    assert_eq!(
+        variables(&|model| model.compile(accumulating(), "mse", ()).unwrap()),
+        [scalars[0], scalars[1], "sgd/dense_kernel_gradient_accumulator", "sgd/dense_kernel_momentum"]
+    );
 }
 
 #[test]

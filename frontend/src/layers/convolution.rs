@@ -1,5 +1,6 @@
 use super::spatial::{DataFormat, Padding, Pair, check_fit};
 use crate::activations::Activation;
+use crate::constraints::Constraint;
 use crate::initializers::{GlorotUniform, Initializer};
 use crate::layer::{arguments, base, one_input};
 use crate::{Base, Config, Error, Layer, Result, Scope, shape_text};
@@ -23,6 +24,8 @@ pub struct Conv2D {
     use_bias: bool,
     kernel_initializer: Initializer,
     bias_initializer: Initializer,
+    kernel_constraint: Constraint,
+    bias_constraint: Constraint,
 }
 
 impl Conv2D {
@@ -42,6 +45,8 @@ impl Conv2D {
             use_bias: true,
             kernel_initializer: GlorotUniform::new().into(),
             bias_initializer: Initializer::Zeros,
+            kernel_constraint: Constraint::None,
+            bias_constraint: Constraint::None,
         }
     }
 
@@ -64,6 +69,10 @@ impl Conv2D {
         kernel_initializer: Initializer,
         /// How the bias `[filters]` starts (default: `"zeros"`).
         bias_initializer: Initializer,
+        /// What the kernel is held to (default: nothing), a [`Constraint`] or its name.
+        kernel_constraint: Constraint,
+        /// What the bias is held to (default: nothing).
+        bias_constraint: Constraint,
     }
 
     /// The convolution of an input of this type.
@@ -131,9 +140,14 @@ impl Layer for Conv2D {
             }
         }
         let [height, width] = self.kernel_size.0;
-        scope.add_weight("kernel", &[height, width, channels / self.groups, self.filters], &self.kernel_initializer)?;
+        scope.add_constrained_weight(
+            "kernel",
+            &[height, width, channels / self.groups, self.filters],
+            &self.kernel_initializer,
+            &self.kernel_constraint,
+        )?;
         if self.use_bias {
-            scope.add_weight("bias", &[self.filters], &self.bias_initializer)?;
+            scope.add_constrained_weight("bias", &[self.filters], &self.bias_initializer, &self.bias_constraint)?;
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
 use crate::activations::Activation;
+use crate::constraints::Constraint;
 use crate::initializers::{GlorotUniform, Initializer};
 use crate::layer::{arguments, base, one_input};
 use crate::{Base, Config, Error, Layer, Result, Scope, shape_text};
@@ -16,6 +17,8 @@ pub struct Dense {
     use_bias: bool,
     kernel_initializer: Initializer,
     bias_initializer: Initializer,
+    kernel_constraint: Constraint,
+    bias_constraint: Constraint,
 }
 
 impl Dense {
@@ -29,6 +32,8 @@ impl Dense {
             use_bias: true,
             kernel_initializer: GlorotUniform::new().into(),
             bias_initializer: Initializer::Zeros,
+            kernel_constraint: Constraint::None,
+            bias_constraint: Constraint::None,
         }
     }
 
@@ -41,6 +46,10 @@ impl Dense {
         kernel_initializer: Initializer,
         /// How the bias `[units]` starts (default: `"zeros"`).
         bias_initializer: Initializer,
+        /// What the kernel is held to (default: nothing), a [`Constraint`] or its name.
+        kernel_constraint: Constraint,
+        /// What the bias is held to (default: nothing).
+        bias_constraint: Constraint,
     }
 }
 
@@ -52,9 +61,14 @@ impl Layer for Dense {
             return Err(Error::model("`units` is 0, expected at least 1"));
         }
         let features = last_extent(inputs)?;
-        scope.add_weight("kernel", &[features, self.units], &self.kernel_initializer)?;
+        scope.add_constrained_weight(
+            "kernel",
+            &[features, self.units],
+            &self.kernel_initializer,
+            &self.kernel_constraint,
+        )?;
         if self.use_bias {
-            scope.add_weight("bias", &[self.units], &self.bias_initializer)?;
+            scope.add_constrained_weight("bias", &[self.units], &self.bias_initializer, &self.bias_constraint)?;
         }
         Ok(())
     }

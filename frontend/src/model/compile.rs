@@ -138,6 +138,7 @@ impl Compile {
     fn resolve(self, model: &str, outputs: &[String]) -> Result<Compiled> {
         let optimizer = self.optimizer.resolve()?;
         optimizer.settings().check(&optimizer.name())?;
+        optimizer.check()?;
         let per_output = |what: &str, given: usize| {
             Error::model(format!(
                 "`{what}` has {given} entries, model `{model}` has {} outputs: {}",

@@ -6,7 +6,7 @@ use super::functional::Functional;
 use crate::initializers::Initializer;
 use crate::losses;
 use crate::metrics::{self, Metric};
-use crate::optimizers::UpdateStep;
+use crate::optimizers::{Accumulation, UpdateStep};
 use crate::scope::Store;
 use crate::{Error, Result, Scope, shape_text};
 use kc_ir::manifest::{Input, InputRole, LayerInfo, ModelInfo, Output, StateRole, ValueCheck};
@@ -140,6 +140,16 @@ struct Tracked {
     state: Vec<usize>,
 }
 
+/// A trainable weight and what the optimizer keeps for it.
+struct Trainable {
+    weight: usize,
+    slots: Vec<usize>,
+    /// Its moving average.
+    average: Option<usize>,
+    /// The sum of its gradients since the last update.
+    accumulator: Option<usize>,
+}
+
 /// A compiled model's steps.
 struct Training<'a> {
     network: &'a Functional,
@@ -147,8 +157,7 @@ struct Training<'a> {
     targets: Vec<losses::Target>,
     learning_rate: usize,
     iterations: usize,
-    /// Trainable weights with their optimizer's variables and moving average.
-    trainable: Vec<(usize, Vec<usize>, Option<usize>)>,
+    trainable: Vec<Trainable>,
     loss: [usize; 2],
     output_losses: Vec<(String, [usize; 2])>,
     metrics: Vec<Tracked>,
@@ -173,16 +182,23 @@ impl<'a> Training<'a> {
             let (path, ty) = (format!("{name}/{}_{what}", weight.name.replace('/', "_")), weight.ty.clone());
             store.add(path, StateRole::Optimizer, ty, Initializer::Zeros)
         };
-        let mut averages = vec![None; trainable.len()];
+        let mut trainable: Vec<Trainable> = trainable
+            .into_iter()
+            .map(|weight| Trainable { weight, slots: Vec::new(), average: None, accumulator: None })
+            .collect();
         if settings.use_ema {
-            for (average, &weight) in averages.iter_mut().zip(&trainable) {
-                *average = Some(slot(store, weight, "average")?);
+            for kept in &mut trainable {
+                kept.average = Some(slot(store, kept.weight, "average")?);
             }
         }
-        let mut slots = Vec::new();
-        for (&weight, average) in trainable.iter().zip(averages) {
-            let own = optimizer.slots().into_iter().map(|what| slot(store, weight, what)).collect::<Result<_>>()?;
-            slots.push((weight, own, average));
+        if settings.accumulation().is_some() {
+            for kept in &mut trainable {
+                kept.accumulator = Some(slot(store, kept.weight, "gradient_accumulator")?);
+            }
+        }
+        for kept in &mut trainable {
+            let own = optimizer.slots().into_iter().map(|what| slot(store, kept.weight, what));
+            kept.slots = own.collect::<Result<_>>()?;
         }
 
         let mean = |store: &mut Store, name: &str| -> Result<[usize; 2]> {
@@ -236,7 +252,7 @@ impl<'a> Training<'a> {
             targets,
             learning_rate,
             iterations,
-            trainable: slots,
+            trainable,
             loss,
             output_losses,
             metrics: tracked,
@@ -329,33 +345,50 @@ impl<'a> Training<'a> {
         let (optimizer, settings) = (&self.compiled.optimizer, self.compiled.optimizer.settings());
         let learning_rate = scope.state(self.learning_rate)?;
         let iterations = scope.state(self.iterations)?;
-        let mut operands = vec![loss];
-        for &(weight, ..) in &self.trainable {
-            operands.push(scope.state(weight)?);
-        }
         if self.trainable.is_empty() {
             return self.count_step(scope, iterations);
         }
+        let mut operands = vec![loss];
+        for kept in &self.trainable {
+            operands.push(scope.state(kept.weight)?);
+        }
         let tuple = scope.add(Gradient {}, &operands)?;
-        let gradients =
+        let mut gradients =
             (0..self.trainable.len()).map(|index| scope.projection(tuple, index)).collect::<Result<Vec<_>>>()?;
+        let (accumulation, updates) = Accumulation::new(scope, settings, iterations)?;
+        for (kept, gradient) in self.trainable.iter().zip(&mut gradients) {
+            if let (Some(accumulation), Some(index)) = (accumulation, kept.accumulator) {
+                let before = scope.state(index)?;
+                let (mean, after) = accumulation.add(scope, *gradient, before)?;
+                *gradient = mean;
+                scope.set_state(index, after)?;
+            }
+        }
         let gradients = settings.clip(scope, gradients)?;
-        for ((weight, slots, average), gradient) in self.trainable.iter().zip(gradients) {
-            let variable = scope.state(*weight)?;
-            let variable = settings.decay(scope, variable, learning_rate)?;
-            let before = slots.iter().map(|&slot| scope.state(slot)).collect::<Result<Vec<_>>>()?;
-            let mut step = UpdateStep { variable, gradient, slots: before, learning_rate, iterations };
+        for (kept, gradient) in self.trainable.iter().zip(gradients) {
+            let old = scope.state(kept.weight)?;
+            let variable = settings.decay(scope, old, learning_rate)?;
+            let before = kept.slots.iter().map(|&slot| scope.state(slot)).collect::<Result<Vec<_>>>()?;
+            let slots = before.clone();
+            let mut step = UpdateStep { variable, gradient, slots, learning_rate, iterations: updates };
             let mut variable = optimizer.update(scope, &mut step)?;
-            for (&slot, &value) in slots.iter().zip(&step.slots) {
+            if let Some(accumulation) = accumulation {
+                variable = accumulation.choose(scope, variable, old)?;
+                for (new, &old) in step.slots.iter_mut().zip(&before) {
+                    *new = accumulation.choose(scope, *new, old)?;
+                }
+            }
+            for (&slot, &value) in kept.slots.iter().zip(&step.slots) {
                 scope.set_state(slot, value)?;
             }
-            if let &Some(index) = average {
+            if let Some(index) = kept.average {
                 let before = scope.state(index)?;
-                let (new, after) = settings.average(scope, variable, before, iterations)?;
+                let (new, after) = settings.average(scope, variable, before, updates)?;
                 variable = new;
                 scope.set_state(index, after)?;
             }
-            scope.set_state(*weight, variable)?;
+            scope.set_state(kept.weight, variable)?;
+            scope.constrain(kept.weight)?;
         }
         self.count_step(scope, iterations)
     }

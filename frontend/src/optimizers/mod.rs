@@ -1,9 +1,11 @@
 //! `keras.optimizers`.
 
+mod accumulation;
 mod adam;
 mod settings;
 mod sgd;
 
+pub(crate) use accumulation::Accumulation;
 pub use adam::Adam;
 pub use settings::Settings;
 pub use sgd::SGD;
@@ -20,6 +22,11 @@ pub trait Optimizer: fmt::Debug + Send + Sync + 'static {
 
     /// The arguments that all optimizers take.
     fn settings(&self) -> &Settings;
+
+    /// Whether its own arguments can be used; a model is not compiled with those that cannot.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Names of the optimizer's variables for each weight; they have the weight's type and start at 0.
     fn slots(&self) -> Vec<&'static str>;
@@ -39,7 +46,7 @@ pub struct UpdateStep {
     pub slots: Vec<Value>,
     /// The learning rate: f32 scalar.
     pub learning_rate: Value,
-    /// Number of steps before this one: i64 scalar.
+    /// Number of updates before this one: i64 scalar.
     pub iterations: Value,
 }
 

@@ -15,6 +15,7 @@ pub struct Settings {
     pub(crate) use_ema: bool,
     pub(crate) ema_momentum: f64,
     pub(crate) ema_overwrite_frequency: Option<u32>,
+    pub(crate) gradient_accumulation_steps: Option<u32>,
     pub(crate) name: Option<String>,
 }
 
@@ -30,6 +31,7 @@ impl Settings {
             use_ema: false,
             ema_momentum: 0.99,
             ema_overwrite_frequency: None,
+            gradient_accumulation_steps: None,
             name: None,
         }
     }
@@ -54,6 +56,11 @@ impl Settings {
                 "optimizer `{optimizer}`: `ema_overwrite_frequency` is 0, expected at least 1"
             )));
         }
+        if let Some(steps @ 1) = self.gradient_accumulation_steps {
+            return Err(Error::model(format!(
+                "optimizer `{optimizer}`: `gradient_accumulation_steps` must be an integer >= 2, got {steps}"
+            )));
+        }
         if !self.learning_rate.is_finite() {
             return Err(Error::model(format!(
                 "optimizer `{optimizer}`: `learning_rate` is {}, expected a finite number",
@@ -61,6 +68,11 @@ impl Settings {
             )));
         }
         Ok(())
+    }
+
+    /// The number of steps that an update takes, where gradients are accumulated.
+    pub(crate) fn accumulation(&self) -> Option<u32> {
+        self.gradient_accumulation_steps.filter(|&steps| steps > 0)
     }
 
     /// The gradients after clipping.
@@ -199,6 +211,11 @@ macro_rules! settings {
         /// After that many steps the weights become their average (default: never).
         pub fn ema_overwrite_frequency(mut self, steps: u32) -> Self {
             self.settings.ema_overwrite_frequency = Some(steps);
+            self
+        }
+        /// The number of steps whose gradients' mean makes one update, at least 2 (default: 0, every step is an update).
+        pub fn gradient_accumulation_steps(mut self, steps: u32) -> Self {
+            self.settings.gradient_accumulation_steps = Some(steps);
             self
         }
         /// The name, with which its state tensors' names begin.

@@ -1,7 +1,7 @@
 use super::settings::settings;
 use super::{Optimizer, Settings, UpdateStep};
 use crate::layer::arguments;
-use crate::{Result, Scope};
+use crate::{Error, Result, Scope};
 use kc_ir::tensor::composites::SgdUpdate;
 use kc_ir::tensor::{Real, Value};
 
@@ -24,7 +24,7 @@ impl SGD {
     }
 
     arguments! {
-        /// The share of the last update that is kept (default: 0).
+        /// The share of the last update that is kept, between 0 and 1 (default: 0).
         momentum: f64,
         /// Whether the momentum is applied before the gradient is (default: no).
         nesterov: bool,
@@ -40,6 +40,17 @@ impl Optimizer for SGD {
 
     fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    fn check(&self) -> Result<()> {
+        if !(0.0..=1.0).contains(&self.momentum) {
+            return Err(Error::model(format!(
+                "optimizer `{}`: `momentum` must be a float between [0, 1], got {}",
+                self.name(),
+                self.momentum
+            )));
+        }
+        Ok(())
     }
 
     fn slots(&self) -> Vec<&'static str> {

@@ -45,6 +45,7 @@ pub fn build(case: &super::Case) -> Result<Model> {
         "net_cnn" => net_cnn(),
         "net_resblock" => net_resblock(),
         "net_shared" => net_shared(),
+        "train_sgd__mlp_constraint" => train_mlp_constraint(optimizer(&case.optimizer)?),
         "train_adam__cnn_bn" => train_cnn_bn(optimizer(&case.optimizer)?),
         "fit_history" => mlp(SGD::new().learning_rate(0.05).momentum(0.9).into()),
         _ => Err(Error::model(format!("no model is known for the case `{name}`"))),
@@ -103,6 +104,15 @@ fn mlp(optimizer: OptimizerSpec) -> Result<Model> {
     Ok(model.into())
 }
 
+fn train_mlp_constraint(optimizer: OptimizerSpec) -> Result<Model> {
+    let mut model = Sequential::new()
+        .add(Input::new([8]))
+        .add(Dense::new(16).activation("relu").kernel_constraint("max_norm"))
+        .add(Dense::new(4).activation("softmax").kernel_constraint("non_neg"));
+    model.compile(optimizer, "sparse_categorical_crossentropy", ())?;
+    Ok(model.into())
+}
+
 fn train_cnn_bn(optimizer: OptimizerSpec) -> Result<Model> {
     let input = Input::new([12, 12, 3]);
     let x = Conv2D::new(8, 3).call(&input)?;
@@ -141,6 +151,7 @@ fn optimizer(description: &serde_json::Value) -> Result<OptimizerSpec> {
                     "clipvalue" => optimizer.clipvalue(number),
                     "use_ema" => optimizer.use_ema(truth),
                     "ema_momentum" => optimizer.ema_momentum(number),
+                    "gradient_accumulation_steps" => optimizer.gradient_accumulation_steps(number as u32),
                     "ema_overwrite_frequency" => optimizer.ema_overwrite_frequency(number as u32),
                     $(stringify!($own) => apply!(@ optimizer, $own, $read, number, truth),)*
                     _ => return Err(unknown(argument, value)),
