@@ -92,18 +92,16 @@ impl fmt::Display for SaturationReport {
         }
         let rules = super::rules::all();
         let algebra: BTreeMap<&str, _> = rules.map(|rule| (rule.name, rule)).collect();
-        let mut line = |count: &str, name: &str| match algebra.get(name) {
+        let line = |formatter: &mut fmt::Formatter<'_>, count: &str, name: &str| match algebra.get(name) {
             Some(rule) => writeln!(formatter, "{count:>7}  {name:<38} {:<14} {}", class(rule.numeric), rule.algebra),
             None => writeln!(formatter, "{count:>7}  {name}"),
         };
         if let Some(led) = &self.led {
-            line("", "")?;
-            line("", "rules that made the chosen graph")?;
-            led.iter().try_for_each(|name| line("", name))?;
+            writeln!(formatter, "\nrules that made the chosen graph")?;
+            led.iter().try_for_each(|name| line(formatter, "", name))?;
         }
-        line("", "")?;
-        line("found", "rules that found equal forms")?;
-        self.fired.iter().try_for_each(|(name, count)| line(&count.to_string(), name))?;
+        writeln!(formatter, "\nrules that found equal forms, and how often")?;
+        self.fired.iter().try_for_each(|(name, count)| line(formatter, &count.to_string(), name))?;
         writeln!(formatter, "\n{:<40} {:>6} {:>10}    {:>6} {:>10}", "op", "before", "us", "after", "us")?;
         for (name, (before, after)) in &self.ops {
             writeln!(

@@ -17,13 +17,15 @@ pub struct EvaluateOptions {
     pub steps: Option<usize>,
     /// What is shown. Default: [`Verbose::Auto`].
     pub verbose: Verbose,
+    /// Whether it is shown on the standard error instead of the standard output. Default: no.
+    pub on_stderr: bool,
     /// Ends the loop after a step when it is set.
     pub interrupt: Option<Arc<AtomicBool>>,
 }
 
 impl Default for EvaluateOptions {
     fn default() -> Self {
-        EvaluateOptions { batch_size: 32, steps: None, verbose: Verbose::Auto, interrupt: None }
+        EvaluateOptions { batch_size: 32, steps: None, verbose: Verbose::Auto, on_stderr: false, interrupt: None }
     }
 }
 
@@ -48,7 +50,7 @@ pub fn evaluate(
 ) -> Result<Logs, TrainingError> {
     at_least_one("batch_size", options.batch_size)?;
     let mut training = Training::new(session, 1, 0);
-    let mut progress = Progress::new(options.verbose);
+    let mut progress = Progress::new(options.verbose, options.on_stderr);
     let logs = test(&mut training, data, None, options, &mut Callbacks(callbacks), Some(&mut progress))?;
     training.take_notes().iter().for_each(|note| progress.note(note));
     Ok(logs)
@@ -122,7 +124,7 @@ pub fn predict(
     let rows = samples.min(steps.saturating_mul(options.batch_size));
     let mut training = Training::new(session, 1, steps);
     let mut callbacks = Callbacks(callbacks);
-    let mut progress = Progress::new(options.verbose);
+    let mut progress = Progress::new(options.verbose, options.on_stderr);
     progress.begin(None, steps);
     callbacks.each(|callback| callback.on_predict_begin(&mut training))?;
     let mut results: Vec<Array> = Vec::new();

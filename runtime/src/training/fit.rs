@@ -18,6 +18,8 @@ pub struct FitOptions<'a> {
     pub epochs: usize,
     /// What is shown. Default: [`Verbose::Auto`].
     pub verbose: Verbose,
+    /// Whether it is shown on the standard error instead of the standard output. Default: no.
+    pub on_stderr: bool,
     /// The fraction of the samples, taken from the end before shuffling, that is for validation. Default: 0.
     pub validation_split: f64,
     /// Samples for validation; they take precedence over `validation_split`.
@@ -48,6 +50,7 @@ impl Default for FitOptions<'_> {
             batch_size: 32,
             epochs: 1,
             verbose: Verbose::Auto,
+            on_stderr: false,
             validation_split: 0.0,
             validation_data: None,
             shuffle: true,
@@ -119,6 +122,7 @@ pub fn fit(
         batch_size: options.validation_batch_size.unwrap_or(options.batch_size),
         steps: options.validation_steps,
         verbose: Verbose::Silent,
+        on_stderr: options.on_stderr,
         interrupt: options.interrupt.clone(),
     };
 
@@ -133,7 +137,7 @@ pub fn fit(
     let mut training = Training::new(session, options.epochs, steps);
     let training = &mut training;
     let mut callbacks = Callbacks(callbacks);
-    let mut progress = Progress::new(options.verbose);
+    let mut progress = Progress::new(options.verbose, options.on_stderr);
     let mut history = History::default();
     // batches of the pass that have been taken
     let mut taken = 0;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// What the loops show on the standard output.
+/// What the loops show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verbose {
     /// [`Verbose::Bar`] on a terminal, else [`Verbose::Lines`] (Keras' `"auto"`).
@@ -41,14 +41,15 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(verbose: Verbose) -> Self {
-        let terminal = io::stdout().is_terminal();
+    /// On the standard output, or on the standard error.
+    pub(super) fn new(verbose: Verbose, on_stderr: bool) -> Self {
+        let terminal = if on_stderr { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
         let verbose = match verbose {
             Verbose::Auto if terminal => Verbose::Bar,
             Verbose::Auto => Verbose::Lines,
             other => other,
         };
-        Self::to(verbose, Box::new(io::stdout()))
+        Self::to(verbose, if on_stderr { Box::new(io::stderr()) } else { Box::new(io::stdout()) })
     }
 
     fn to(verbose: Verbose, out: Box<dyn Write>) -> Self {

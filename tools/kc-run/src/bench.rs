@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use crate::commands::trained;
+use crate::output::print;
 use kc_runtime::kc_abi::DType;
 use kc_runtime::kc_abi::manifest::InputRole;
 use kc_runtime::{Array, Package, Session, SessionOptions};
@@ -27,7 +28,7 @@ pub fn first_prediction(path: &Path) -> Result<ExitCode, Failure> {
     let outputs = session.run("predict", &inputs.iter().collect::<Vec<_>>())?;
     // a result that is read cannot be left out
     let sum: f64 = outputs.iter().filter_map(|output| output.cast(DType::F64).first_as_f64()).sum();
-    println!("{sum}");
+    print(&format!("{sum}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -82,9 +83,11 @@ pub fn bench(path: &Path, repeats: usize, json: bool) -> Result<ExitCode, Failur
     if json {
         let fields: Vec<String> =
             NAMES.iter().zip(milliseconds).map(|((key, _), time)| format!("\"{key}\":{time:.4}")).collect();
-        println!("{{{}}}", fields.join(","));
+        print(&format!("{{{}}}\n", fields.join(",")))?;
     } else {
-        NAMES.iter().zip(milliseconds).for_each(|((_, name), time)| println!("{name:<44}{time:>9.3} ms"));
+        for ((_, name), time) in NAMES.iter().zip(milliseconds) {
+            print(&format!("{name:<44}{time:>9.3} ms\n"))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

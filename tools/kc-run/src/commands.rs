@@ -2,9 +2,11 @@
 
 use crate::Failure;
 use crate::arguments::Options;
+use crate::output::print;
 use kc_runtime::kc_abi::DType;
 use kc_runtime::samples::Samples;
 use kc_runtime::{Array, Dataset, EvaluateOptions, FitOptions, Package, Session, SessionOptions, Verbose, npy};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -65,7 +67,7 @@ pub fn fit(options: &Options) -> Result<ExitCode, Failure> {
     let history = kc_runtime::fit(&mut session, &samples.train, &fit, &mut [])?;
     if let Some(path) = &options.output {
         session.package()?.write(path)?;
-        println!("saved {}", path.display());
+        print(&format!("saved {}\n", path.display()))?;
     }
     Ok(if history.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
@@ -96,7 +98,7 @@ pub fn predict(options: &Options) -> Result<ExitCode, Failure> {
     for (index, output) in outputs.iter().enumerate() {
         match &options.output {
             Some(path) => npy::write(&numbered(path, index), output)?,
-            None => print!("{}", rows(output)),
+            None => print(&rows(output))?,
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -131,11 +133,13 @@ pub fn info(path: &Path) -> Result<ExitCode, Failure> {
     let package = Package::read(path)?;
     let manifest = &package.manifest;
     let code = &manifest.code;
-    println!("model      {}", manifest.model.name);
+    let mut text = String::new();
+    let _ = writeln!(text, "model      {}", manifest.model.name);
     for (name, value) in &manifest.model.fields {
-        println!("{name:<10} {value}");
+        let _ = writeln!(text, "{name:<10} {value}");
     }
-    println!(
+    let _ = writeln!(
+        text,
         "code       {} for {}, {} bytes, {} kernels",
         code.backend,
         code.target,
@@ -143,19 +147,24 @@ pub fn info(path: &Path) -> Result<ExitCode, Failure> {
         code.kernels.len()
     );
     if !code.features.is_empty() {
-        println!("features   {}", code.features.join(" "));
+        let _ = writeln!(text, "features   {}", code.features.join(" "));
     }
-    println!("constants  {} bytes", package.constants.len());
-    println!("weights    {}", if package.state.is_some() { "present" } else { "none; `kc-run fit` makes new ones" });
+    let _ = writeln!(text, "constants  {} bytes", package.constants.len());
+    let _ = writeln!(
+        text,
+        "weights    {}",
+        if package.state.is_some() { "present" } else { "none; `kc-run fit` makes new ones" }
+    );
     for entry in &manifest.entries {
         let types = |types: Vec<String>| types.join(", ");
         let inputs = types(entry.inputs.iter().map(|input| format!("{} {}", input.name, input.ty)).collect());
         let outputs = types(entry.outputs.iter().map(|output| format!("{} {}", output.name, output.ty)).collect());
         let launches: usize = entry.plan.steps.iter().map(|step| step.launches.len()).sum();
-        println!("entry      {}({inputs}) -> ({outputs}), {launches} launches", entry.name);
+        let _ = writeln!(text, "entry      {}({inputs}) -> ({outputs}), {launches} launches", entry.name);
     }
     for tensor in &manifest.state {
-        println!("state      {} {} ({:?})", tensor.name, tensor.ty, tensor.role);
+        let _ = writeln!(text, "state      {} {} ({:?})", tensor.name, tensor.ty, tensor.role);
     }
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -155,3 +155,24 @@ fn what_goes_wrong_is_said_in_one_line() {
         )
     );
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn output_that_nobody_reads_ends_quietly_and_a_full_disk_is_an_error() {
+    let run = |stdout: std::process::Stdio| {
+        let output = Command::new(env!("CARGO_BIN_EXE_kc-run"))
+            .arg("--help")
+            .stdout(stdout)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .and_then(|child| child.wait_with_output())
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(run(writer.into()), (Some(141), String::new()));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let message = "error: cannot write to standard output: No space left on device (os error 28)\n";
+    assert_eq!(run(full.into()), (Some(1), message.to_owned()));
+}

@@ -48,7 +48,7 @@ pub struct Fit {
     #[arg(long, default_value_t = 32)]
     pub batch_size: usize,
     /// Share of the training data that is held out, from its end
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     pub validation_split: f64,
     /// Validate after each epoch on `test`, the test part of the data, or on another data set, file or folder
     #[arg(long, value_name = "DATA")]
@@ -68,7 +68,7 @@ pub struct Fit {
     /// Where to save the trained package
     #[arg(short, long)]
     pub output: Option<PathBuf>,
-    /// Print the history as one JSON object on standard output
+    /// Print the history as one JSON object on standard output; progress goes to standard error
     #[arg(long)]
     pub json: bool,
     /// How it is compiled
@@ -87,10 +87,10 @@ pub struct Compile {
     /// What to compile for
     #[arg(long, default_value = "cpu")]
     pub target: Target,
-    /// Print this form on standard output instead of writing a package
+    /// Give this form instead of a package: on standard output, or in the file that `-o` names
     #[arg(long)]
     pub emit: Option<Form>,
-    /// The package; without it the model's name with the extension kcp, in the current folder
+    /// Where to write the package; without it the model's name with the extension kcp, in the current folder
     #[arg(short, long)]
     pub output: Option<PathBuf>,
     /// Print how long each stage took
@@ -115,7 +115,7 @@ pub struct Evaluate {
     /// 0 silent, 1 progress bar, 2 one line; `auto` is 1 on a terminal and 2 elsewhere
     #[arg(long, default_value = "auto")]
     pub verbose: Verbosity,
-    /// Print the results as one JSON object on standard output
+    /// Print the results as one JSON object on standard output; progress goes to standard error
     #[arg(long)]
     pub json: bool,
     /// How it runs
@@ -156,7 +156,7 @@ pub struct Bench {
     /// Print the time of each kernel as well
     #[arg(long)]
     pub explain: bool,
-    /// Print the figures as one JSON object
+    /// Print the figures as one JSON object; with `--explain` with each kernel's, and the share of the time in kernels
     #[arg(long)]
     pub json: bool,
     /// Command of a program to measure beside kc, such as one of those in benches/

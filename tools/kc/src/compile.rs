@@ -3,6 +3,7 @@
 use crate::cli::{self, Code, Machine};
 use crate::failure::{Failure, Outcome};
 use crate::model;
+use clap::ValueEnum;
 use kc_codegen::mlir::{Mlir, NotAvailable};
 use kc_codegen::{Backend, BackendChoice, Cranelift, Options, Stage};
 use kc_ir::tensor::Module;
@@ -37,7 +38,7 @@ pub fn open(backend: cli::Backend) -> Outcome<Box<dyn Backend>> {
         && opened.name() != "mlir"
         && let Err(error @ (NotAvailable::Broken { .. } | NotAvailable::Version { .. })) = Mlir::find()
     {
-        eprintln!("note: {error}\nnote: the back end {} is used instead", opened.name());
+        crate::output::note(&format!("note: {error}\nnote: the back end {} is used instead", opened.name()));
     }
     Ok(opened)
 }
@@ -76,7 +77,19 @@ pub fn compile_timed(module: &Module, backend: &dyn Backend) -> Outcome<(Package
 /// A package that is read, or a model file that is traced and compiled.
 pub fn package_or_model(path: &Path, code: &Code) -> Outcome<Package> {
     if is_package(path) {
-        return Package::read(path).map_err(Failure::new);
+        let package = Package::read(path).map_err(Failure::new)?;
+        let made_by = &package.manifest.code.backend;
+        return match code.backend.to_possible_value() {
+            Some(asked) if code.backend != cli::Backend::Auto && asked.get_name() != made_by => {
+                Err(Failure::new(format_args!(
+                    "`--backend {}`: a package keeps its code, and that of {} is {made_by}'s; compile the model file anew \
+                     for another back end",
+                    asked.get_name(),
+                    path.display()
+                )))
+            }
+            _ => Ok(package),
+        };
     }
     let traced = model::trace(path)?;
     compile(&traced.module, &*open(code.backend)?)

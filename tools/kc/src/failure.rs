@@ -9,6 +9,8 @@ pub enum Failure {
     Message(String),
     /// Ctrl-C ended the work; what was kept.
     Interrupted(String),
+    /// Nobody reads standard output any more: nothing is said.
+    Closed,
     /// Diagnostics that are complete as they stand: rustc's, or those of a traced model.
     Rendered(String),
 }
@@ -28,6 +30,8 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Message(_) | Failure::Rendered(_) => 1,
+            // As a shell counts a process that SIGPIPE ended.
+            Failure::Closed => 141,
             // As a shell counts a process that SIGINT ended.
             Failure::Interrupted(_) => 130,
         }
@@ -39,6 +43,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Message(message) => write!(formatter, "error: {}", message.trim_end()),
             Failure::Interrupted(message) => formatter.write_str(message),
+            Failure::Closed => Ok(()),
             Failure::Rendered(text) => formatter.write_str(text.trim_end()),
         }
     }

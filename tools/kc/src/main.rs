@@ -9,6 +9,7 @@ mod failure;
 mod interrupt;
 mod measure;
 mod model;
+mod output;
 mod paths;
 mod synthetic;
 mod table;
@@ -31,7 +32,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            if !matches!(failure, failure::Failure::Closed) {
+                output::note(&failure.to_string());
+            }
             ExitCode::from(failure.exit_code())
         }
     }

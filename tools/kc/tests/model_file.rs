@@ -56,6 +56,27 @@ fn a_file_without_a_model_says_so() {
 }
 
 #[test]
+fn a_file_with_two_models_says_so() {
+    let place = Place::new("two_models");
+    let second = MODEL.replace("use kc::prelude::*;\n", "").replace("fn classifier", "fn other");
+    place.write("model.rs", format!("{MODEL}{second}"));
+    assert_eq!(
+        place.fail(&["summary", "model.rs"]),
+        "error: a file has one `#[kc::model] fn`, but this is its second; the first is at line 3\n  --> model.rs:13\n"
+    );
+}
+
+#[test]
+fn a_file_that_is_no_text_says_so() {
+    let place = Place::new("no_text");
+    place.write("model.rs", b"// \xff\n");
+    assert_eq!(
+        place.fail(&["summary", "model.rs"]),
+        "error: model.rs is not text in UTF-8: line 1 has the byte 0xff\n"
+    );
+}
+
+#[test]
 fn a_file_without_data_says_so() {
     let place = Place::new("no_data");
     place.write("model.rs", MODEL);

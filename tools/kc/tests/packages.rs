@@ -51,13 +51,13 @@ fn a_model_is_trained_evaluated_and_run() {
         "-o",
         "model.kcp",
     ]);
-    let last = fitted.lines().last().expect("a line of JSON");
-    let fitted: serde_json::Value = serde_json::from_str(last).expect("a JSON object");
+    let fitted: serde_json::Value = serde_json::from_str(&fitted).expect("a JSON object and nothing else");
     assert_eq!(fitted["epochs"], 20);
     assert_eq!(fitted["history"]["val_loss"].as_array().map(Vec::len), Some(20));
 
-    let evaluated = place.succeed(&["evaluate", "model.kcp", "--data", "data", "--verbose", "0", "--json"]);
-    let evaluated: serde_json::Value = serde_json::from_str(&evaluated).expect("a JSON object");
+    let evaluated = place.kc(&["evaluate", "model.kcp", "--data", "data", "--verbose", "2", "--json"]);
+    assert!(evaluated.stderr.contains("accuracy: "), "{}", evaluated.stderr);
+    let evaluated: serde_json::Value = serde_json::from_str(&evaluated.stdout).expect("a JSON object and nothing else");
     assert!(evaluated["accuracy"].as_f64() > Some(0.95), "{evaluated}");
 
     assert_eq!(place.succeed(&["predict", "model.kcp", "--input", "data/x_test.npy", "-o", "y.npy"]), "");
@@ -128,7 +128,8 @@ fn fused_and_eager_execution_are_timed_side_by_side() {
 fn the_rules_that_made_a_graph_are_named() {
     let place = place("explain");
     let text = place.succeed(&["explain", "model.rs", "--backend", "cranelift"]);
-    assert!(text.contains("rules that made the chosen graph") && text.contains("max(x w + b, 0)"), "{text}");
+    assert!(text.lines().all(|line| line == line.trim_end()), "{text}");
+    assert!(text.contains("\nrules that made the chosen graph\n") && text.contains("max(x w + b, 0)"), "{text}");
     let graph = place.succeed(&["explain", "model.rs", "--entry", "predict", "--format", "dot"]);
     assert!(graph.starts_with("digraph \"predict\" {") && graph.ends_with("}\n"), "{graph}");
     let message = place.fail(&["explain", "model.rs", "--entry", "train"]);
@@ -143,6 +144,9 @@ fn every_form_is_printed_the_same_twice() {
         let text = place.succeed(&arguments);
         assert!(!text.is_empty() && text == place.succeed(&arguments), "{form}");
     }
+    let printed = place.succeed(&["compile", "model.rs", "--emit", "ir"]);
+    assert_eq!(place.succeed(&["compile", "model.rs", "--emit", "ir", "-o", "model.ir"]), "");
+    assert_eq!(std::fs::read_to_string(place.path("model.ir")).expect("written by kc"), printed);
     let compiled = place.succeed(&["compile", "model.rs", "--backend", "cranelift", "-o", "model.kcp", "--timings"]);
     for stage in ["trace", "differentiate", "saturate", "schedule", "lower"] {
         assert!(compiled.contains(stage), "{compiled}");
@@ -188,6 +192,16 @@ fn wrong_options_are_named() {
         fit("--validation-split", "1"),
         "error: `validation_split` must be at least 0 and less than 1, 1 was given\n"
     );
+    assert_eq!(
+        fit("--validation-split", "-1"),
+        "error: `validation_split` must be at least 0 and less than 1, -1 was given\n"
+    );
+    for (option, name) in [("--batch-size", "batch_size"), ("--repeats", "repeats")] {
+        assert_eq!(
+            place.fail(&["bench", "model.rs", option, "0"]),
+            format!("error: `{name}` must be at least 1, 0 was given\n")
+        );
+    }
     assert_eq!(fit("--output", "nowhere/model.kcp"), "error: `--output`: there is no folder nowhere\n");
     assert!(
         fit("--callbacks", "stopping").starts_with("error: unknown callback `stopping`; there are early-stopping, ")
@@ -195,6 +209,58 @@ fn wrong_options_are_named() {
     let unknown = place.kc(&["fit", "model.rs", "--backend", "gcc"]);
     assert_eq!(unknown.code, Some(2));
     assert!(unknown.stderr.contains("[possible values: auto, mlir, cranelift]"), "{}", unknown.stderr);
+}
+
+#[test]
+fn what_cannot_be_trained_or_would_be_lost_is_said() {
+    let place = place("untrainable");
+    let kept = place.kc(&["fit", "model.rs", "--data", "data", "--backend", "cranelift"]);
+    assert_eq!(
+        (kept.code, kept.stderr.as_str()),
+        (Some(0), "note: the trained model was not saved; `-o FILE.kcp` saves it\n")
+    );
+    place.succeed(&["compile", "model.rs", "--backend", "cranelift", "-o", "model.kcp"]);
+    assert_eq!(
+        place.fail(&["fit", "model.kcp", "--data", "data", "--backend", "mlir"]),
+        "error: `--backend mlir`: a package keeps its code, and that of model.kcp is cranelift's; compile the model file \
+         anew for another back end\n"
+    );
+    let without = MODEL.lines().filter(|line| !line.contains("model.compile(")).collect::<Vec<_>>().join("\n");
+    place.write("bare.rs", without.replace("let mut model", "let model"));
+    assert_eq!(
+        place.fail(&["fit", "bare.rs", "--data", "data"]),
+        "error: model `sequential` was not compiled, so it cannot be trained: call `model.compile(optimizer, loss, metrics)` \
+         in bare.rs\n"
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn output_that_nobody_reads_ends_quietly_and_a_full_disk_is_an_error() {
+    use std::process::Stdio;
+    let place = place("output");
+    place.succeed(&["compile", "model.rs", "-o", "model.kcp"]);
+    let mut command = place.command(&["summary", "model.kcp"]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let closed = run_to(&mut command, writer.into());
+    assert_eq!(closed, (Some(141), String::new()));
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let full = run_to(&mut command, Stdio::from(full));
+    assert_eq!(
+        full,
+        (Some(1), "error: cannot write to standard output: No space left on device (os error 28)\n".to_owned())
+    );
+}
+
+/// Exit code and standard error of a command that writes to `stdout`.
+#[cfg(target_os = "linux")]
+fn run_to(command: &mut std::process::Command, stdout: std::process::Stdio) -> (Option<i32>, String) {
+    let child = command.stdout(stdout).stderr(std::process::Stdio::piped()).spawn().expect("kc starts");
+    // The command holds the other end of the pipe.
+    command.stdout(std::process::Stdio::null());
+    let output = child.wait_with_output().expect("kc ends");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]

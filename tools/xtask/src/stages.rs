@@ -21,6 +21,16 @@ struct Counts {
     failed: u64,
 }
 
+impl Counts {
+    /// The last line of a run.
+    fn verdict(self) -> String {
+        match self {
+            Counts { passed: 0, failed: 0 } => "ok".to_owned(),
+            Counts { passed, failed } => format!("{passed} passed, {failed} failed"),
+        }
+    }
+}
+
 struct Stage {
     name: &'static str,
     about: &'static str,
@@ -51,8 +61,12 @@ pub fn help() -> String {
     text
 }
 
-/// Runs the stages named, or all, prints a table of them and the line `N passed, N failed`.
+/// Runs the stages named, or all, prints a table of them and the line `N passed, N failed` (`ok` where there was nothing to count).
 pub fn test(names: &[String]) -> Outcome {
+    if names.iter().any(|name| matches!(name.as_str(), "help" | "--help" | "-h")) {
+        print!("cargo xtask test [STAGE...]\n\n{}", help());
+        return Ok(());
+    }
     if let Some(unknown) = names.iter().find(|name| STAGES.iter().all(|stage| stage.name != name.as_str())) {
         return Err(format!("unknown stage `{unknown}`\n\n{}", help()));
     }
@@ -85,7 +99,7 @@ pub fn test(names: &[String]) -> Outcome {
         };
         lines.push(format!("{:<10} {seconds:>7.1} s  {says}", stage.name));
     }
-    println!("\n{}\n{} passed, {} failed", lines.join("\n"), total.passed, total.failed);
+    println!("\n{}\n{}", lines.join("\n"), total.verdict());
     if total.failed == 0 { Ok(()) } else { Err(String::new()) }
 }
 
@@ -223,6 +237,13 @@ mod tests {
         );
         assert_eq!(libtest_counts(&log), Some(Counts { passed: 5, failed: 1 }));
         assert_eq!(libtest_counts(&lines("error: could not compile `kc-ir`")), None);
+    }
+
+    #[test]
+    fn the_last_line_counts_what_there_was_to_count() {
+        assert_eq!(Counts::default().verdict(), "ok");
+        assert_eq!(Counts { passed: 0, failed: 1 }.verdict(), "0 passed, 1 failed");
+        assert_eq!(Counts { passed: 7, failed: 0 }.verdict(), "7 passed, 0 failed");
     }
 
     #[test]

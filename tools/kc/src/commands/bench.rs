@@ -2,7 +2,7 @@ use crate::cli::Bench;
 use crate::compile;
 use crate::failure::{Context, Failure, Outcome};
 use crate::measure::{self, EagerEntry, Peer, PeerEntry, Time};
-use crate::{model, synthetic, table};
+use crate::{model, output, synthetic, table};
 use kc_codegen::eager::Eager;
 use kc_runtime::{LaunchTime, Session, SessionOptions};
 use serde_json::json;
@@ -42,6 +42,11 @@ struct Figure {
 
 /// `kc bench`: medians of fused and eager execution with every back end, measured in turns.
 pub fn bench(arguments: &Bench) -> Outcome {
+    for (option, value) in [("batch_size", arguments.batch_size), ("repeats", arguments.repeats)] {
+        if value == 0 {
+            return Err(Failure::new(format_args!("`{option}` must be at least 1, 0 was given")));
+        }
+    }
     let traced = model::trace(&arguments.model)?;
     let backends = compile::present(&arguments.backend)?;
     let mut programs = Vec::new();
@@ -71,16 +76,13 @@ pub fn bench(arguments: &Bench) -> Outcome {
         figures.extend(measure(&mut programs, &mut peers, entry, arguments)?);
     }
     if arguments.json {
-        println!("{}", as_json(&figures, arguments));
+        output::print(&format!("{}\n", as_json(&figures, arguments)))
     } else {
         let Bench { batch_size, repeats, .. } = arguments;
-        println!("batch {batch_size}, threads {threads}, medians of {repeats} samples taken in turns\n");
-        print!("{}", as_table(&figures));
-        if arguments.explain {
-            print!("{}", as_kernels(&figures));
-        }
+        let head = format!("batch {batch_size}, threads {threads}, medians of {repeats} samples taken in turns\n");
+        // Without `--explain` no kernel was timed, and there is no table of them.
+        output::print(&format!("{head}\n{}{}", as_table(&figures), as_kernels(&figures)))
     }
-    Ok(())
 }
 
 fn measure(
@@ -142,7 +144,7 @@ fn ratio(figures: &[Figure], figure: &Figure) -> Option<f64> {
 }
 
 fn as_table(figures: &[Figure]) -> String {
-    let mut rows = vec![["entry", "program", "mode", "ms", "least", "eager/this"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["entry", "program", "mode", "ms", "least ms", "eager/this"].map(str::to_owned).to_vec()];
     for figure in figures {
         rows.push(vec![
             figure.entry.to_owned(),
@@ -183,16 +185,20 @@ fn as_json(figures: &[Figure], arguments: &Bench) -> serde_json::Value {
                 .iter()
                 .map(|(name, time)| json!({"kernel": name, "milliseconds": time}))
                 .collect();
-            json!({
+            let mut object = json!({
                 "entry": figure.entry,
                 "program": figure.program,
                 "mode": figure.mode,
                 "milliseconds": figure.time.median,
                 "least_milliseconds": figure.time.least,
                 "eager_ratio": ratio(figures, figure),
-                "kernels": kernels,
-                "kernel_share": figure.kernels.share,
-            })
+            });
+            // Where launches were not timed, nothing is said of them.
+            if let Some(share) = figure.kernels.share {
+                object["kernels"] = kernels.into();
+                object["kernel_share"] = share.into();
+            }
+            object
         })
         .collect();
     json!({"batch_size": arguments.batch_size, "repeats": arguments.repeats, "figures": figures})

@@ -1,7 +1,7 @@
 use crate::cli::{Compile, Form, Target};
 use crate::compile::{self, compile_timed};
-use crate::failure::{Failure, Outcome};
-use crate::{model, table};
+use crate::failure::{Context, Failure, Outcome};
+use crate::{model, output, table};
 use kc_codegen::{Backend, Optimised, Options, optimise, schedule_function};
 use kc_ir::kernel::{Kernel, Program, print_program};
 use kc_ir::tensor::Module;
@@ -16,21 +16,19 @@ pub fn compile(arguments: &Compile) -> Outcome {
     }
     let traced = model::trace(&arguments.model)?;
     if arguments.emit == Some(Form::Ir) {
-        print!("{}", traced.text);
-        return Ok(());
+        return give(arguments, &traced.text);
     }
     let backend = compile::open(arguments.code.backend)?;
     if let Some(form) = arguments.emit {
-        print!("{}", emit(&traced.module, &*backend, form)?);
-        return Ok(());
+        return give(arguments, &emit(&traced.module, &*backend, form)?);
     }
     let (package, times) = compile_timed(&traced.module, &*backend)?;
-    let output = arguments.output.clone().unwrap_or_else(|| {
+    let path = arguments.output.clone().unwrap_or_else(|| {
         let mut path = PathBuf::from(arguments.model.file_stem().unwrap_or_default());
         path.set_extension("kcp");
         path
     });
-    package.write(&output).map_err(Failure::new)?;
+    package.write(&path).map_err(Failure::new)?;
     if arguments.timings {
         let mut rows = vec![vec!["stage".to_owned(), "ms".to_owned()]];
         let mut row =
@@ -38,10 +36,18 @@ pub fn compile(arguments: &Compile) -> Outcome {
         row("trace (building the model file in Rust)", traced.built.unwrap_or_default());
         times.iter().for_each(|(stage, time)| row(stage.name(), *time));
         row("compile, in all", times.iter().map(|(_, time)| *time).sum());
-        print!("{}", table::columns(&rows));
+        output::print(&table::columns(&rows))?;
     }
-    println!("wrote {} ({}, {} kernels)", output.display(), backend.name(), package.manifest.code.kernels.len());
-    Ok(())
+    let kernels = package.manifest.code.kernels.len();
+    output::print(&format!("wrote {} ({}, {kernels} kernels)\n", path.display(), backend.name()))
+}
+
+/// An emitted form, to the file that was asked for or to standard output.
+fn give(arguments: &Compile, text: &str) -> Outcome {
+    match &arguments.output {
+        Some(path) => std::fs::write(path, text).context(|| format!("cannot write {}", path.display())),
+        None => output::print(text),
+    }
 }
 
 fn emit(module: &Module, backend: &dyn Backend, form: Form) -> Outcome<String> {

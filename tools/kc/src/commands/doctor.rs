@@ -1,5 +1,5 @@
-use crate::compile;
 use crate::failure::Outcome;
+use crate::{compile, output};
 use kc::datasets;
 use kc_runtime::intrinsics::{host_target, machine_has};
 use std::fmt::Write;
@@ -24,8 +24,7 @@ const FEATURES: [&str; 12] = [
 
 /// `kc doctor`: what this machine offers, and what to do about what it lacks.
 pub fn doctor() -> Outcome {
-    print!("{}", report());
-    Ok(())
+    output::print(&report())
 }
 
 fn report() -> String {

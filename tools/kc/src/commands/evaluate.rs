@@ -1,7 +1,6 @@
 use crate::cli::Evaluate;
-use crate::compile;
 use crate::failure::{Failure, Outcome};
-use crate::{data, interrupt};
+use crate::{compile, data, interrupt, output};
 use kc_runtime::{EvaluateOptions, Package, Session, evaluate as run_evaluate};
 
 /// `kc evaluate`: loss and metrics of a trained package on test data (or all data, where no part of it is for tests).
@@ -15,6 +14,7 @@ pub fn evaluate(arguments: &Evaluate) -> Outcome {
     let options = EvaluateOptions {
         batch_size: arguments.batch_size,
         verbose: arguments.verbose.into(),
+        on_stderr: arguments.json,
         interrupt: Some(flag.clone()),
         ..EvaluateOptions::default()
     };
@@ -25,7 +25,7 @@ pub fn evaluate(arguments: &Evaluate) -> Outcome {
     if arguments.json {
         let values: serde_json::Map<String, serde_json::Value> =
             logs.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        println!("{}", serde_json::Value::Object(values));
+        output::print(&format!("{}\n", serde_json::Value::Object(values)))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 use crate::cli::{Explain, ExplainFormat};
 use crate::failure::{Failure, Outcome};
-use crate::{compile, model, table};
+use crate::{compile, model, output, table};
 use kc_codegen::{Options, optimise, schedule_function};
 use kc_ir::kernel::Program;
 use kc_ir::tensor::{Graph, Op};
@@ -18,14 +18,13 @@ pub fn explain(arguments: &Explain) -> Outcome {
     options.saturation.explain = true;
     let optimised = optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new)?;
     match arguments.format {
-        ExplainFormat::Dot => print!("{}", dot(&arguments.entry, &optimised.function.graph)),
+        ExplainFormat::Dot => output::print(&dot(&arguments.entry, &optimised.function.graph)),
         ExplainFormat::Text => {
             let program = schedule_function(&optimised.function, backend.target()).map_err(Failure::new)?;
-            println!("{} on {} ({})\n", arguments.entry, backend.name(), backend.target().name);
-            print!("{}\n{}", optimised.report, launches(&program));
+            let head = format!("{} on {} ({})", arguments.entry, backend.name(), backend.target().name);
+            output::print(&format!("{head}\n\n{}\n{}", optimised.report, launches(&program)))
         }
     }
-    Ok(())
 }
 
 /// The launches in order, with what they compute.
@@ -34,10 +33,14 @@ fn launches(program: &Program) -> String {
     for (number, step) in program.steps.iter().enumerate() {
         for launch in &step.launches {
             let kernel = program.kernels.get(launch.kernel).map_or("", |kernel| &kernel.name);
-            rows.push(vec![format!("{number:>4}  {kernel}"), launch.tasks.to_string(), launch.work.to_string()]);
+            let work = if launch.work.as_constant() == Some(0) { "-".to_owned() } else { launch.work.to_string() };
+            rows.push(vec![format!("{number:>4}  {kernel}"), launch.tasks.to_string(), work]);
         }
     }
-    table::columns(&rows)
+    format!(
+        "kernels in order; work: estimate of bytes moved and arithmetic operations, - where there is none\n{}",
+        table::columns(&rows)
+    )
 }
 
 /// The graph for Graphviz.

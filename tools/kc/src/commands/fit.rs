@@ -1,7 +1,7 @@
 use crate::cli::Fit;
-use crate::compile::{self, package_or_model};
+use crate::compile::{self, is_package, package_or_model};
 use crate::failure::{Failure, Outcome};
-use crate::{callbacks, data, interrupt};
+use crate::{callbacks, data, interrupt, output};
 use kc_runtime::{Callback, FitOptions, Session, fit as run_fit};
 use serde_json::json;
 use std::time::Instant;
@@ -15,9 +15,20 @@ pub fn fit(arguments: &Fit) -> Outcome {
         return Err(Failure::new(format_args!("`--output`: there is no folder {}", folder.display())));
     }
     let package = package_or_model(&arguments.model, &arguments.code)?;
+    if package.manifest.entry("train_step").is_none() {
+        return Err(Failure::new(format_args!(
+            "model `{}` was not compiled, so it cannot be trained: call `model.compile(optimizer, loss, metrics)` in {}",
+            package.manifest.model.name,
+            if is_package(&arguments.model) {
+                "its model file, and make the package anew".to_owned()
+            } else {
+                arguments.model.display().to_string()
+            }
+        )));
+    }
     let samples = match &arguments.data {
         Some(name) => data::named(name)?,
-        None if compile::is_package(&arguments.model) => {
+        None if is_package(&arguments.model) => {
             return Err(Failure::new("a package brings no data: name some with `--data`"));
         }
         None => data::of_model(&arguments.model)?,
@@ -48,6 +59,7 @@ pub fn fit(arguments: &Fit) -> Outcome {
         batch_size: arguments.batch_size,
         epochs: arguments.epochs,
         verbose: arguments.verbose.into(),
+        on_stderr: arguments.json,
         validation_split: arguments.validation_split,
         validation_data: validation.as_ref(),
         shuffle: !arguments.no_shuffle,
@@ -62,20 +74,22 @@ pub fn fit(arguments: &Fit) -> Outcome {
         let trained = session.package().map_err(Failure::new)?;
         trained.write(path).map_err(Failure::new)?;
         if !arguments.json {
-            println!("saved {}", path.display());
+            output::print(&format!("saved {}\n", path.display()))?;
         }
     }
     if arguments.json {
-        println!(
-            "{}",
-            json!({
-                "backend": package.manifest.code.backend,
-                "epochs": history.epochs.len(),
-                "history": history.logs,
-                "interrupted": history.interrupted,
-                "train_seconds": seconds,
-            })
-        );
+        let object = json!({
+            "backend": package.manifest.code.backend,
+            "epochs": history.epochs.len(),
+            "history": history.logs,
+            "interrupted": history.interrupted,
+            "train_seconds": seconds,
+        });
+        output::print(&format!("{object}\n"))?;
+    }
+    let is_checkpoint = |text: &String| text.starts_with("model-checkpoint");
+    if arguments.output.is_none() && !arguments.callbacks.iter().any(is_checkpoint) {
+        output::note("note: the trained model was not saved; `-o FILE.kcp` saves it");
     }
     if history.interrupted {
         return Err(interrupt::interrupted(arguments.output.as_deref()));

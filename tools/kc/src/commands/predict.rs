@@ -1,7 +1,6 @@
 use crate::cli::Predict;
-use crate::compile;
-use crate::data;
 use crate::failure::{Failure, Outcome};
+use crate::{compile, data, output};
 use kc_runtime::{Array, EvaluateOptions, Package, Session, Verbose, npy, predict as run_predict};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +19,7 @@ pub fn predict(arguments: &Predict) -> Outcome {
                 npy::write(&numbered(path, index), output).map_err(Failure::new)?;
             }
         }
-        None => outputs.iter().for_each(|output| print!("{}", rows(output))),
+        None => outputs.iter().try_for_each(|output| output::print(&rows(output)))?,
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ pub fn build(project: &Project, stamp: &str) -> Outcome<PathBuf> {
     project.write(stamp)?;
     let color = std::io::stderr().is_terminal();
     if color && !project.target.join("debug").exists() {
-        eprintln!("building kc's frontend, once; later builds of a model take seconds");
+        crate::output::note("building kc's frontend, once; later builds of a model take seconds");
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
@@ -39,7 +39,7 @@ pub fn build(project: &Project, stamp: &str) -> Outcome<PathBuf> {
         && let Some(executable) = &diagnostics.executable
     {
         for warning in &diagnostics.own {
-            eprintln!("{warning}\n");
+            crate::output::note(&format!("{warning}\n"));
         }
         return Ok(PathBuf::from(executable));
     }

@@ -27,7 +27,9 @@ impl Diagnostics {
                     let Some(rendered) = message["rendered"].as_str().filter(|_| concerns_a_place(message)) else {
                         continue;
                     };
-                    if target == package {
+                    if let Some(text) = two_entries(message, &shown.to_string_lossy()).filter(|_| target == package) {
+                        diagnostics.own.push(text);
+                    } else if target == package {
                         let text = rendered.replace(&*model.to_string_lossy(), &shown.to_string_lossy());
                         diagnostics.own.push(text.trim_end().to_owned());
                     } else if message["level"] == "error" {
@@ -39,6 +41,21 @@ impl Diagnostics {
         }
         diagnostics
     }
+}
+
+/// A file with two models, or two functions for data: to rustc, a name of the macros' that is defined twice.
+fn two_entries(message: &Value, shown: &str) -> Option<String> {
+    if message["code"]["code"] != "E0428" {
+        return None;
+    }
+    let text = message["message"].as_str()?;
+    let attribute = ["model", "data"].into_iter().find(|name| text.contains(&format!("`kc_{name}`")))?;
+    let spans = message["spans"].as_array()?;
+    let lines = |primary| spans.iter().find(|span| span["is_primary"] == primary)?["line_start"].as_u64();
+    let (second, first) = (lines(true)?, lines(false)?);
+    Some(format!(
+        "error: a file has one `#[kc::{attribute}] fn`, but this is its second; the first is at line {first}\n  --> {shown}:{second}"
+    ))
 }
 
 /// Not one of rustc's closing lines, such as `aborting due to 2 previous errors`, which belong to no place.

@@ -82,7 +82,7 @@ fn run(project: &Project, executable: &Path, arguments: &[&str]) -> Outcome<Stri
         return Err(Failure::Rendered(text));
     }
     if !said.trim().is_empty() {
-        eprintln!("{}", said.trim_end());
+        crate::output::note(said.trim_end());
     }
     String::from_utf8(output.stdout)
         .map_err(|_| Failure::new(format_args!("the program of {} printed no module", project.shown.display())))
