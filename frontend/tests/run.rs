@@ -28,7 +28,7 @@ fn quiet<'a>() -> Fit<'a> {
 }
 
 const QUIET: EvaluateOptions =
-    EvaluateOptions { batch_size: 32, steps: None, verbose: Verbose::Silent, interrupt: None };
+    EvaluateOptions { batch_size: 32, steps: None, verbose: Verbose::Silent, on_stderr: false, interrupt: None };
 
 #[test]
 fn a_model_learns() {
