@@ -1,6 +1,7 @@
 //! Shapes and weights of layers, and what they refuse.
 
 use kc::prelude::*;
+use kc_ir::tensor::{Argument, Literal, interpret};
 
 fn shape(layer: impl Layer + Clone, input: &[i64]) -> Result<String, String> {
     kc::utils::clear_session();
@@ -60,6 +61,159 @@ fn convolutions_refuse() {
         err("unknown `padding`, expected \"valid\" or \"same\"")
     );
     assert_eq!(shape(Conv2D::new(6, 0), &[9, 8, 6]), err("`kernel_size` is (0, 0), expected numbers of at least 1"));
+}
+
+#[test]
+fn transposed_convolutions_have_keras_shapes() {
+    let image = [5, 4, 3];
+    let ok = |text: &str| Ok(text.to_string());
+    let layer = |size: i64| Conv2DTranspose::new(6, size);
+    assert_eq!(shape(layer(3), &image), ok("(None, 7, 6, 6)"));
+    assert_eq!(shape(layer(3).strides(2), &image), ok("(None, 11, 9, 6)"));
+    assert_eq!(shape(layer(2).strides((3, 1)), &image), ok("(None, 15, 5, 6)"));
+    assert_eq!(shape(layer(3).strides(2).output_padding((1, 0)), &image), ok("(None, 12, 9, 6)"));
+    assert_eq!(shape(layer(3).strides((2, 3)).padding("SAME"), &image), ok("(None, 10, 12, 6)"));
+    assert_eq!(shape(layer(4).strides(3).padding("same").output_padding((2, 0)), &image), ok("(None, 14, 9, 6)"));
+    assert_eq!(shape(layer(3).dilation_rate((2, 1)), &image), ok("(None, 9, 6, 6)"));
+    assert_eq!(shape(layer(3).strides(2).data_format("channels_first"), &[3, 5, 4]), ok("(None, 6, 11, 9)"));
+    assert_eq!(shape(layer(2).strides(2).padding("same"), &[1, 1, 3]), ok("(None, 2, 2, 6)"));
+    assert_eq!(
+        weights(Conv2DTranspose::new(6, (3, 2)), &image),
+        ["conv2d_transpose/kernel: f32[3, 2, 6, 3]", "conv2d_transpose/bias: f32[6]"]
+    );
+    assert_eq!(weights(layer(1).use_bias(false), &image), ["conv2d_transpose/kernel: f32[1, 1, 6, 3]"]);
+
+    let symbolic = Input::new([Dim::symbol("H"), Dim::symbol("W"), Dim::constant(3)]);
+    let output = layer(3).strides((2, 3)).padding("same").call(&symbolic).unwrap();
+    assert_eq!(output.shape()[1..3], [Dim::symbol("H") * Dim::constant(2), Dim::symbol("W") * Dim::constant(3)]);
+}
+
+#[test]
+fn transposed_convolutions_refuse() {
+    let image = [5, 4, 3];
+    let err = |text: &str| Err(format!("layer `conv2d_transpose` (Conv2DTranspose): {text}"));
+    let layer = || Conv2DTranspose::new(6, 2);
+    assert_eq!(
+        shape(layer(), &[5, 4]),
+        err("the input's shape is (None, 5, 4), expected 4 axes: (batch, height, width, channels)")
+    );
+    assert_eq!(shape(Conv2DTranspose::new(0, 2), &image), err("`filters` is 0, expected a number of at least 1"));
+    assert_eq!(
+        shape(Conv2DTranspose::new(6, (2, 0)), &image),
+        err("`kernel_size` is (2, 0), expected numbers of at least 1")
+    );
+    assert_eq!(shape(layer().strides(0), &image), err("`strides` is (0, 0), expected numbers of at least 1"));
+    assert_eq!(
+        shape(layer().strides(2).dilation_rate((1, 2)), &image),
+        err("`strides` [2, 2] and `dilation_rate` [1, 2] cannot both be above 1")
+    );
+    assert_eq!(
+        shape(layer().strides((3, 2)).output_padding(2), &image),
+        err("`output_padding` [2, 2] must be less than `strides` [3, 2]")
+    );
+    assert_eq!(
+        shape(layer().output_padding((0, -1)), &image),
+        err("`output_padding` is (0, -1), expected numbers of at least 0")
+    );
+    assert_eq!(shape(layer().padding("causal"), &image), err("unknown `padding`, expected \"valid\" or \"same\""));
+    assert_eq!(
+        shape(layer().data_format("nhwc"), &image),
+        err("unknown `data_format`, expected \"channels_last\" or \"channels_first\"")
+    );
+    assert_eq!(
+        shape(layer().strides(2).padding("same").output_padding(0), &[5, 1, 3]),
+        err(
+            "the output has no element along axis 2 of the input's shape (None, 5, 1, 3): with `padding(\"same\")` and a \
+             window that reaches over 2 elements, one element needs an `output_padding` of at least 1"
+        )
+    );
+}
+
+/// One axis of a transposed convolution: its arguments, then what Keras makes of them: how many elements it crops in front, and
+/// the output's extent.
+struct Transposed {
+    size: i64,
+    stride: i64,
+    dilation: i64,
+    output_padding: Option<i64>,
+    crop: i64,
+    extent: i64,
+}
+
+/// Each element of the input adds its multiple of the kernel to the output.
+#[test]
+fn transposed_convolutions_spread_the_kernel() {
+    let axis = |size, stride, dilation, output_padding, crop, extent| Transposed {
+        size,
+        stride,
+        dilation,
+        output_padding,
+        crop,
+        extent,
+    };
+    // for inputs of 5 by 4
+    for (padding, [h, w]) in [
+        ("valid", [axis(3, 2, 1, None, 0, 11), axis(2, 3, 1, None, 0, 12)]),
+        ("valid", [axis(3, 2, 1, Some(1), 0, 12), axis(3, 2, 1, Some(0), 0, 9)]),
+        ("valid", [axis(3, 1, 2, None, 0, 9), axis(2, 1, 1, None, 0, 5)]),
+        ("same", [axis(4, 2, 1, None, 1, 10), axis(5, 3, 1, None, 1, 12)]),
+        ("same", [axis(1, 3, 1, None, 0, 15), axis(3, 2, 1, None, 0, 8)]),
+        ("same", [axis(3, 1, 2, None, 2, 5), axis(2, 1, 3, None, 1, 4)]),
+        ("same", [axis(3, 2, 1, Some(0), 1, 9), axis(4, 3, 1, Some(2), 1, 11)]),
+        ("same", [axis(1, 4, 1, Some(3), 0, 20), axis(2, 4, 1, Some(3), 0, 15)]),
+    ] {
+        let (filters, channels) = (3, 2);
+        let x = |i: i64, j: i64, c: i64| ((i * 7 + j * 3 + c * 5) % 11 - 5) as f64;
+        let kernel = |k: i64, l: i64, f: i64, c: i64| ((k * 5 + l * 8 + f * 3 + c) % 13 - 6) as f64;
+        let mut expected = vec![0.0; (h.extent * w.extent * filters) as usize];
+        for [i, j, k, l] in indices([5, 4, h.size, w.size]) {
+            let p = i * h.stride + k * h.dilation - h.crop;
+            let q = j * w.stride + l * w.dilation - w.crop;
+            if (0..h.extent).contains(&p) && (0..w.extent).contains(&q) {
+                for [f, c, ..] in indices([filters, channels, 1, 1]) {
+                    expected[((p * w.extent + q) * filters + f) as usize] += x(i, j, c) * kernel(k, l, f, c);
+                }
+            }
+        }
+
+        let mut layer = Conv2DTranspose::new(filters as usize, (h.size, w.size))
+            .strides((h.stride, w.stride))
+            .dilation_rate((h.dilation, w.dilation))
+            .padding(padding)
+            .use_bias(false);
+        if let (Some(height), Some(width)) = (h.output_padding, w.output_padding) {
+            layer = layer.output_padding((height, width));
+        }
+        let kernel: Vec<f32> =
+            indices([h.size, w.size, filters, channels]).map(|[k, l, f, c]| kernel(k, l, f, c) as f32).collect();
+        let kernel = Literal::f32(&[h.size as usize, w.size as usize, filters as usize, channels as usize], &kernel);
+        let last: Vec<f32> = indices([1, 5, 4, channels]).map(|[_, i, j, c]| x(i, j, c) as f32).collect();
+        let given =
+            run(layer.clone(), [Dim::symbol("H"), Dim::symbol("W"), Dim::constant(2)], [1, 5, 4, 2], &last, &kernel);
+        assert_eq!(given, expected, "channels last: {layer:?}");
+
+        let first: Vec<f32> = indices([1, channels, 5, 4]).map(|[_, c, i, j]| x(i, j, c) as f32).collect();
+        let layer = layer.data_format("channels_first");
+        let given = run(layer.clone(), [2, 5, 4].map(Dim::constant), [1, 2, 5, 4], &first, &kernel);
+        let expected: Vec<f64> = indices([1, filters, h.extent, w.extent])
+            .map(|[_, f, p, q]| expected[((p * w.extent + q) * filters + f) as usize])
+            .collect();
+        assert_eq!(given, expected, "channels first: {layer:?}");
+    }
+}
+
+/// The positions of an array, in order.
+fn indices([a, b, c, d]: [i64; 4]) -> impl Iterator<Item = [i64; 4]> {
+    (0..a * b * c * d).map(move |i| [i / (b * c * d), i / (c * d) % b, i / d % c, i % d])
+}
+
+/// What a layer with that weight makes of an input.
+fn run(layer: impl Layer, input: [Dim; 3], shape: [usize; 4], x: &[f32], weight: &Literal) -> Vec<f64> {
+    kc::utils::clear_session();
+    let module = Sequential::new().add(Input::new(input)).add(layer).module().unwrap();
+    let predict = module.function("predict").unwrap();
+    assert_eq!(predict.arguments, [Argument::Input(0), Argument::State(0)]);
+    interpret(&predict.graph, &[Literal::f32(&shape, x), weight.clone()]).unwrap()[0].to_f64_vec()
 }
 
 #[test]

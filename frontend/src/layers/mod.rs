@@ -11,7 +11,7 @@ mod reshaping;
 mod spatial;
 
 pub use arithmetic::{ActivationLayer, ReLU, Rescaling, Softmax};
-pub use convolution::Conv2D;
+pub use convolution::{Conv2D, Conv2DTranspose};
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use merging::{Add, Concatenate};

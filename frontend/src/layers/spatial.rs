@@ -1,6 +1,7 @@
 //! What layers over images share: windows, padding, data formats.
 
 use crate::{Error, Result, shape_text};
+use kc_ir::tensor::ops::ConvolutionAxes;
 use kc_ir::{Dim, TensorType};
 
 /// One number for both spatial axes, or one each: `2`, `(2, 3)`, `[2, 3]`.
@@ -33,6 +34,15 @@ impl Pair {
             return Ok(self.0);
         }
         Err(Error::model(format!("`{argument}` is ({height}, {width}), expected numbers of at least 1")))
+    }
+
+    /// The numbers, which must not be negative.
+    pub(super) fn not_negative(self, argument: &str) -> Result<[i64; 2]> {
+        let [height, width] = self.0;
+        if height >= 0 && width >= 0 {
+            return Ok(self.0);
+        }
+        Err(Error::model(format!("`{argument}` is ({height}, {width}), expected numbers of at least 0")))
     }
 }
 
@@ -83,11 +93,16 @@ impl Padding {
                 )));
             }
             (Padding::Unknown, _) => {
-                return Err(Error::model("unknown `padding`, expected \"valid\" or \"same\""));
+                return Err(unknown_padding());
             }
         };
         Ok((total / 2, total - total / 2))
     }
+}
+
+/// What is reported of [`Padding::Unknown`].
+pub(super) fn unknown_padding() -> Error {
+    Error::model("unknown `padding`, expected \"valid\" or \"same\"")
 }
 
 /// Where the channels are.
@@ -141,6 +156,25 @@ impl DataFormat {
             DataFormat::ChannelsFirst => ([2, 3], 1),
             DataFormat::ChannelsLast | DataFormat::Unknown => ([1, 2], 3),
         })
+    }
+
+    /// The number of channels of an input, which must be known.
+    pub(super) fn channels(self, input: &TensorType) -> Result<i64> {
+        let (_, channel_axis) = self.axes(input)?;
+        input.shape[channel_axis].as_constant().ok_or_else(|| {
+            Error::model(format!(
+                "the number of channels in the input's shape {} is not known",
+                shape_text(&input.shape)
+            ))
+        })
+    }
+
+    /// The axes of a convolution of such images with a kernel `[height, width, in, out]`.
+    pub(super) fn convolution_axes(self) -> ConvolutionAxes {
+        match self {
+            DataFormat::ChannelsFirst => ConvolutionAxes::channels_first(2),
+            DataFormat::ChannelsLast | DataFormat::Unknown => ConvolutionAxes::channels_last(2),
+        }
     }
 }
 

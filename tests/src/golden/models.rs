@@ -22,6 +22,11 @@ pub fn build(case: &super::Case) -> Result<Model> {
         "conv2d_dil" => one(image, Conv2D::new(4, 3).dilation_rate(2).padding("same")),
         "conv2d_groups" => one([8, 7, 4], Conv2D::new(4, 3).groups(2)),
         "conv2d_cf" => one([3, 8, 7], Conv2D::new(4, 3).data_format("channels_first")),
+        "conv2d_t_same" => one([5, 4, 3], Conv2DTranspose::new(4, 3).strides(2).padding("same")),
+        "conv2d_t_valid" => one([5, 4, 3], Conv2DTranspose::new(4, 3).strides(2)),
+        "conv2d_t_outpad" => {
+            one([5, 4, 3], Conv2DTranspose::new(4, 3).strides(2).padding("same").output_padding((1, 1)))
+        }
         "maxpool2d" => one(image, MaxPooling2D::new(2)),
         "maxpool2d_same" => one(image, MaxPooling2D::new(3).strides(2).padding("same")),
         "averagepool2d" => one(image, AveragePooling2D::new(2)),
