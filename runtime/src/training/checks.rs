@@ -149,9 +149,7 @@ fn check_conversion(input: &Input, array: &Array) -> Result<(), DataError> {
     };
     Err(DataError::Range {
         input: input.name.clone(),
-        dtype: to.keras_name(),
-        least,
-        greatest,
+        expected: format!("{}, whole numbers from {least} to {greatest}", to.keras_name()),
         sample: index / row,
         value: convert::element_text(from, array.bytes(), index),
         position: position(&array.shape()[1..], index % row),

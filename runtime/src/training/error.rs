@@ -78,18 +78,12 @@ pub enum DataError {
         position: String,
     },
     /// A value that the input's integer type does not have.
-    #[error(
-        "`{input}` takes {dtype}, whole numbers from {least} to {greatest}, but sample {sample} has {value} {position}; {advice}"
-    )]
+    #[error("`{input}` takes {expected}, but sample {sample} has {value} {position}; {advice}")]
     Range {
         /// The input.
         input: String,
-        /// Its dtype, as Keras names it.
-        dtype: &'static str,
-        /// The dtype's least value.
-        least: i128,
-        /// The dtype's greatest value.
-        greatest: i128,
+        /// Its dtype, as Keras names it, and that dtype's range.
+        expected: String,
         /// The sample's number.
         sample: usize,
         /// What it holds.
