@@ -25,14 +25,13 @@ impl Base {
     /// The base of a new layer of that class (Keras' name: `Dense`), made at the caller's place.
     #[track_caller]
     pub fn new(class: &'static str) -> Self {
-        let caller = std::panic::Location::caller();
         Base {
             class,
             identity: next_identity(),
             given_name: None,
             auto_name: Arc::default(),
             trainable: true,
-            location: (caller.file(), caller.line()),
+            location: crate::error::caller(),
         }
     }
 
@@ -68,6 +67,11 @@ impl Base {
     /// Says whether the optimizer updates the layer's weights.
     pub fn set_trainable(&mut self, trainable: bool) {
         self.trainable = trainable;
+    }
+
+    /// File and line where the layer was made.
+    pub(crate) fn place(&self) -> (&'static str, u32) {
+        self.location
     }
 
     /// Where the layer was made; `path` is the layer's path.

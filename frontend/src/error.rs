@@ -14,10 +14,12 @@ pub enum Error {
     #[error("layer `{}` ({}): {}{}", .0.layer, .0.class, .0.message, place(&.0.location))]
     Layer(Box<LayerError>),
     /// A model, loss, metric or optimizer cannot be used as asked.
-    #[error("{message}")]
+    #[error("{message}{}", .place.map(line).unwrap_or_default())]
     Model {
         /// What was given, what was expected.
         message: String,
+        /// File and line of the call that is wrong, or where the model was made.
+        place: Option<(&'static str, u32)>,
     },
     /// An op outside of any layer does not take its operands.
     #[error("{0}")]
@@ -53,7 +55,15 @@ pub struct LayerError {
 impl Error {
     /// An error of a model, loss, metric or optimizer.
     pub fn model(message: impl Into<String>) -> Self {
-        Error::Model { message: message.into() }
+        Error::Model { message: message.into(), place: None }
+    }
+
+    /// The error with its place, where it has none yet.
+    pub(crate) fn at(mut self, here: (&'static str, u32)) -> Self {
+        if let Error::Model { place, .. } = &mut self {
+            place.get_or_insert(here);
+        }
+        self
     }
 
     /// An error of data, files or compiled code.
@@ -69,15 +79,29 @@ fn place(location: &Option<Arc<Location>>) -> String {
     }
 }
 
-/// The known name that an unknown one was probably meant to be.
+fn line((file, line): (&str, u32)) -> String {
+    format!("\n  --> {file}:{line}")
+}
+
+/// File and line of the caller.
+#[track_caller]
+pub(crate) fn caller() -> (&'static str, u32) {
+    let caller = std::panic::Location::caller();
+    (caller.file(), caller.line())
+}
+
+/// The known name that an unknown one was probably meant to be: the nearest of those that have all its words
+/// (`sparse_crossentropy`: `sparse_categorical_crossentropy`), or else the nearest, if it is near.
 pub(crate) fn did_you_mean(unknown: &str, known: &[&str]) -> String {
+    let has_words =
+        |name: &str| unknown.contains('_') && unknown.split('_').all(|word| name.split('_').any(|own| own == word));
     let close = known
         .iter()
-        .map(|name| (distance(unknown, name), *name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .map(|name| (!has_words(name), distance(unknown, name), *name))
+        .filter(|(other_words, distance, name)| !other_words || *distance <= 1 + name.len() / 4)
         .min();
     match close {
-        Some((_, name)) => format!("; did you mean `{name}`? Known are: {}", known.join(", ")),
+        Some((_, _, name)) => format!("; did you mean `{name}`? Known are: {}", known.join(", ")),
         None => format!("; known are: {}", known.join(", ")),
     }
 }

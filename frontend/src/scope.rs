@@ -283,7 +283,7 @@ impl Scope {
         self.builder.set_location(outside);
         result.map_err(|error| {
             let message = match error {
-                Error::Model { message } => message,
+                Error::Model { message, .. } => message,
                 Error::Op(error) => error.to_string(),
                 other => return other,
             };

@@ -125,6 +125,73 @@ fn unknown_losses_metrics_and_optimizers() {
 }
 
 #[test]
+fn a_name_that_lacks_a_word() {
+    let error = classifier().compile("adam", "sparse_crossentropy", ()).unwrap_err();
+    assert_eq!(
+        message(error),
+        "unknown loss `sparse_crossentropy`; did you mean `sparse_categorical_crossentropy`? Known are: \
+         binary_crossentropy, categorical_crossentropy, mean_squared_error, mse, sparse_categorical_crossentropy"
+    );
+}
+
+#[test]
+fn a_mistake_in_compile_shows_the_line_of_the_call() {
+    let mut model = classifier();
+    let calls = [
+        (line!(), model.compile("adma", "mse", ())),
+        (line!(), model.compile_with(Compile::new().loss("mse").optimizer("adma"))),
+    ];
+    for (line, result) in calls {
+        assert_eq!(
+            result.unwrap_err().to_string(),
+            format!("unknown optimizer `adma`; did you mean `adam`? Known are: adam, sgd\n  --> {}:{line}", file!())
+        );
+    }
+}
+
+#[test]
+fn a_mistake_in_a_model_shows_the_line_where_it_was_made() {
+    kc::utils::clear_session();
+    let (line, mut model) = (line!(), Sequential::new());
+    model = model.add(Dense::new(3));
+    let expected = format!(
+        "model `sequential` does not know the shape of its input: make `Input::new([...])` its first layer, or call \
+         `build`; its first layer is `dense`\n  --> {}:{line}",
+        file!()
+    );
+    assert_eq!(model.module().unwrap_err().to_string(), expected);
+    assert_eq!(model.compile("adam", "mse", ()).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn units_that_no_layer_has() {
+    for units in [0, usize::MAX] {
+        kc::utils::clear_session();
+        let error = Dense::new(units).call(Input::new([4])).unwrap_err();
+        assert_eq!(
+            message(error),
+            format!("layer `dense` (Dense): `units` is {units}, expected a number from 1 to 2147483647")
+        );
+    }
+}
+
+#[test]
+fn an_unknown_padding_and_an_unknown_data_format() {
+    kc::utils::clear_session();
+    let error = MaxPooling2D::default().padding("smae").call(Input::new([4, 4, 1])).unwrap_err();
+    assert_eq!(
+        message(error),
+        "layer `max_pooling2d` (MaxPooling2D): unknown padding `smae`; did you mean `same`? Known are: valid, same"
+    );
+    let error = AveragePooling2D::default().data_format("channels_lst").call(Input::new([4, 4, 1])).unwrap_err();
+    assert_eq!(
+        message(error),
+        "layer `average_pooling2d` (AveragePooling2D): unknown data format `channels_lst`; did you mean \
+         `channels_last`? Known are: channels_last, channels_first"
+    );
+}
+
+#[test]
 fn a_loss_for_each_output() {
     let error = classifier().compile("adam", ["mse", "mse"], ()).unwrap_err();
     assert_eq!(message(error), "`loss` has 2 entries, model `sequential` has 1 outputs: dense");

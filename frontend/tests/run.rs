@@ -159,10 +159,19 @@ fn what_cannot_be_trained_is_named() {
     );
     kc::utils::clear_session();
     let mut bare = Sequential::new().add(Input::new([2])).add(Dense::new(2));
-    assert_eq!(
-        bare.fit(&x, &y, quiet()).unwrap_err().to_string(),
-        "model `sequential` must be compiled before `fit`: call `model.compile(optimizer, loss, metrics)`"
-    );
+    for (method, line, error) in [
+        ("fit", line!(), bare.fit(&x, &y, quiet()).unwrap_err()),
+        ("evaluate", line!(), bare.evaluate(&x, &y).unwrap_err()),
+    ] {
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "model `sequential` must be compiled before `{method}`: call `model.compile(optimizer, loss, metrics)`\n  \
+                 --> {}:{line}",
+                file!()
+            )
+        );
+    }
     assert_eq!(
         classifier().set_weights(&[x]).unwrap_err().to_string(),
         "model `sequential` has 4 weights, 1 arrays were given"

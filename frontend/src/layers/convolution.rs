@@ -304,14 +304,14 @@ impl Conv2DTranspose {
     /// Elements before and after an axis, for windows that reach over so many elements.
     fn amounts(&self, reach: i64, stride: i64, output_padding: Option<i64>) -> Result<(i64, i64)> {
         let edge = reach - 1;
-        let total = match (self.padding, output_padding) {
+        let total = match (&self.padding, output_padding) {
             (Padding::Valid, given) => {
                 let extra = given.unwrap_or((stride - reach).max(0));
                 return Ok((edge, edge.saturating_add(extra)));
             }
             (Padding::Same, None) => edge.saturating_add(stride - 1),
             (Padding::Same, Some(extra)) => (edge - 1 + reach % 2).saturating_add(extra),
-            (Padding::Unknown, _) => return Err(unknown_padding()),
+            (Padding::Unknown(given), _) => return Err(unknown_padding(given)),
         };
         let before = (total / 2 + total % 2).min(edge);
         Ok((before, total - before))

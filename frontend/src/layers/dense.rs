@@ -12,7 +12,7 @@ use serde_json::json;
 #[derive(Clone, Debug)]
 pub struct Dense {
     base: Base,
-    units: i64,
+    units: usize,
     activation: Activation,
     use_bias: bool,
     kernel_initializer: Initializer,
@@ -27,7 +27,7 @@ impl Dense {
     pub fn new(units: usize) -> Self {
         Dense {
             base: Base::new("Dense"),
-            units: units as i64,
+            units,
             activation: Activation::Linear,
             use_bias: true,
             kernel_initializer: GlorotUniform::new().into(),
@@ -57,18 +57,22 @@ impl Layer for Dense {
     base!();
 
     fn build(&self, scope: &mut Scope, inputs: &[TensorType]) -> Result<()> {
-        if self.units < 1 {
-            return Err(Error::model("`units` is 0, expected at least 1"));
-        }
+        let units = match i32::try_from(self.units) {
+            Ok(units @ 1..) => i64::from(units),
+            _ => {
+                let (given, most) = (self.units, i32::MAX);
+                return Err(Error::model(format!("`units` is {given}, expected a number from 1 to {most}")));
+            }
+        };
         let features = last_extent(inputs)?;
         scope.add_constrained_weight(
             "kernel",
-            &[features, self.units],
+            &[features, units],
             &self.kernel_initializer,
             &self.kernel_constraint,
         )?;
         if self.use_bias {
-            scope.add_constrained_weight("bias", &[self.units], &self.bias_initializer, &self.bias_constraint)?;
+            scope.add_constrained_weight("bias", &[units], &self.bias_initializer, &self.bias_constraint)?;
         }
         Ok(())
     }

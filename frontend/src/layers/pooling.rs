@@ -84,6 +84,14 @@ macro_rules! pooling {
             }
         }
 
+        impl Default for $layer {
+            /// Windows of 2 by 2, as Keras' default `pool_size`.
+            #[track_caller]
+            fn default() -> Self {
+                $layer::new(2)
+            }
+        }
+
         impl Layer for $layer {
             base!();
             fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {

@@ -1,5 +1,6 @@
 //! What layers over images share: windows, padding, data formats.
 
+use crate::error::did_you_mean;
 use crate::{Error, Result, shape_text};
 use kc_ir::tensor::ops::ConvolutionAxes;
 use kc_ir::{Dim, TensorType};
@@ -47,7 +48,7 @@ impl Pair {
 }
 
 /// What a window may see beyond the edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Padding {
     /// Nothing: windows lie inside.
     Valid,
@@ -55,7 +56,7 @@ pub enum Padding {
     Same,
     /// A name that no padding has; the layer that is called with it reports it.
     #[doc(hidden)]
-    Unknown,
+    Unknown(String),
 }
 
 impl From<&str> for Padding {
@@ -63,23 +64,23 @@ impl From<&str> for Padding {
         match name.to_lowercase().as_str() {
             "valid" => Padding::Valid,
             "same" => Padding::Same,
-            _ => Padding::Unknown,
+            _ => Padding::Unknown(name.to_string()),
         }
     }
 }
 
 impl Padding {
     /// Keras' name.
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn name(&self) -> &str {
         match self {
             Padding::Valid => "valid",
             Padding::Same => "same",
-            Padding::Unknown => "unknown",
+            Padding::Unknown(name) => name,
         }
     }
 
     /// Elements before and after an axis for windows that reach over so many elements.
-    pub(super) fn amounts(self, extent: &Dim, reach: i64, stride: i64) -> Result<(i64, i64)> {
+    pub(super) fn amounts(&self, extent: &Dim, reach: i64, stride: i64) -> Result<(i64, i64)> {
         let total = match (self, extent.as_constant()) {
             (Padding::Valid, _) => 0,
             (Padding::Same, Some(extent)) => {
@@ -92,8 +93,8 @@ impl Padding {
                     "`padding` \"same\" with a stride of {stride} needs a known extent, the input's is {extent}"
                 )));
             }
-            (Padding::Unknown, _) => {
-                return Err(unknown_padding());
+            (Padding::Unknown(given), _) => {
+                return Err(unknown_padding(given));
             }
         };
         Ok((total / 2, total - total / 2))
@@ -101,12 +102,12 @@ impl Padding {
 }
 
 /// What is reported of [`Padding::Unknown`].
-pub(super) fn unknown_padding() -> Error {
-    Error::model("unknown `padding`, expected \"valid\" or \"same\"")
+pub(super) fn unknown_padding(given: &str) -> Error {
+    Error::model(format!("unknown padding `{given}`{}", did_you_mean(given, &["valid", "same"])))
 }
 
 /// Where the channels are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataFormat {
     /// `(batch, height, width, channels)`, Keras' default.
     ChannelsLast,
@@ -114,7 +115,7 @@ pub enum DataFormat {
     ChannelsFirst,
     /// A name that no format has; the layer that is called with it reports it.
     #[doc(hidden)]
-    Unknown,
+    Unknown(String),
 }
 
 impl From<&str> for DataFormat {
@@ -122,28 +123,29 @@ impl From<&str> for DataFormat {
         match name {
             "channels_last" => DataFormat::ChannelsLast,
             "channels_first" => DataFormat::ChannelsFirst,
-            _ => DataFormat::Unknown,
+            _ => DataFormat::Unknown(name.to_string()),
         }
     }
 }
 
 impl DataFormat {
     /// Keras' name.
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn name(&self) -> &str {
         match self {
             DataFormat::ChannelsLast => "channels_last",
             DataFormat::ChannelsFirst => "channels_first",
-            DataFormat::Unknown => "unknown",
+            DataFormat::Unknown(name) => name,
         }
     }
 
     /// The spatial axes and the channels' axis of an input, which must be an image.
-    pub(super) fn axes(self, input: &TensorType) -> Result<([usize; 2], usize)> {
+    pub(super) fn axes(&self, input: &TensorType) -> Result<([usize; 2], usize)> {
         let expected = match self {
             DataFormat::ChannelsLast => "(batch, height, width, channels)",
             DataFormat::ChannelsFirst => "(batch, channels, height, width)",
-            DataFormat::Unknown => {
-                return Err(Error::model("unknown `data_format`, expected \"channels_last\" or \"channels_first\""));
+            DataFormat::Unknown(given) => {
+                let known = did_you_mean(given, &["channels_last", "channels_first"]);
+                return Err(Error::model(format!("unknown data format `{given}`{known}")));
             }
         };
         if input.rank() != 4 {
@@ -154,12 +156,12 @@ impl DataFormat {
         }
         Ok(match self {
             DataFormat::ChannelsFirst => ([2, 3], 1),
-            DataFormat::ChannelsLast | DataFormat::Unknown => ([1, 2], 3),
+            DataFormat::ChannelsLast | DataFormat::Unknown(_) => ([1, 2], 3),
         })
     }
 
     /// The number of channels of an input, which must be known.
-    pub(super) fn channels(self, input: &TensorType) -> Result<i64> {
+    pub(super) fn channels(&self, input: &TensorType) -> Result<i64> {
         let (_, channel_axis) = self.axes(input)?;
         input.shape[channel_axis].as_constant().ok_or_else(|| {
             Error::model(format!(
@@ -170,10 +172,10 @@ impl DataFormat {
     }
 
     /// The axes of a convolution of such images with a kernel `[height, width, in, out]`.
-    pub(super) fn convolution_axes(self) -> ConvolutionAxes {
+    pub(super) fn convolution_axes(&self) -> ConvolutionAxes {
         match self {
             DataFormat::ChannelsFirst => ConvolutionAxes::channels_first(2),
-            DataFormat::ChannelsLast | DataFormat::Unknown => ConvolutionAxes::channels_last(2),
+            DataFormat::ChannelsLast | DataFormat::Unknown(_) => ConvolutionAxes::channels_last(2),
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Compiled {
     pub losses: Vec<(Arc<dyn Loss>, Option<f64>)>,
     pub metrics: Vec<Vec<Arc<dyn Metric>>>,
     pub weighted_metrics: Vec<Vec<Arc<dyn Metric>>>,
+    /// File and line of the call of `compile`.
+    pub place: (&'static str, u32),
 }
 
 /// The arguments of [`Model::compile_with`]: those of Keras' `compile`, for what [`Model::compile`] does not say.
@@ -135,7 +137,7 @@ impl Compile {
         self
     }
 
-    fn resolve(self, model: &str, outputs: &[String]) -> Result<Compiled> {
+    fn resolve(self, model: &str, outputs: &[String], place: (&'static str, u32)) -> Result<Compiled> {
         let optimizer = self.optimizer.resolve()?;
         optimizer.settings().check(&optimizer.name())?;
         optimizer.check()?;
@@ -174,13 +176,15 @@ impl Compile {
                 .map(|(index, loss)| (loss, self.loss_weights.get(index).copied()))
                 .collect(),
             optimizer,
+            place,
         })
     }
 }
 
 impl Model {
     /// Says what the model is trained with: `model.compile(Adam::new(), "sparse_categorical_crossentropy", ["accuracy"])?`.
-    /// Optimizer, loss and metrics are objects or names.
+    /// Optimizer, loss and metrics are objects or names; `()` stands for no metrics (an empty array has no type).
+    #[track_caller]
     pub fn compile(
         &mut self,
         optimizer: impl IntoOptimizer,
@@ -191,9 +195,12 @@ impl Model {
     }
 
     /// [`Model::compile`] with all of Keras' arguments.
+    #[track_caller]
     pub fn compile_with(&mut self, arguments: Compile) -> Result<()> {
+        let place = crate::error::caller();
         let outputs = self.network()?.output_names();
-        self.compiled = Some(arguments.resolve(self.base.name(), &outputs)?);
+        let compiled = arguments.resolve(self.base.name(), &outputs, place);
+        self.compiled = Some(compiled.map_err(|error| error.at(place))?);
         self.engine.reset();
         Ok(())
     }

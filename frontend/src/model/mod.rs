@@ -37,7 +37,8 @@ impl Model {
     #[track_caller]
     pub fn new(inputs: impl IntoTensors, outputs: impl IntoTensors) -> Result<Model> {
         let base = Base::new("Functional");
-        let network = Functional::new(base.name(), inputs.into_tensors()?, outputs.into_tensors()?)?;
+        let network = Functional::new(base.name(), inputs.into_tensors()?, outputs.into_tensors()?)
+            .map_err(|error| error.at(base.place()))?;
         Ok(Model {
             base,
             layers: Vec::new(),
@@ -69,7 +70,7 @@ impl Model {
         {
             layers.insert(0, input.clone());
         }
-        let network = Functional::sequential(self.base.name(), &layers)?;
+        let network = Functional::sequential(self.base.name(), &layers).map_err(|error| error.at(self.base.place()))?;
         Ok(self.network.get_or_init(|| network))
     }
 

@@ -125,6 +125,7 @@ impl Model {
     /// Trains the model for a number of epochs: `model.fit(&x, &y, Fit::new().epochs(5).batch_size(64))?`.
     ///
     /// The data is checked once, before the first step: shapes, labels, NaN.
+    #[track_caller]
     pub fn fit(&mut self, x: impl IntoArrays, y: impl IntoArrays, mut arguments: Fit) -> Result<History> {
         self.needs_compile("fit")?;
         let sample_weights = arguments.sample_weight.into_iter().collect();
@@ -136,11 +137,13 @@ impl Model {
     }
 
     /// The loss and the metrics over the samples, by name. Keras' `evaluate(return_dict=True)`.
+    #[track_caller]
     pub fn evaluate(&self, x: impl IntoArrays, y: impl IntoArrays) -> Result<Logs> {
         self.evaluate_with(x, y, &EvaluateOptions::default())
     }
 
     /// [`Model::evaluate`] with a batch size, a number of steps, or without a progress bar.
+    #[track_caller]
     pub fn evaluate_with(&self, x: impl IntoArrays, y: impl IntoArrays, options: &EvaluateOptions) -> Result<Logs> {
         self.needs_compile("evaluate")?;
         let data = Dataset { features: x.into_arrays(), targets: y.into_arrays(), sample_weights: Vec::new() };
@@ -167,6 +170,7 @@ impl Model {
         self.with_session(|session| kc_runtime::predict(session, &data, options, &mut []).map_err(failed))
     }
 
+    #[track_caller]
     fn needs_compile(&self, method: &str) -> Result<()> {
         if self.compiled.is_some() {
             return Ok(());
@@ -174,7 +178,8 @@ impl Model {
         Err(Error::model(format!(
             "model `{}` must be compiled before `{method}`: call `model.compile(optimizer, loss, metrics)`",
             self.base.name()
-        )))
+        ))
+        .at(crate::error::caller()))
     }
 }
 

@@ -30,12 +30,13 @@ pub(super) fn module(model: &Model) -> Result<Module> {
             functions.push(predict(network, &store)?);
         }
         Some(compiled) => {
-            let training = Training::new(network, compiled, &mut store)?;
+            let place = |error: Error| error.at(compiled.place);
+            let training = Training::new(network, compiled, &mut store).map_err(place)?;
             functions.push(init(&store)?);
             functions.push(predict(network, &store)?);
-            functions.push(training.step(&store, false)?);
-            functions.push(training.step(&store, true)?);
-            functions.push(training.results(&store)?);
+            functions.push(training.step(&store, false).map_err(place)?);
+            functions.push(training.step(&store, true).map_err(place)?);
+            functions.push(training.results(&store).map_err(place)?);
             fields.insert("optimizer".to_string(), compiled.optimizer.name());
             let losses: Vec<String> = compiled.losses.iter().map(|(loss, _)| loss.name()).collect();
             fields.insert("loss".to_string(), losses.join(", "));

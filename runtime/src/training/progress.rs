@@ -191,7 +191,9 @@ fn values(logs: &Logs) -> String {
     let mut text = String::new();
     for (name, value) in logs.iter() {
         // a String takes everything
-        let _ = if value.abs() > 1e-3 || value == 0.0 || !value.is_finite() {
+        let _ = if value.is_nan() {
+            write!(text, " - {name}: nan")
+        } else if value.abs() > 1e-3 || value == 0.0 || !value.is_finite() {
             write!(text, " - {name}: {value:.4}")
         } else {
             write!(text, " - {name}: {}", scientific(value))
@@ -280,6 +282,6 @@ mod tests {
             [per_step(2.0, 1), per_step(2.0, 1000), per_step(2.0, 10_000)],
             ["2s/step", "2ms/step", "200us/step"]
         );
-        assert_eq!(values(&Logs::from_iter([("loss", f64::NAN)])), " - loss: NaN");
+        assert_eq!(values(&Logs::from_iter([("loss", f64::NAN)])), " - loss: nan");
     }
 }
