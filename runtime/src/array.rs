@@ -45,6 +45,16 @@ pub enum ArrayError {
         /// Element type.
         dtype: DType,
     },
+    /// The system has no memory for it.
+    #[error("there is no memory for {bytes} bytes: an array of {dtype} of shape {shape}")]
+    OutOfMemory {
+        /// The shape, as text.
+        shape: String,
+        /// Element type.
+        dtype: DType,
+        /// Bytes of all elements.
+        bytes: usize,
+    },
     /// Read as another type than it has.
     #[error("the array holds {actual}, not {requested}")]
     DType {
@@ -82,7 +92,12 @@ fn byte_length(dtype: DType, shape: &[usize]) -> Result<usize, ArrayError> {
 impl Array {
     /// An array of zeros.
     pub fn zeros(dtype: DType, shape: &[usize]) -> Result<Self, ArrayError> {
-        let bytes = AlignedBytes::zeros(byte_length(dtype, shape)?);
+        let length = byte_length(dtype, shape)?;
+        let bytes = AlignedBytes::try_zeros(length).ok_or_else(|| ArrayError::OutOfMemory {
+            shape: shape_text(shape),
+            dtype,
+            bytes: length,
+        })?;
         Ok(Array { dtype, shape: shape.to_vec(), bytes })
     }
 
@@ -115,11 +130,12 @@ impl Array {
                 expected: expected / size,
             });
         }
-        let mut bytes = AlignedBytes::copy_of(bytes);
+        let mut array = Array::zeros(dtype, shape)?;
+        array.bytes.copy_from_slice(bytes);
         if dtype == DType::Bool {
-            bytes.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+            array.bytes.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
         }
-        Ok(Array { dtype, shape: shape.to_vec(), bytes })
+        Ok(array)
     }
 
     /// Type of the elements.

@@ -18,15 +18,20 @@ unsafe impl Send for AlignedBytes {}
 unsafe impl Sync for AlignedBytes {}
 
 impl AlignedBytes {
-    /// `length` bytes of zeros.
+    /// `length` bytes of zeros. Ends the process where there are not so many: for sizes that no model or data chooses.
     pub fn zeros(length: usize) -> Self {
+        Self::try_zeros(length)
+            .unwrap_or_else(|| handle_alloc_error(Self::layout(length).expect("no bytes are always there")))
+    }
+
+    /// `length` bytes of zeros; `None` where there are not so many.
+    pub fn try_zeros(length: usize) -> Option<Self> {
         let Some(layout) = Self::layout(length) else {
-            return AlignedBytes { start: NonNull::<Aligned>::dangling().cast(), length: 0, capacity: 0 };
+            return Some(AlignedBytes { start: NonNull::<Aligned>::dangling().cast(), length: 0, capacity: 0 });
         };
         // SAFETY: the layout's size is not 0.
-        let start = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        AlignedBytes { start, length, capacity: length }
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        Some(AlignedBytes { start, length, capacity: length })
     }
 
     /// A copy of `bytes`.

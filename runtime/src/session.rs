@@ -124,7 +124,8 @@ impl Session {
             let shape: Vec<usize> = extents.collect::<Option<_>>().ok_or_else(|| {
                 SessionError::Manifest(format!("state tensor `{}` has the shape {}", tensor.name, tensor.ty))
             })?;
-            state.push(Array::zeros(tensor.ty.dtype, &shape)?);
+            let array = Array::zeros(tensor.ty.dtype, &shape).map_err(SessionError::from);
+            state.push(array.map_err(|error| error.for_memory_of(|| format!("state tensor `{}`", tensor.name)))?);
         }
         let entries = manifest
             .entries
@@ -141,9 +142,11 @@ impl Session {
             .and_then(|bytes| bytes.checked_next_multiple_of(ALIGNMENT))
             .filter(|stride| stride.checked_mul(pool.threads()).is_some_and(|all| all < isize::MAX as usize / 2))
             .ok_or_else(|| SessionError::Manifest(format!("a kernel needs {largest} bytes of scratch memory")))?;
+        let mut own_constants = memory(constants.len(), || "the model's constants".to_owned())?;
+        own_constants.copy_from_slice(constants);
         Ok(Session {
-            constants: AlignedBytes::copy_of(constants),
-            scratch: AlignedBytes::zeros(scratch_stride * pool.threads()),
+            constants: own_constants,
+            scratch: memory(scratch_stride * pool.threads(), || "the kernels' scratch memory".to_owned())?,
             arena: AlignedBytes::default(),
             profile: options.profile.then(Profile::default),
             image: None,
@@ -206,9 +209,8 @@ impl Session {
         for (i, (output, shape)) in description.outputs.iter().zip(&prepared.output_shapes).enumerate() {
             let fits = |array: &Array| array.dtype() == output.ty.dtype && array.shape() == &**shape;
             if !outputs.get(i).is_some_and(fits) {
-                let array = Array::zeros(output.ty.dtype, shape).map_err(|error| SessionError::TooLarge {
-                    entry: description.name.clone(),
-                    detail: error.to_string(),
+                let array = Array::zeros(output.ty.dtype, shape).map_err(SessionError::from).map_err(|error| {
+                    error.for_memory_of(|| format!("output `{}` of `{}`", output.name, description.name))
                 })?;
                 outputs.truncate(i);
                 outputs.push(array);
@@ -253,7 +255,7 @@ impl Session {
         };
         let new = Prepared::new(&around, values, &|symbol| signature.value(symbol, values))?;
         if new.arena_bytes > self.arena.len() {
-            self.arena = AlignedBytes::zeros(new.arena_bytes);
+            self.arena = memory(new.arena_bytes, || format!("intermediate values of `{}`", description.name))?;
         }
         if prepared.len() < PREPARED_PLANS {
             prepared.push(new);
@@ -371,6 +373,11 @@ impl Session {
     pub fn take_profile(&mut self) -> Option<Profile> {
         self.profile.as_mut().map(std::mem::take)
     }
+}
+
+/// Zeros for what is named.
+fn memory(bytes: usize, what: impl FnOnce() -> String) -> Result<AlignedBytes, SessionError> {
+    AlignedBytes::try_zeros(bytes).ok_or_else(|| SessionError::OutOfMemory { what: what(), bytes })
 }
 
 /// Whether this process can execute the package's code.

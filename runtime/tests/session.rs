@@ -276,3 +276,24 @@ fn code_for_another_machine_is_refused() {
     );
     assert!(matches!(package(&|code| code.kernels[0].offset = 1 << 40), SessionError::Image(_)));
 }
+
+#[test]
+fn more_memory_than_there_is_is_an_error_that_says_what_for() {
+    assert_eq!(
+        Array::zeros(DType::F32, &[1 << 50, 3]).unwrap_err().to_string(),
+        "there is no memory for 13510798882111488 bytes: an array of f32 of shape (1125899906842624, 3)"
+    );
+    let mut manifest = manifest(vec![]);
+    manifest.state[0].ty.shape = vec![Dim::constant(1 << 50)];
+    // SAFETY: no kernel runs.
+    let session = unsafe {
+        Session::from_functions(std::sync::Arc::new(manifest), common::kernels(), &[], &SessionOptions::default())
+    };
+    assert_eq!(
+        session.err().map(|error| error.to_string()).as_deref(),
+        Some(
+            "there is no memory for 4503599627370496 bytes: state tensor `dense/kernel`; \
+             free memory, or use a smaller model or smaller batches"
+        )
+    );
+}

@@ -92,10 +92,33 @@ pub enum SessionError {
         /// What is too large.
         detail: String,
     },
+    /// The system has no memory for something.
+    #[error("there is no memory for {bytes} bytes: {what}; free memory, or use a smaller model or smaller batches")]
+    OutOfMemory {
+        /// What it is for.
+        what: String,
+        /// How many bytes.
+        bytes: usize,
+    },
 }
 
 impl From<ArrayError> for SessionError {
     fn from(error: ArrayError) -> Self {
-        SessionError::Manifest(error.to_string())
+        match error {
+            ArrayError::OutOfMemory { shape, dtype, bytes } => {
+                SessionError::OutOfMemory { what: format!("an array of {dtype} of shape {shape}"), bytes }
+            }
+            other => SessionError::Manifest(other.to_string()),
+        }
+    }
+}
+
+impl SessionError {
+    /// The error with a name for what there is no memory for.
+    pub(crate) fn for_memory_of(self, name: impl FnOnce() -> String) -> Self {
+        match self {
+            SessionError::OutOfMemory { bytes, .. } => SessionError::OutOfMemory { what: name(), bytes },
+            other => other,
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::order::permutation;
 use crate::array::{Array, ArrayError};
 use crate::convert::convert;
+use crate::session::SessionError;
 use kc_abi::DType;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -213,13 +214,15 @@ impl<'a> Batches<'a> {
         columns: Vec<Column<'a>>,
         visit: Visit,
         scope: &'scope Scope<'scope, 'env>,
-    ) -> Result<Self, ArrayError>
+    ) -> Result<Self, SessionError>
     where
         'a: 'scope,
     {
         let rows = visit.batch_size.min(visit.samples.len());
-        let batch = || -> Result<Batch, ArrayError> {
-            Ok(Batch { arrays: columns.iter().map(|column| column.array(rows)).collect::<Result<_, _>>()? })
+        let batch = || -> Result<Batch, SessionError> {
+            let arrays = columns.iter().map(|column| column.array(rows)).collect::<Result<_, _>>();
+            let arrays = arrays.map_err(SessionError::from);
+            Ok(Batch { arrays: arrays.map_err(|e| e.for_memory_of(|| format!("a batch of {rows} samples")))? })
         };
         let mut batches = VecDeque::from([batch()?]);
         let bytes: usize = batches[0].arrays.iter().map(|array| array.bytes().len()).sum();
@@ -230,23 +233,44 @@ impl<'a> Batches<'a> {
             }
         }
         let first_pass = visit.first_pass;
-        let mut maker = Maker { columns, visit, order: Vec::new(), pass: first_pass, place: 0 };
+        let maker = Maker { columns, visit, order: Vec::new(), pass: first_pass, place: 0 };
         if alone {
             return Ok(Batches::Direct(Box::new(Direct { maker, batch: batches.pop_front() })));
         }
+        let builder = std::thread::Builder::new().name("kc-batches".into());
+        Ok(Self::ahead(maker, batches, builder, scope))
+    }
+
+    /// Batches that a thread makes; the calling thread where the system gives no other.
+    fn ahead<'scope, 'env>(
+        maker: Maker<'a>,
+        batches: VecDeque<Batch>,
+        builder: std::thread::Builder,
+        scope: &'scope Scope<'scope, 'env>,
+    ) -> Self
+    where
+        'a: 'scope,
+    {
         let full = VecDeque::with_capacity(batches.len());
         let queues = Mutex::new(Queues { full, free: batches, closed: false });
         let exchange = Arc::new(Exchange { queues, changed: Condvar::new() });
         let theirs = exchange.clone();
+        let maker = Arc::new(Mutex::new(Some(maker)));
+        let taken = |maker: &Mutex<Option<Maker<'a>>>| maker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let for_thread = maker.clone();
         let make = move || {
+            let Some(mut maker) = taken(&for_thread) else { return };
             while let Some(mut batch) = theirs.take(|queues| queues.free.pop_front()) {
                 maker.fill(&mut batch);
                 theirs.change(|queues| queues.full.push_back(batch));
             }
         };
-        let thread = std::thread::Builder::new().name("kc-batches".into()).spawn_scoped(scope, make);
-        thread.expect("the system gives one more thread");
-        Ok(Batches::Ahead(exchange))
+        if builder.spawn_scoped(scope, make).is_ok() {
+            return Batches::Ahead(exchange);
+        }
+        let maker = taken(&maker).expect("a thread that did not start took nothing");
+        let batch = exchange.lock().free.pop_front();
+        Batches::Direct(Box::new(Direct { maker, batch }))
     }
 
     /// The next batch; give it back with [`Batches::give_back`].
@@ -324,6 +348,26 @@ mod tests {
                 assert_eq!(samples, order.iter().map(|&i| i as f32).collect::<Vec<_>>());
             }
         }
+    }
+
+    #[test]
+    fn without_another_thread_batches_are_made_by_the_calling_one() {
+        let array = Array::from_slice(&[1f32, 2.0, 3.0], &[3]).unwrap();
+        let column = Column { dtype: DType::F32, row_shape: vec![], source: Source::Array(&array) };
+        let batch = Batch { arrays: vec![column.array(2).unwrap()] };
+        let visit = Visit { samples: 0..3, batch_size: 2, shuffle: None, first_pass: 0 };
+        let maker = Maker { columns: vec![column], visit, order: Vec::new(), pass: 0, place: 0 };
+        std::thread::scope(|scope| {
+            // a stack that no address space has
+            let builder = std::thread::Builder::new().stack_size(1 << 56);
+            let mut batches = Batches::ahead(maker, VecDeque::from([batch]), builder, scope);
+            assert!(matches!(batches, Batches::Direct(_)));
+            for expected in [&[1f32, 2.0][..], &[3.0]] {
+                let batch = batches.take();
+                assert_eq!(batch.arrays[0].as_slice::<f32>().unwrap(), expected);
+                batches.give_back(batch);
+            }
+        });
     }
 
     #[test]

@@ -138,6 +138,9 @@ pub fn fit(
     let training = &mut training;
     let mut callbacks = Callbacks(callbacks);
     let mut progress = Progress::new(options.verbose, options.on_stderr);
+    if let Some(note) = larger_batch(options.batch_size, visit.samples.len()) {
+        progress.note(&note);
+    }
     let mut history = History::default();
     // batches of the pass that have been taken
     let mut taken = 0;
@@ -204,4 +207,26 @@ pub fn fit(
     })?;
     training.take_notes().iter().for_each(|note| progress.note(note));
     Ok(history)
+}
+
+/// What is said, once, where a batch takes more samples than there are.
+fn larger_batch(batch_size: usize, samples: usize) -> Option<String> {
+    let note = || {
+        format!("batch_size {batch_size} is larger than the {samples} samples: each epoch is one batch of {samples}")
+    };
+    (batch_size > samples).then(note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::larger_batch;
+
+    #[test]
+    fn a_batch_larger_than_the_data_is_said() {
+        assert_eq!(
+            larger_batch(64, 10).as_deref(),
+            Some("batch_size 64 is larger than the 10 samples: each epoch is one batch of 10")
+        );
+        assert_eq!(larger_batch(10, 10), None);
+    }
 }
