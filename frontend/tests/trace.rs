@@ -116,6 +116,18 @@ fn a_summary_names_layers_shapes_and_parameters() {
 }
 
 #[test]
+fn the_input_layer_is_a_layer_of_a_functional_model_only() {
+    kc::utils::clear_session();
+    let names = |model: &Model| -> Vec<String> {
+        model.layers().unwrap().iter().map(|layer| layer.base().name().to_string()).collect()
+    };
+    assert_eq!(names(&Sequential::new().add(Input::new([4])).add(Dense::new(3))), ["dense"]);
+    let input = Input::new([4]).name("x");
+    let output = Dense::new(3).call(&input).unwrap();
+    assert_eq!(names(&Model::new(&input, &output).unwrap()), ["x", "dense_1"]);
+}
+
+#[test]
 fn a_shared_layer_has_its_weights_once() {
     kc::utils::clear_session();
     let (left, right) = (Input::new([4]).name("left"), Input::new([4]).name("right"));

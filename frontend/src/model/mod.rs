@@ -49,9 +49,11 @@ impl Model {
         })
     }
 
-    /// The layers, in Keras' order.
+    /// The layers, in Keras' order. As in Keras, the input layer is none of a sequential model's.
     pub fn layers(&self) -> Result<Vec<LayerRef>> {
-        Ok(self.network()?.layers.clone())
+        let sequential = self.base.class() == "Sequential";
+        let layers = self.network()?.layers.iter();
+        Ok(layers.filter(|layer| !sequential || layer.as_input().is_none()).cloned().collect())
     }
 
     /// Gives a sequential model that does not start with an [`Input`] the shape of a sample. Keras' `build`, without the batch.
