@@ -297,3 +297,44 @@ fn a_full_disk_keeps_the_old_file() {
     assert_eq!(folder.names(), ["model.kcp", "model.message"]);
     assert_eq!(Package::read(&path).unwrap().constants, sample().constants);
 }
+
+/// A file system in memory of so many bytes, unmounted when dropped.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    /// `None` where this user or system cannot mount one.
+    fn mount(folder: &'a Path, size: &str) -> Option<Self> {
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", size, "kc-test"]).arg(folder).output().ok()?;
+        mount.status.success().then_some(SmallDisk(folder))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        // What is left mounted is memory of that size; a test has no better answer.
+        let _ = Command::new("umount").arg(self.0).output();
+    }
+}
+
+#[test]
+fn a_disk_that_is_really_full_keeps_the_old_file() {
+    let folder = Folder::new("small-disk");
+    let disk = folder.0.join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let Some(_mounted) = SmallDisk::mount(&disk, "size=64k") else {
+        println!("skipped: this user or system cannot mount a tmpfs");
+        return;
+    };
+    let path = disk.join("model.kcp");
+    sample().write(&path).unwrap();
+    let package = Package { constants: vec![1; 100_000], ..sample() };
+    assert_eq!(
+        package.write(&path).unwrap_err().to_string(),
+        format!(
+            "cannot write the package `{}`: No space left on device (os error 28); no file was changed",
+            path.display()
+        )
+    );
+    assert_eq!(std::fs::read_dir(&disk).unwrap().count(), 1, "nothing is left beside the old file");
+    assert_eq!(Package::read(&path).unwrap().constants, sample().constants);
+}
