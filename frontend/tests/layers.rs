@@ -58,7 +58,7 @@ fn convolutions_refuse() {
     );
     assert_eq!(
         shape(Conv2D::new(6, 3).padding("causal"), &[9, 8, 6]),
-        err("unknown `padding`, expected \"valid\" or \"same\"")
+        err("unknown padding `causal`; known are: valid, same")
     );
     assert_eq!(shape(Conv2D::new(6, 0), &[9, 8, 6]), err("`kernel_size` is (0, 0), expected numbers of at least 1"));
 }
@@ -115,10 +115,10 @@ fn transposed_convolutions_refuse() {
         shape(layer().output_padding((0, -1)), &image),
         err("`output_padding` is (0, -1), expected numbers of at least 0")
     );
-    assert_eq!(shape(layer().padding("causal"), &image), err("unknown `padding`, expected \"valid\" or \"same\""));
+    assert_eq!(shape(layer().padding("causal"), &image), err("unknown padding `causal`; known are: valid, same"));
     assert_eq!(
         shape(layer().data_format("nhwc"), &image),
-        err("unknown `data_format`, expected \"channels_last\" or \"channels_first\"")
+        err("unknown data format `nhwc`; known are: channels_last, channels_first")
     );
     assert_eq!(
         shape(layer().strides(2).padding("same").output_padding(0), &[5, 1, 3]),
