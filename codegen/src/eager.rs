@@ -14,6 +14,7 @@ use kc_ir::tensor::{
 use kc_passes::{differentiate, simplify};
 use kc_runtime::{Array, EntryId, Session, SessionError, SessionOptions};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Why eager execution failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,16 @@ pub enum EagerError {
     /// The module has no such entry point.
     #[error("the model has no entry point `{0}`")]
     NoEntry(String),
+    /// More or fewer inputs than the entry point takes.
+    #[error("entry point `{entry}` takes {expected} inputs, got {given}")]
+    Inputs {
+        /// The entry point.
+        entry: String,
+        /// How many were given.
+        given: usize,
+        /// How many it takes.
+        expected: usize,
+    },
     /// A state tensor too large for memory.
     #[error("state tensor `{name}`: {message}")]
     State {
@@ -88,31 +99,29 @@ impl<'b> Eager<'b> {
         &mut self.state
     }
 
-    /// Number of kernels that a call of an entry point dispatches, once it has been called.
-    pub fn dispatches(&self, entry: &str) -> Option<usize> {
-        self.compiled.iter().find(|((name, _), _)| name == entry).map(|(_, compiled)| compiled.calls.len())
-    }
-
     /// Executes an entry point.
     pub fn run(&mut self, entry: &str, inputs: &[&Array]) -> Result<Vec<Array>, EagerError> {
         let Some(function) = self.module.function(entry) else { return Err(EagerError::NoEntry(entry.to_string())) };
+        if inputs.len() != function.inputs.len() {
+            let (entry, given, expected) = (entry.to_string(), inputs.len(), function.inputs.len());
+            return Err(EagerError::Inputs { entry, given, expected });
+        }
         let bound =
             bind_symbols(function.inputs.iter().map(|input| &input.ty).zip(inputs.iter().map(|array| array.shape())));
         let key = (entry.to_string(), bound.iter().map(|(_, value)| *value).collect::<Vec<_>>());
-        if !self.compiled.contains_key(&key) {
-            let compiled = compile_ops(function, &bound, self.backend, &self.options)?;
-            self.compiled.insert(key.clone(), compiled);
-        }
-        let Some(compiled) = self.compiled.get_mut(&key) else { return Err(EagerError::NoEntry(entry.to_string())) };
-        let computed = compiled.run(&self.state, inputs)?;
-        let mut outputs = vec![];
-        for (slot, value) in computed {
+        let compiled = match self.compiled.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(compile_ops(function, &bound, self.backend, &self.options)?),
+        };
+        let mut outputs: Vec<(usize, Array)> = vec![];
+        for (slot, value) in compiled.run(&self.state, inputs)? {
             match slot {
                 ResultSlot::State(state) => self.state[state] = value,
-                ResultSlot::Output(_) => outputs.push(value),
+                ResultSlot::Output(output) => outputs.push((output, value)),
             }
         }
-        Ok(outputs)
+        outputs.sort_by_key(|(output, _)| *output);
+        Ok(outputs.into_iter().map(|(_, value)| value).collect())
     }
 }
 

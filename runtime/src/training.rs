@@ -1,4 +1,4 @@
-//! Keras' loops: [`fit`], [`evaluate`] and [`predict`] drive a [`Session`]'s entry points over a [`Dataset`].
+//! Keras' loops: [`fit`], [`evaluate`] and [`predict`] drive a [`Session`](crate::Session)'s entry points over a [`Dataset`].
 //!
 //! The entry points are those that a traced model has: `train_step` and `test_step` take features, targets and sample weights and
 //! leave their results in the metric state, `metric_results` reads them, `predict` takes features.
@@ -23,6 +23,3 @@ pub use fit::{FitOptions, fit};
 pub use history::{History, Logs};
 pub use order::permutation;
 pub use progress::Verbose;
-
-#[allow(unused_imports)] // named in the documentation above
-use crate::session::Session;
