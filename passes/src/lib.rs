@@ -6,6 +6,7 @@
 mod differentiate;
 mod dot;
 mod memory;
+mod operations;
 pub mod saturate;
 mod schedule;
 mod simplify;

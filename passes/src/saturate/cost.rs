@@ -1,7 +1,7 @@
 //! The cost model: a roofline over memory traffic, operations and kernel launches.
 
+use crate::operations;
 use crate::{CostConstants, Target};
-use kc_ir::tensor::ops::{Binary, Unary};
 use kc_ir::tensor::{Builder, Graph, Op, Type};
 use kc_ir::{Dim, TensorType};
 
@@ -94,8 +94,8 @@ impl CostModel {
         let elementwise = |operations: f64| Work { elementwise: operations, ..Work::default() };
         let root = |operations: f64| Work { elementwise: operations, root: true, ..Work::default() };
         match op {
-            Op::Unary(function) => elementwise(elements * unary(*function)),
-            Op::Binary(function) => elementwise(elements * binary(*function)),
+            Op::Unary(function) => elementwise(elements * operations::unary(*function)),
+            Op::Binary(function) => elementwise(elements * operations::binary(*function)),
             Op::Compare(_) | Op::Select(_) | Op::Convert(_) | Op::Iota(_) => elementwise(elements),
             // twenty rounds for two words
             Op::RandomBits(_) => elementwise(elements * 60.0),
@@ -150,59 +150,5 @@ impl CostModel {
                 moves: false,
             }
         })
-    }
-}
-
-/// Operations of an elementwise function, in additions.
-fn unary(function: Unary) -> f64 {
-    match function {
-        Unary::Negate
-        | Unary::Abs
-        | Unary::Sign
-        | Unary::Floor
-        | Unary::Ceil
-        | Unary::Trunc
-        | Unary::RoundEven
-        | Unary::IsFinite
-        | Unary::Not
-        | Unary::PopulationCount
-        | Unary::CountLeadingZeros => 1.0,
-        Unary::Sqrt | Unary::Rsqrt => 5.0,
-        Unary::Exp | Unary::Log | Unary::Logistic | Unary::Tanh | Unary::Expm1 | Unary::Log1p => 12.0,
-        Unary::Cbrt
-        | Unary::Sin
-        | Unary::Cos
-        | Unary::Tan
-        | Unary::Asin
-        | Unary::Acos
-        | Unary::Atan
-        | Unary::Sinh
-        | Unary::Cosh
-        | Unary::Asinh
-        | Unary::Acosh
-        | Unary::Atanh
-        | Unary::Erf
-        | Unary::Erfc
-        | Unary::ErfInv
-        | Unary::Lgamma
-        | Unary::Digamma => 25.0,
-    }
-}
-
-fn binary(function: Binary) -> f64 {
-    match function {
-        Binary::Add
-        | Binary::Subtract
-        | Binary::Multiply
-        | Binary::Maximum
-        | Binary::Minimum
-        | Binary::And
-        | Binary::Or
-        | Binary::Xor
-        | Binary::ShiftLeft
-        | Binary::ShiftRight => 1.0,
-        Binary::Divide => 4.0,
-        Binary::Remainder => 8.0,
-        Binary::Power | Binary::Atan2 => 30.0,
     }
 }

@@ -2,8 +2,8 @@
 
 use super::cluster::{Clusters, Role, Space, role};
 use super::expand::strides;
+use crate::operations;
 use kc_ir::Dim;
-use kc_ir::tensor::ops::Unary;
 use kc_ir::tensor::{Graph, Op, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -196,26 +196,11 @@ impl Stored {
 
 /// Ops that cost more than a load and a store.
 fn is_expensive(op: &Op) -> bool {
+    const LOAD_AND_STORE: f64 = 4.0;
     match op {
         Op::RandomBits(_) => true,
-        Op::Unary(function) => !matches!(
-            function,
-            Unary::Negate
-                | Unary::Abs
-                | Unary::Sign
-                | Unary::Floor
-                | Unary::Ceil
-                | Unary::Trunc
-                | Unary::RoundEven
-                | Unary::IsFinite
-                | Unary::Not
-        ),
-        Op::Binary(function) => matches!(
-            function,
-            kc_ir::tensor::ops::Binary::Power
-                | kc_ir::tensor::ops::Binary::Atan2
-                | kc_ir::tensor::ops::Binary::Remainder
-        ),
+        Op::Unary(function) => operations::unary(*function) > LOAD_AND_STORE,
+        Op::Binary(function) => operations::binary(*function) > LOAD_AND_STORE,
         _ => false,
     }
 }
