@@ -1,6 +1,7 @@
 //! Memory planning: every buffer of a program gets its place, temporaries in slots of one arena that are used again once
 //! their contents are dead.
 
+use crate::target::NOMINAL_EXTENT;
 use kc_ir::Dim;
 use kc_ir::kernel::{Program, Role};
 use kc_ir::manifest::{Buffer, Launch, Place, Plan, Step};
@@ -68,7 +69,7 @@ fn lifetimes(program: &Program) -> Vec<Option<(usize, usize)>> {
 
 /// A slot that is free at `first`: one that has held as many bytes, else the one nearest in size, else a new one.
 fn take_slot(slots: &mut Vec<Slot>, bytes: Dim, first: usize, last: usize) -> usize {
-    let nominal = |dim: &Dim| dim.evaluate(&|_| Some(64)).unwrap_or(i64::MAX);
+    let nominal = |dim: &Dim| dim.evaluate(&|_| Some(NOMINAL_EXTENT)).unwrap_or(i64::MAX);
     let size = nominal(&bytes);
     let distance = |slot: &Slot| slot.bytes.iter().map(nominal).max().unwrap_or(0).abs_diff(size);
     let free = (0..slots.len()).filter(|&s| slots[s].last < first);

@@ -1,5 +1,8 @@
 //! What a pass must know about the machine that code is made for.
 
+/// The extent in which an unknown extent counts where costs are estimated and work is divided.
+pub(crate) const NOMINAL_EXTENT: i64 = 64;
+
 /// How a target computes contractions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Contraction {

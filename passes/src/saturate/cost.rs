@@ -1,6 +1,7 @@
 //! The cost model: a roofline over memory traffic, operations and kernel launches.
 
 use crate::operations;
+use crate::target::NOMINAL_EXTENT;
 use crate::{CostConstants, Target};
 use kc_ir::tensor::{Builder, Graph, Op, Type};
 use kc_ir::{Dim, TensorType};
@@ -33,9 +34,9 @@ struct Work {
 }
 
 impl CostModel {
-    /// The model of a target, with 64 for symbols.
+    /// The model of a target, with the nominal extent for symbols.
     pub fn new(target: &Target) -> Self {
-        CostModel { constants: target.cost, extent: 64 }
+        CostModel { constants: target.cost, extent: NOMINAL_EXTENT }
     }
 
     /// Cost of all nodes of a graph.

@@ -3,6 +3,7 @@
 use super::cluster::reduced_axes;
 use super::emit::{At, Coordinate, Emitter, Unsuited};
 use super::loops::Stored;
+use crate::target::NOMINAL_EXTENT;
 use kc_ir::kernel::{Index, Instruction, Register};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Op, Scalar, Value};
@@ -13,7 +14,7 @@ const ELEMENTS_PER_TASK: i64 = 8192;
 
 /// The extent in which unknown extents count when work is divided.
 pub(super) fn nominal(dim: &Dim) -> i64 {
-    dim.evaluate(&|_| Some(64)).unwrap_or(64).max(1)
+    dim.evaluate(&|_| Some(NOMINAL_EXTENT)).unwrap_or(NOMINAL_EXTENT).max(1)
 }
 
 /// A division of `units` into tasks of `per_task` units: the number of tasks, and the first unit and the number of units of
