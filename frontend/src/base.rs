@@ -35,6 +35,11 @@ impl Base {
         }
     }
 
+    /// The base of a new layer of that class, made at that place.
+    pub(crate) fn made_at(class: &'static str, place: &'static std::panic::Location<'static>) -> Self {
+        Base { location: (place.file(), place.line()), ..Base::new(class) }
+    }
+
     /// The class, as Keras names it.
     pub fn class(&self) -> &'static str {
         self.class

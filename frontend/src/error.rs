@@ -32,6 +32,12 @@ pub enum Error {
     },
 }
 
+impl From<kc_runtime::ArrayError> for Error {
+    fn from(error: kc_runtime::ArrayError) -> Self {
+        Error::run(error.to_string())
+    }
+}
+
 /// The message: what a `main` that returns an error shows.
 impl fmt::Debug for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

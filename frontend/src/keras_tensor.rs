@@ -26,6 +26,18 @@ pub(crate) struct Node {
     pub inputs: Vec<KerasTensor>,
 }
 
+impl Drop for Node {
+    /// Takes a chain of calls apart one after the other, since one within the other would need a stack as deep as it.
+    fn drop(&mut self) {
+        let mut inputs = std::mem::take(&mut self.inputs);
+        while let Some(input) = inputs.pop() {
+            if let Some(mut node) = Arc::into_inner(input.0).and_then(|tensor| Arc::into_inner(tensor.node)) {
+                inputs.append(&mut node.inputs);
+            }
+        }
+    }
+}
+
 impl KerasTensor {
     /// Element type.
     pub fn dtype(&self) -> DType {
@@ -78,6 +90,18 @@ impl IntoShape for &[i64] {
 impl IntoShape for Vec<i64> {
     fn into_shape(self) -> Vec<Dim> {
         self.as_slice().into_shape()
+    }
+}
+
+impl IntoShape for Vec<Dim> {
+    fn into_shape(self) -> Vec<Dim> {
+        self
+    }
+}
+
+impl IntoShape for &[Dim] {
+    fn into_shape(self) -> Vec<Dim> {
+        self.to_vec()
     }
 }
 

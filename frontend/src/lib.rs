@@ -31,6 +31,7 @@ pub mod layers;
 pub mod losses;
 pub mod metrics;
 pub mod model;
+pub mod ops;
 pub mod optimizers;
 #[cfg(feature = "saving")]
 pub mod saving;
@@ -66,10 +67,11 @@ pub mod prelude {
     pub use crate::losses::*;
     pub use crate::metrics::*;
     pub use crate::model::{Compile, Fit};
+    pub use crate::ops::Expression;
     pub use crate::optimizers::*;
     pub use crate::{
         Array, Base, Call, Config, Dataset, EvaluateOptions, History, Input, IntoLayer, KerasTensor, Layer,
-        LayerArguments, LayerRef, Logs, Model, Scope, Sequential, Verbose, layers,
+        LayerArguments, LayerRef, Logs, Model, Scope, Sequential, Verbose, layers, ops,
     };
     pub use kc_ir::tensor::Value;
     pub use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};

@@ -69,6 +69,7 @@ struct Frame {
 /// model's weights, and whether it traces training.
 #[derive(Debug, Default)]
 pub struct Scope {
+    identity: u64,
     builder: Builder,
     store: Store,
     training: bool,
@@ -94,7 +95,17 @@ impl DerefMut for Scope {
 
 impl Scope {
     pub(crate) fn new(store: Store, training: bool) -> Self {
-        Scope { store, training, ..Scope::default() }
+        Scope { identity: crate::ops::scope_identity(), store, training, ..Scope::default() }
+    }
+
+    /// What tells two scopes apart.
+    pub(crate) fn identity(&self) -> u64 {
+        self.identity
+    }
+
+    /// The path of the layer that is being traced, empty outside of layers.
+    pub(crate) fn path(&self) -> &str {
+        self.frames.last().map_or("", |frame| &frame.path)
     }
 
     /// The state tensors, once everything is built.

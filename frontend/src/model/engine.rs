@@ -51,7 +51,7 @@ impl Model {
         let session = match state.session.take() {
             Some(session) => session,
             None => {
-                let package = compile(&self.module()?)?;
+                let package = compile_module(&self.module()?)?;
                 let mut session = Session::new(&package, &SessionOptions::default())
                     .map_err(|error| Error::run(error.to_string()))?;
                 session.init(utils::next_seed()).map_err(|error| Error::run(error.to_string()))?;
@@ -116,7 +116,7 @@ fn weights(session: &Session) -> Vec<usize> {
 /// Compiles with the back end that `KC_BACKEND` names: `auto` (the default: MLIR where its plug-in is, else Cranelift),
 /// `mlir` or `cranelift`.
 #[cfg(feature = "compile")]
-fn compile(module: &Module) -> Result<Package> {
+pub(crate) fn compile_module(module: &Module) -> Result<Package> {
     use kc_codegen::{BackendChoice, Options};
     let failed = |error: &dyn std::error::Error| Error::run(error.to_string());
     let wanted = std::env::var("KC_BACKEND").unwrap_or_default();
@@ -130,7 +130,7 @@ fn compile(module: &Module) -> Result<Package> {
 
 /// Says that there is no compiler.
 #[cfg(not(feature = "compile"))]
-fn compile(_: &Module) -> Result<Package> {
+pub(crate) fn compile_module(_: &Module) -> Result<Package> {
     Err(Error::run(
         "this program was built without a compiler, only to trace its model; \
          build it with the feature `compile` of the crate `kc` to run the model",

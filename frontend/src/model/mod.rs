@@ -7,6 +7,8 @@ mod run;
 mod sequential;
 mod trace;
 
+pub(crate) use engine::compile_module;
+
 pub use compile::{Compile, IntoLosses, IntoMetrics, IntoOptimizer};
 pub use run::{Fit, IntoArrays};
 pub use sequential::Sequential;

@@ -115,6 +115,11 @@ impl<'s, 'b> Tensor<'s, 'b> {
         Tensor { value: self.scope.add(Some(self.value), build).value, ..self }
     }
 
+    /// Where the formula's ops are added.
+    pub fn scope(self) -> &'s Scope<'b> {
+        self.scope
+    }
+
     /// The value in the graph.
     pub fn value(self) -> Value {
         self.value
@@ -131,12 +136,14 @@ impl<'s, 'b> Tensor<'s, 'b> {
     }
 
     unary_methods! {
-        abs Abs; sign Sign; exp Exp; expm1 Expm1; log Log; log1p Log1p; sqrt Sqrt; rsqrt Rsqrt; sin Sin; cos Cos; sinh Sinh; cosh Cosh;
-        tanh Tanh; logistic Logistic; erf Erf; erf_inv ErfInv; digamma Digamma; trunc Trunc; floor Floor;
+        abs Abs; sign Sign; exp Exp; expm1 Expm1; log Log; log1p Log1p; sqrt Sqrt; rsqrt Rsqrt; cbrt Cbrt; sin Sin; cos Cos; tan Tan;
+        asin Asin; acos Acos; atan Atan; sinh Sinh; cosh Cosh; tanh Tanh; asinh Asinh; acosh Acosh; atanh Atanh; logistic Logistic;
+        erf Erf; erfc Erfc; erf_inv ErfInv; lgamma Lgamma; digamma Digamma; trunc Trunc; floor Floor; ceil Ceil;
+        round_even RoundEven; is_finite IsFinite; complement Not;
     }
 
     binary_methods! {
-        maximum Binary binary Maximum; minimum Binary binary Minimum; power Binary binary Power; remainder Binary binary Remainder;
+        atan2 Binary binary Atan2; maximum Binary binary Maximum; minimum Binary binary Minimum; power Binary binary Power; remainder Binary binary Remainder;
         and Binary binary And; or Binary binary Or; xor Binary binary Xor;
         shift_left Binary binary ShiftLeft; shift_right Binary binary ShiftRight;
         equal Compare compare Equal; not_equal Compare compare NotEqual; less Compare compare Less;
@@ -234,6 +241,15 @@ impl<'s, 'b> Tensor<'s, 'b> {
         self.scope.scalar(self.ty().dtype, value)
     }
 
+    /// The smallest normal number of this floating-point dtype.
+    pub fn smallest_normal(self) -> Self {
+        self.number(match self.ty().dtype {
+            DType::F64 => f64::MIN_POSITIVE,
+            DType::F16 => 2f64.powi(-14),
+            _ => f32::MIN_POSITIVE.into(),
+        })
+    }
+
     /// Zeros like this.
     pub fn zeros_like(self) -> Self {
         self.number(0.0).broadcast_to(&self.shape())
@@ -248,6 +264,11 @@ pub trait Operand<'s, 'b> {
 impl<'s, 'b> Operand<'s, 'b> for Tensor<'s, 'b> {
     fn tensor_like(self, _: Tensor<'s, 'b>) -> Tensor<'s, 'b> {
         self
+    }
+}
+impl<'s, 'b> Operand<'s, 'b> for i64 {
+    fn tensor_like(self, other: Tensor<'s, 'b>) -> Tensor<'s, 'b> {
+        other.scope.scalar(other.ty().dtype, self)
     }
 }
 impl<'s, 'b> Operand<'s, 'b> for f64 {

@@ -1,0 +1,128 @@
+//! Which dtype tensors of different dtypes are computed in: Keras' `result_type`.
+//!
+//! The dtypes form a lattice, and the result is the least one above all operands. A Python number is *weak*: it is an integer or a
+//! float of no width, which gives way to any tensor's integer or float dtype. Functions of real numbers take integers as `float32`.
+//!
+//! Keras on JAX holds no 64-bit tensors unless JAX is told to. Here an operand of 64 bits keeps them, and a result has 64 bits only
+//! where an operand has or a `dtype` asks for it; for all other dtypes the results are Keras'.
+
+use super::function::Operand;
+use kc_ir::DType;
+use kc_ir::tensor::Tensor as Formula;
+
+/// A dtype in a promotion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    dtype: DType,
+    is_weak: bool,
+}
+
+/// The lattice's elements: the dtypes in their order, then the weak ones.
+const WEAK_INTEGER: usize = DType::ALL.len();
+const WEAK_FLOAT: usize = WEAK_INTEGER + 1;
+const ELEMENTS: usize = WEAK_FLOAT + 1;
+
+/// Where a dtype stands in the lattice.
+fn element(dtype: DType) -> usize {
+    DType::ALL.iter().position(|&known| known == dtype).unwrap_or(WEAK_FLOAT)
+}
+
+impl Kind {
+    /// The dtype of a tensor.
+    pub fn strong(dtype: DType) -> Self {
+        Kind { dtype, is_weak: false }
+    }
+
+    /// The dtype of a number.
+    pub fn weak(dtype: DType) -> Self {
+        Kind { dtype, is_weak: true }
+    }
+
+    fn element(self) -> usize {
+        match self {
+            Kind { dtype, is_weak: false } => element(dtype),
+            Kind { dtype, .. } if dtype.is_float() => WEAK_FLOAT,
+            Kind { .. } => WEAK_INTEGER,
+        }
+    }
+}
+
+/// A number that is no integer.
+pub(super) const FLOAT: Kind = Kind { dtype: DType::F32, is_weak: true };
+
+/// What is immediately above an element.
+fn above(element: usize) -> Vec<usize> {
+    let strong = |dtypes: &[DType]| dtypes.iter().map(|&dtype| self::element(dtype)).collect();
+    match element {
+        WEAK_INTEGER => strong(&[DType::U8, DType::I8]),
+        WEAK_FLOAT => strong(&[DType::Bf16, DType::F16]),
+        _ => match DType::ALL[element] {
+            DType::Bool => vec![WEAK_INTEGER],
+            DType::U8 => strong(&[DType::I16, DType::U16]),
+            DType::U16 => strong(&[DType::I32, DType::U32]),
+            DType::U32 => strong(&[DType::I64, DType::U64]),
+            DType::I8 => strong(&[DType::I16]),
+            DType::I16 => strong(&[DType::I32]),
+            DType::I32 => strong(&[DType::I64]),
+            DType::I64 | DType::U64 => vec![WEAK_FLOAT],
+            DType::Bf16 | DType::F16 => strong(&[DType::F32]),
+            DType::F32 => strong(&[DType::F64]),
+            DType::F64 => Vec::new(),
+        },
+    }
+}
+
+/// An element and all above it, as a set of bits.
+fn upper_bounds(element: usize) -> u32 {
+    above(element).into_iter().fold(1 << element, |bounds, next| bounds | upper_bounds(next))
+}
+
+/// The dtype of a result that operands of these dtypes are promoted to.
+pub(super) fn result_type(kinds: impl IntoIterator<Item = Kind>) -> DType {
+    let common = kinds.into_iter().fold(u32::MAX, |common, kind| common & upper_bounds(kind.element()));
+    let least = (0..ELEMENTS).find(|&element| common & (1 << element) != 0 && common & !upper_bounds(element) == 0);
+    match least {
+        Some(WEAK_INTEGER) => DType::I32,
+        // the lattice has a top, so that some element is the least
+        Some(WEAK_FLOAT) | None => DType::F32,
+        Some(element) => DType::ALL[element],
+    }
+}
+
+/// The operands in the dtype that they are promoted to.
+pub(super) fn promote<'s, 'b, const N: usize>(operands: [Operand<'s, 'b>; N]) -> [Formula<'s, 'b>; N] {
+    let dtype = result_type(operands.map(|operand| operand.kind));
+    operands.map(|operand| operand.convert(dtype))
+}
+
+/// The operands in the floating-point dtype that they are promoted to.
+pub(super) fn promote_float<'s, 'b, const N: usize>(operands: [Operand<'s, 'b>; N]) -> [Formula<'s, 'b>; N] {
+    let dtype = result_type(operands.map(|operand| operand.kind).into_iter().chain([FLOAT]));
+    operands.map(|operand| operand.convert(dtype))
+}
+
+/// Any number of operands in the dtype that they are promoted to.
+pub(super) fn promote_all<'s, 'b>(operands: &[Operand<'s, 'b>]) -> Vec<Formula<'s, 'b>> {
+    let dtype = result_type(operands.iter().map(|operand| operand.kind));
+    operands.iter().map(|operand| operand.convert(dtype)).collect()
+}
+
+/// The operand in a floating-point dtype.
+pub(super) fn float<'s, 'b>(operand: Operand<'s, 'b>) -> Formula<'s, 'b> {
+    let [x] = promote_float([operand]);
+    x
+}
+
+/// The dtype that sums and products of a dtype have: integers of at least 32 bits.
+pub(super) fn accumulation_type(dtype: DType) -> DType {
+    match dtype {
+        DType::Bool | DType::I8 | DType::I16 => DType::I32,
+        DType::U8 | DType::U16 => DType::U32,
+        wide => wide,
+    }
+}
+
+/// The dtype in which statistics of a dtype are computed: at least `float32`.
+pub(super) fn statistics_type(dtype: DType) -> DType {
+    result_type([Kind::strong(dtype), Kind::strong(DType::F32)])
+}
