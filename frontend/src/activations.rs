@@ -2,7 +2,7 @@
 
 use crate::{Error, Result, Scope};
 use kc_ir::tensor::Value;
-use kc_ir::tensor::composites::{LogSoftmax, Relu, Softmax};
+use kc_ir::tensor::composites::{Gelu, LogSoftmax, Relu, Silu, Softmax};
 use kc_ir::tensor::ops::{Binary, Unary};
 
 macro_rules! activations {
@@ -110,16 +110,8 @@ impl Activation {
                 let below = scope.binary_constant(Binary::Add, size, 1.0)?;
                 Ok(scope.binary(Binary::Divide, x, below)?)
             }
-            Activation::Silu => {
-                let gate = scope.unary(Unary::Logistic, x)?;
-                Ok(scope.binary(Binary::Multiply, x, gate)?)
-            }
-            Activation::Gelu => {
-                let scaled = scope.binary_constant(Binary::Multiply, x, -std::f64::consts::FRAC_1_SQRT_2)?;
-                let above = scope.unary(Unary::Erfc, scaled)?;
-                let half = scope.binary_constant(Binary::Multiply, x, 0.5)?;
-                Ok(scope.binary(Binary::Multiply, half, above)?)
-            }
+            Activation::Silu => Ok(scope.add(Silu {}, &[x])?),
+            Activation::Gelu => Ok(scope.add(Gelu {}, &[x])?),
             Activation::Elu => {
                 let zero = scope.splat_like(0.0, x)?;
                 let positive = scope.compare(kc_ir::tensor::ops::Compare::Greater, x, zero)?;

@@ -305,3 +305,101 @@ fn elementwise_layers() {
     let bytes = Input::new([2]).dtype("uint8");
     assert_eq!(Rescaling::new(1.0 / 255.0).call(&bytes).unwrap().dtype(), DType::F32);
 }
+
+#[test]
+fn normalisations_have_keras_weights() {
+    let weights = |layer: LayerNormalization| weights(layer, &[4, 6]);
+    assert_eq!(
+        weights(LayerNormalization::new()),
+        ["layer_normalization/gamma: f32[6]", "layer_normalization/beta: f32[6]"]
+    );
+    assert_eq!(
+        weights(LayerNormalization::new().axis([-1, 1]).center(false)),
+        ["layer_normalization/gamma: f32[4, 6]"]
+    );
+    assert_eq!(self::weights(RMSNormalization::new().axis(1), &[4, 6]), ["rms_normalization/scale: f32[4]"]);
+    assert_eq!(
+        shape(LayerNormalization::new().axis([1, -2]), &[4, 6]),
+        Err("layer `layer_normalization` (LayerNormalization): `axis` is [1, -2], expected at least one axis and none twice".into())
+    );
+}
+
+#[test]
+fn zeros_are_put_around_each_axis() {
+    assert_eq!(shape(ZeroPadding1D::new().padding((1, 2)), &[4, 3]), Ok("(None, 7, 3)".into()));
+    assert_eq!(shape(ZeroPadding2D::new().padding((1, 2)), &[4, 5, 3]), Ok("(None, 6, 9, 3)".into()));
+    assert_eq!(
+        shape(ZeroPadding2D::new().padding(((1, 2), (0, 3))).data_format("channels_first"), &[3, 4, 5]),
+        Ok("(None, 3, 7, 8)".into())
+    );
+    assert_eq!(shape(ZeroPadding3D::new(), &[4, 5, 6, 3]), Ok("(None, 6, 7, 8, 3)".into()));
+    assert_eq!(
+        shape(ZeroPadding2D::new(), &[4, 5]),
+        Err("layer `zero_padding2d` (ZeroPadding2D): the input's shape is (None, 4, 5), expected 4 axes: the batch, \
+             2 that are padded and the channels"
+            .into())
+    );
+    assert_eq!(
+        shape(ZeroPadding2D::new().padding(-1), &[4, 5, 3]),
+        Err(
+            "layer `zero_padding2d` (ZeroPadding2D): `padding` is [(-1, -1), (-1, -1)], expected numbers of at least 0"
+                .into()
+        )
+    );
+}
+
+#[test]
+fn attention_has_keras_weights_and_refuses() {
+    kc::utils::clear_session();
+    let x = Input::new([5, 8]);
+    let y = MultiHeadAttention::new(2, 4).value_dim(3).use_gate(true).dropout(0.1).call([&x, &x]).unwrap();
+    let state = Model::new(&x, &y).unwrap().module().unwrap().state;
+    let found: Vec<String> = state.iter().map(|state| format!("{}: {}", state.name, state.ty)).collect();
+    assert_eq!(
+        found,
+        [
+            "multi_head_attention/query/kernel: f32[8, 2, 4]",
+            "multi_head_attention/query/bias: f32[2, 4]",
+            "multi_head_attention/key/kernel: f32[8, 2, 4]",
+            "multi_head_attention/key/bias: f32[2, 4]",
+            "multi_head_attention/gate/kernel: f32[8, 2, 3]",
+            "multi_head_attention/gate/bias: f32[2, 3]",
+            "multi_head_attention/value/kernel: f32[8, 2, 3]",
+            "multi_head_attention/value/bias: f32[2, 3]",
+            "multi_head_attention/attention_output/kernel: f32[2, 3, 8]",
+            "multi_head_attention/attention_output/bias: f32[8]",
+            "multi_head_attention/seed_generator_state: u32[2]",
+        ]
+    );
+    let refusal = |layer: MultiHeadAttention, inputs: &[&Input]| {
+        let error = layer.name("attention").call(inputs).unwrap_err().to_string();
+        error.split("\n  --> ").next().unwrap_or_default().to_string()
+    };
+    let (long, mask) = (Input::new([6, 8]), Input::new([5, 7]).dtype("bool"));
+    for (layer, inputs, message) in [
+        (MultiHeadAttention::new(0, 4), vec![&x, &x], "`num_heads` is 0, expected a number from 1 to 2147483647"),
+        (
+            MultiHeadAttention::new(2, 4),
+            vec![&x],
+            "expected the query and the value, then the key and a mask of dtype bool where there are some; got 1 inputs",
+        ),
+        (
+            MultiHeadAttention::new(2, 4),
+            vec![&x, &x, &long],
+            "the shapes of query, value and key are (None, 5, 8), (None, 5, 8) and (None, 6, 8), expected \
+             (batch, positions, features), those of value and key equal up to the features",
+        ),
+        (
+            MultiHeadAttention::new(2, 4),
+            vec![&x, &x, &mask],
+            "the mask's shape is (None, 5, 7), which cannot be broadcast to the scores' shape (None, 2, 5, 5)",
+        ),
+        (
+            MultiHeadAttention::new(2, 4).attention_axes(-1),
+            vec![&x, &x],
+            "`attention_axes` are [2], expected axes of (None, 5, 8) between the batch and the features",
+        ),
+    ] {
+        assert_eq!(refusal(layer, &inputs), format!("layer `attention` (MultiHeadAttention): {message}"));
+    }
+}

@@ -1,21 +1,27 @@
 //! `keras.layers`: one file a family; a layer is its arguments, `build`, `forward` and `config`.
 
 mod arithmetic;
+mod attention;
 mod convolution;
 mod dense;
 mod dropout;
+mod layer_normalization;
 mod merging;
 mod normalization;
+mod padding;
 mod pooling;
 mod reshaping;
 mod spatial;
 
 pub use arithmetic::{ActivationLayer, ReLU, Rescaling, Softmax};
+pub use attention::MultiHeadAttention;
 pub use convolution::{Conv2D, Conv2DTranspose};
 pub use dense::Dense;
 pub use dropout::Dropout;
+pub use layer_normalization::{Axes, LayerNormalization, RMSNormalization};
 pub use merging::{Add, Concatenate};
 pub use normalization::BatchNormalization;
+pub use padding::{ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, Zeros as ZeroPaddingAmounts};
 pub use pooling::{AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D};
 pub use reshaping::{Flatten, Reshape};
 pub use spatial::{DataFormat, Padding, Pair};

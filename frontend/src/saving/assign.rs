@@ -21,19 +21,30 @@ pub fn assign(module: &Module, weights: &BTreeMap<String, Array>) -> Result<BTre
         let count = counts.entry(class.clone()).or_insert(0);
         *count += 1;
         let group = if *count == 1 { class } else { format!("{class}_{}", *count - 1) };
-        let mut number = 0;
+        let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
         for (index, state) in module.state.iter().enumerate() {
             let Some(variable) = state.name.strip_prefix(&layer.name).and_then(|rest| rest.strip_prefix('/')) else {
                 continue;
             };
+            let inner = match variable.split_once('/') {
+                None => Some(group.clone()),
+                Some((part, _)) => attribute(&layer.class, part).map(|attribute| format!("{group}/{attribute}")),
+            };
+            let Some(inner) = inner else {
+                let (layer, class, state) = (layer.name.clone(), layer.class.clone(), state.name.clone());
+                return Err(SavingError::Nested { layer, class, state });
+            };
             let key = match state.role {
                 StateRole::Trainable | StateRole::NonTrainable => {
-                    number += 1;
-                    format!("layers/{group}/vars/{}", number - 1)
+                    let number = numbers.entry(inner.clone()).or_insert(0);
+                    *number += 1;
+                    format!("layers/{inner}/vars/{}", *number - 1)
                 }
                 // Keras leaves out what can be drawn anew
                 StateRole::Seed => {
-                    let key = format!("layers/{group}/seed_generator/vars/0");
+                    let part =
+                        attribute(&layer.class, "dropout").map_or(String::new(), |attribute| format!("{attribute}/"));
+                    let key = format!("layers/{group}/{part}seed_generator/vars/0");
                     if !weights.contains_key(&key) {
                         continue;
                     }
@@ -41,14 +52,23 @@ pub fn assign(module: &Module, weights: &BTreeMap<String, Array>) -> Result<BTre
                 }
                 StateRole::Optimizer | StateRole::LearningRate | StateRole::Iterations | StateRole::Metric => continue,
             };
-            if variable.contains('/') {
-                let (layer, class, state) = (layer.name.clone(), layer.class.clone(), state.name.clone());
-                return Err(SavingError::Nested { layer, class, state });
-            }
             values.insert(index, value(weights, key, layer, state)?);
         }
     }
     Ok(values)
+}
+
+/// What Keras calls a part of a layer in files.
+fn attribute(class: &str, part: &str) -> Option<&'static str> {
+    Some(match (class, part) {
+        ("MultiHeadAttention", "query") => "query_dense",
+        ("MultiHeadAttention", "key") => "key_dense",
+        ("MultiHeadAttention", "gate") => "_gate_dense",
+        ("MultiHeadAttention", "value") => "value_dense",
+        ("MultiHeadAttention", "attention_output") => "output_dense",
+        ("MultiHeadAttention", "dropout") => "_dropout_layer",
+        _ => return None,
+    })
 }
 
 fn value(

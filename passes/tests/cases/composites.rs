@@ -39,6 +39,34 @@ fn binary(loss: impl Fn(Scores) -> BinaryCrossEntropy) -> Vec<Case> {
     ]
 }
 
+/// Attention of each kind, with the operands behind its own.
+fn attentions<T: Into<Op>>(op: impl Fn(DotProductAttention) -> T, others: &[Literal]) -> Vec<Case> {
+    let attention = |causal, bias, mask, dropout| DotProductAttention {
+        scale: Real(0.7),
+        causal,
+        bias,
+        mask,
+        zero_excluded: causal,
+        dropout: Real(dropout),
+    };
+    let first = || vec![small(&[2, 3, 2, 4]), between(&[2, 5, 2, 4], -1.1, 0.9), between(&[2, 5, 2, 3], -0.9, 1.2)];
+    let bias = || vec![small(&[2, 1, 5])];
+    let mask =
+        || vec![Literal::from_scalars(DType::Bool, vec![3, 5], (0..15).map(|i| Scalar::Int((i % 3 != 2).into())))];
+    let kinds = [
+        (attention(false, false, false, 0.0), first()),
+        (attention(true, true, false, 0.0), [first(), bias()].concat()),
+        (attention(true, false, true, 0.0), [first(), mask()].concat()),
+        (attention(false, true, true, 0.25), [first(), bias(), mask(), vec![u32s(&[0, 42])]].concat()),
+    ];
+    kinds.into_iter().map(|(attention, operands)| case(op(attention), [operands, others.to_vec()].concat())).collect()
+}
+
+/// What the gradients of attention take behind its operands.
+fn statistics() -> Vec<Literal> {
+    vec![between(&[2, 2, 3], 1.0, 2.0), between(&[2, 2, 3], 2.0, 4.0), small(&[2, 2, 3]), small(&[2, 3, 2, 3])]
+}
+
 const ACTIVATIONS: [Activation; 5] =
     [Activation::Identity, Activation::Relu, Activation::Logistic, Activation::Tanh, Activation::Silu];
 
@@ -47,6 +75,33 @@ pub fn cases(name: &str) -> Option<Vec<Case>> {
     let scalar = |value: f64| Literal::scalar(DType::F64, value);
     Some(match name {
         "relu" => vec![case(Relu {}, vec![between(&[6], -2.0, 2.2)])],
+        "gelu" => vec![case(Gelu {}, vec![between(&[6], -2.0, 2.2)])],
+        "gelu_tanh" => vec![case(GeluTanh {}, vec![between(&[6], -2.0, 2.2)])],
+        "silu" => vec![case(Silu {}, vec![between(&[6], -2.0, 2.2)])],
+        "layer_norm" => {
+            let op =
+                |axes: &[usize], scale, center| LayerNorm { axes: axes.to_vec(), epsilon: Real(1e-3), scale, center };
+            vec![
+                case(op(&[1], true, true), vec![small(&[3, 4]), between(&[4], 0.5, 1.5), small(&[4])]),
+                case(op(&[0, 2], true, false), vec![small(&[2, 3, 2]), between(&[2, 2], 0.5, 1.5)]),
+                case(op(&[1], false, true), vec![small(&[2, 3]), small(&[3])]),
+                case(op(&[1], false, false), vec![small(&[2, 3])]),
+            ]
+        }
+        "rms_norm" => {
+            let op = |axes: &[usize], scale| RmsNorm { axes: axes.to_vec(), epsilon: Real(1e-6), scale };
+            vec![
+                case(op(&[1], true), vec![small(&[3, 4]), between(&[4], 0.5, 1.5)]),
+                case(op(&[0, 2], false), vec![small(&[2, 3, 2])]),
+            ]
+        }
+        "dot_product_attention" => attentions(|attention| attention, &[]),
+        "dot_product_attention_query_gradient" => {
+            attentions(|attention| DotProductAttentionQueryGradient { attention }, &statistics())
+        }
+        "dot_product_attention_key_value_gradient" => {
+            attentions(|attention| DotProductAttentionKeyValueGradient { attention }, &statistics())
+        }
         "softmax" => {
             vec![case(Softmax { axis: 1 }, vec![small(&[2, 4])]), case(Softmax { axis: 0 }, vec![small(&[3, 2])])]
         }

@@ -37,6 +37,30 @@ pub fn build(case: &super::Case) -> Result<Model> {
         "batchnorm_train" => one([4, 5, 3], BatchNormalization::new().momentum(0.9)),
         "batchnorm_train_2d" => one([6], BatchNormalization::new().scale(false)),
         "batchnorm_axis1" => one([3, 4, 5], BatchNormalization::new().axis(1)),
+        "layernorm" => one([4, 6], LayerNormalization::new()),
+        "layernorm_axes" => one([4, 6], LayerNormalization::new().axis([1, 2]).epsilon(1e-5).center(false)),
+        "rmsnorm" => one([4, 6], RMSNormalization::new()),
+        "zeropad1d" => one([9, 3], ZeroPadding1D::new()),
+        "zeropad2d" => one([8, 7, 3], ZeroPadding2D::new().padding(2)),
+        "zeropad3d" => one([6, 5, 6, 2], ZeroPadding3D::new().padding(2)),
+        "zeropad2d_asym" => one([4, 5, 2], ZeroPadding2D::new().padding(((1, 2), (0, 3)))),
+        "mha_self" => mha_self(MultiHeadAttention::new(2, 4)),
+        "mha_causal" => mha_self(MultiHeadAttention::new(2, 4).use_causal_mask(true)),
+        "mha_cross" => mha_cross(),
+        "mha_mask" | "mha_excluded" => mha_masked([5, 8], [5, 5], MultiHeadAttention::new(2, 4)),
+        "mha_axes" => {
+            let x = Input::new([3, 4, 6]).name("in0");
+            Model::new(&x, MultiHeadAttention::new(2, 4).attention_axes(2).call([&x, &x])?)
+        }
+        "mha_image" => mha_masked([3, 2, 6], [3, 2, 3, 2], MultiHeadAttention::new(2, 4)),
+        "mha_gate_window" => {
+            let layer = MultiHeadAttention::new(2, 4).use_gate(true).use_bias(false).sliding_window(2);
+            two([5, 8], [5, 9], layer.output_shape([2, 3]).use_causal_mask(true))
+        }
+        "mha_scores_causal" => {
+            let layer = MultiHeadAttention::new(2, 4).use_causal_mask(true).return_attention_scores(true);
+            mha_masked([5, 8], [5, 5], layer)
+        }
         "flatten" => one([3, 4], Flatten::new()),
         "reshape" => one([3, 4], Reshape::new([6, -1])),
         "rescaling" => one([4, 4, 3], Rescaling::new(1.0 / 127.5).offset(-1.0)),
@@ -50,6 +74,7 @@ pub fn build(case: &super::Case) -> Result<Model> {
         "net_cnn" => net_cnn(),
         "net_resblock" => net_resblock(),
         "net_shared" => net_shared(),
+        "net_encoder" => net_encoder(),
         "train_sgd__mlp_constraint" => train_mlp_constraint(optimizer(&case.optimizer)?),
         "train_adam__cnn_bn" => train_cnn_bn(optimizer(&case.optimizer)?),
         "fit_history" => mlp(SGD::new().learning_rate(0.05).momentum(0.9).into()),
@@ -67,6 +92,41 @@ fn two<const N: usize>(first: [i64; N], second: [i64; N], layer: impl Call) -> R
     let inputs = [Input::new(first).name("in0"), Input::new(second).name("in1")];
     let output = layer.call([&inputs[0], &inputs[1]])?;
     Model::new([&inputs[0], &inputs[1]], &output)
+}
+
+fn mha_self(layer: MultiHeadAttention) -> Result<Model> {
+    let x = Input::new([5, 8]).name("in0");
+    let y = layer.call([&x, &x])?;
+    Model::new(&x, &y)
+}
+
+fn mha_cross() -> Result<Model> {
+    let (query, value) = (Input::new([5, 8]).name("in0"), Input::new([6, 9]).name("in1"));
+    let layer = MultiHeadAttention::new(2, 4).value_dim(3).output_shape([7]).return_attention_scores(true);
+    let outputs = layer.call_all([&query, &value])?;
+    Model::new([&query, &value], outputs)
+}
+
+fn mha_masked<const N: usize, const M: usize>(
+    shape: [i64; N],
+    mask: [i64; M],
+    layer: MultiHeadAttention,
+) -> Result<Model> {
+    let (x, mask) = (Input::new(shape).name("in0"), Input::new(mask).dtype("bool").name("in1"));
+    let outputs = layer.call_all([&x, &x, &mask])?;
+    Model::new([&x, &mask], outputs)
+}
+
+fn net_encoder() -> Result<Model> {
+    let x = Input::new([5, 8]).name("in0");
+    let h = LayerNormalization::new().call(&x)?;
+    let h = MultiHeadAttention::new(2, 4).dropout(0.1).call([&h, &h])?;
+    let x1 = Add::new().call((&x, &h))?;
+    let h = LayerNormalization::new().call(&x1)?;
+    let h = Dense::new(16).activation("gelu").call(&h)?;
+    let h = Dense::new(8).call(&h)?;
+    let y = Add::new().call((&x1, &h))?;
+    Model::new(&x, &y)
 }
 
 fn net_cnn() -> Result<Model> {

@@ -48,12 +48,14 @@ impl Names {
         Ok(Names(pairs.map(|(theirs, ours)| (theirs.config.name, ours.name.clone())).collect()))
     }
 
-    /// Our name of the weight that a golden array calls `path`: `sequential.dense_2.kernel` -> `dense/kernel`.
+    /// Our name of the weight that a golden array calls `path`: `sequential.dense_2.kernel` -> `dense/kernel`,
+    /// `attention.query.bias` -> `attention/query/bias`.
     pub fn weight(&self, path: &str) -> Option<String> {
-        let (layer, variable) = path.rsplit_once('.')?;
-        let layer = layer.rsplit('.').next()?;
-        let (_, ours) = self.0.iter().find(|(theirs, _)| theirs == layer)?;
-        Some(format!("{ours}/{variable}"))
+        let parts: Vec<&str> = path.split('.').collect();
+        (0..parts.len().saturating_sub(1)).find_map(|place| {
+            let (_, ours) = self.0.iter().find(|(theirs, _)| theirs == parts[place])?;
+            Some(format!("{ours}/{}", parts[place + 1..].join("/")))
+        })
     }
 
     /// Our name of an optimizer's variable: `adam.sequential_dense_1_kernel_momentum` -> `adam/dense_1_kernel_momentum`.

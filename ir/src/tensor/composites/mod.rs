@@ -2,17 +2,21 @@
 //! ends may match one whole; everybody else sees its body.
 
 mod activations;
+mod attention;
 mod batch_norm;
 mod binary_cross_entropy;
 mod cross_entropy;
 mod fused;
+mod layer_norm;
 mod optimizer;
 mod random;
 mod softmax;
 
-pub use activations::Relu;
+pub use activations::{Gelu, GeluTanh, Relu, Silu};
+pub use attention::{DotProductAttention, DotProductAttentionKeyValueGradient, DotProductAttentionQueryGradient};
 pub use batch_norm::{BatchNormInfer, BatchNormTrain};
 pub use binary_cross_entropy::BinaryCrossEntropy;
+pub use layer_norm::{LayerNorm, RmsNorm};
 pub use optimizer::{AdamStepSize, AdamUpdate, SgdUpdate};
 pub use random::{Dropout, FoldIn, RandomNormal, RandomUniform, SplitKey, Threefry, TruncatedNormal};
 
@@ -65,6 +69,12 @@ macro_rules! composites {
 composites! {
     /// max(x, 0)
     Relu,
+    /// x (1 + erf(x / sqrt 2)) / 2
+    Gelu,
+    /// The same by tanh, nearly.
+    GeluTanh,
+    /// x / (1 + e^-x)
+    Silu,
     /// Softmax along an axis.
     Softmax,
     /// The gradient of softmax.
@@ -83,6 +93,16 @@ composites! {
     BatchNormTrain,
     /// Batch normalisation by given statistics.
     BatchNormInfer,
+    /// Layer normalisation.
+    LayerNorm,
+    /// Normalisation by the root mean square.
+    RmsNorm,
+    /// Scaled dot-product attention.
+    DotProductAttention,
+    /// Its gradient by the queries.
+    DotProductAttentionQueryGradient,
+    /// Its gradient by the keys and the values.
+    DotProductAttentionKeyValueGradient,
     /// Elements set to zero at random.
     Dropout,
     /// The random block function.
