@@ -182,6 +182,8 @@ fn is_part_of_reader(op: &Op) -> bool {
         | Op::Pad(_)
         | Op::Reverse(_)
         | Op::Concatenate(_)
+        | Op::Gather(_)
+        | Op::Scatter(_)
         | Op::Reduce(_)
         | Op::ArgReduce(_)
         | Op::DotGeneral(_)

@@ -179,3 +179,82 @@ fn what_is_too_large_is_an_error() {
     let error = interpret(&b.finish(vec![x]), &[]).unwrap_err().to_string();
     assert!(error.ends_with("with the extents [1099511627776, 1099511627776] is too large to interpret"), "{error}");
 }
+
+/// Rows of a table.
+fn rows() -> IndexedWindows {
+    IndexedWindows {
+        offset: vec![1],
+        collapsed: vec![0],
+        operand_batch: vec![],
+        indices_batch: vec![],
+        index_map: vec![0],
+    }
+}
+
+#[test]
+fn positions_outside_of_the_tensor_are_no_error() {
+    let table = counted(&[3, 2]);
+    let indices = ints(DType::I64, &[2, -1, i64::MAX.into()]).reshaped(vec![3, 1]).unwrap();
+    let gather = |mode| {
+        let op = Gather { windows: rows(), sizes: vec![Dim::constant(1), Dim::constant(2)], mode };
+        evaluate(op, &[table.clone(), indices.clone()]).to_f64_vec()
+    };
+    assert_eq!(gather(GatherMode::Clip), [4., 5., 0., 1., 4., 5.]);
+    assert_eq!(gather(GatherMode::Zero), [4., 5., 0., 0., 0., 0.]);
+    let invalid = gather(GatherMode::Invalid);
+    assert_eq!(invalid[..2], [4., 5.]);
+    assert!(invalid[2..].iter().all(|x| x.is_nan()));
+    let updates = Literal::f32(&[3, 2], &[10., 20., 30., 40., 50., 60.]);
+    let scatter = |kind, mode| {
+        let op = Scatter { kind, windows: rows(), mode };
+        evaluate(op, &[table.clone(), indices.clone(), updates.clone()]).to_f64_vec()
+    };
+    assert_eq!(scatter(ScatterKind::Add, ScatterMode::Drop), [0., 1., 2., 3., 14., 25.]);
+    assert_eq!(scatter(ScatterKind::Add, ScatterMode::Clip), [30., 41., 2., 3., 64., 85.]);
+    // of several updates the last stays
+    assert_eq!(scatter(ScatterKind::Set, ScatterMode::Clip), [30., 40., 2., 3., 50., 60.]);
+    assert_eq!(scatter(ScatterKind::Maximum, ScatterMode::Clip), [30., 40., 2., 3., 50., 60.]);
+    assert_eq!(scatter(ScatterKind::Minimum, ScatterMode::Clip), [0., 1., 2., 3., 4., 5.]);
+    assert_eq!(scatter(ScatterKind::Multiply, ScatterMode::Clip), [0., 40., 2., 3., 2000., 6000.]);
+}
+
+#[test]
+fn the_usual_forms_of_gather_and_scatter() {
+    let mut b = Builder::new();
+    let x = b.parameter("x", TensorType::new(DType::F32, [2i64, 3])).unwrap();
+    let columns = b.parameter("columns", TensorType::new(DType::I32, [2i64, 2])).unwrap();
+    let start = b.parameter("start", TensorType::new(DType::I32, [2i64])).unwrap();
+    let segments = b.parameter("segments", TensorType::new(DType::I32, [2i64])).unwrap();
+    let from_end = b.from_end(columns, &Dim::constant(3)).unwrap();
+    let corner = [1i64, 2].map(Dim::constant);
+    let piece = b.dynamic_slice(x, start, &corner).unwrap();
+    let results = vec![
+        b.take(x, from_end, 1, GatherMode::Invalid).unwrap(),
+        b.take_along_axis(x, from_end, 1, GatherMode::Invalid).unwrap(),
+        b.gather_nd(x, columns, GatherMode::Zero).unwrap(),
+        piece,
+        b.dynamic_update_slice(x, piece, segments).unwrap(),
+        b.segments(Reduction::Sum, x, segments, 3i64).unwrap(),
+        b.segments(Reduction::Max, x, segments, 2i64).unwrap(),
+    ];
+    let graph = b.finish(results);
+    let arguments = [
+        counted(&[2, 3]),
+        ints(DType::I32, &[0, -1, 1, 1]).reshaped(vec![2, 2]).unwrap(),
+        ints(DType::I32, &[1, 9]),
+        ints(DType::I32, &[2, 0]),
+    ];
+    let values = interpret(&graph, &arguments).unwrap();
+    let expected: [&[f64]; 7] = [
+        &[0., 2., 1., 1., 3., 5., 4., 4.],
+        &[0., 2., 4., 4.],
+        &[0., 4.],
+        &[4., 5.],
+        &[0., 1., 2., 4., 5., 5.],
+        &[3., 4., 5., 0., 0., 0., 0., 1., 2.],
+        &[3., 4., 5., f64::NEG_INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY],
+    ];
+    for (value, expected) in values.iter().zip(expected) {
+        assert_eq!(value.to_f64_vec(), expected);
+    }
+}

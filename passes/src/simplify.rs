@@ -134,6 +134,8 @@ impl Simplifier {
             Op::StopGradient(_) if !self.keeps_stops => Ok(Step::Is(operands[0])),
             Op::Parameter(_)
             | Op::Iota(_)
+            | Op::Gather(_)
+            | Op::Scatter(_)
             | Op::ArgReduce(_)
             | Op::DotGeneral(_)
             | Op::Convolution(_)

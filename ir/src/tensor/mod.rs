@@ -7,6 +7,7 @@ pub mod composites;
 mod error;
 mod expression;
 mod graph;
+mod indexing;
 pub mod interpret;
 mod literal;
 pub mod ops;

@@ -54,6 +54,7 @@ pub fn with_dims(op: &Op, dim: &dyn Fn(&Dim) -> Dim) -> Op {
         Op::Broadcast(b) => Broadcast { shape: dims(&b.shape), ..b.clone() }.into(),
         Op::Reshape(r) => Reshape { shape: dims(&r.shape) }.into(),
         Op::Slice(s) => Slice { start: dims(&s.start), limit: dims(&s.limit), ..s.clone() }.into(),
+        Op::Gather(g) => Gather { sizes: dims(&g.sizes), ..g.clone() }.into(),
         Op::RandomBits(r) => RandomBits { shape: dims(&r.shape) }.into(),
         Op::Composite(composite) => Op::Composite(composite_with_dims(composite, &dims)),
         Op::Constant(_)
@@ -67,6 +68,7 @@ pub fn with_dims(op: &Op, dim: &dyn Fn(&Dim) -> Dim) -> Op {
         | Op::Pad(_)
         | Op::Reverse(_)
         | Op::Concatenate(_)
+        | Op::Scatter(_)
         | Op::Reduce(_)
         | Op::ArgReduce(_)
         | Op::DotGeneral(_)

@@ -100,7 +100,8 @@ impl CostModel {
             Op::Compare(_) | Op::Select(_) | Op::Convert(_) | Op::Iota(_) => elementwise(elements),
             // twenty rounds for two words
             Op::RandomBits(_) => elementwise(elements * 60.0),
-            Op::Slice(_) | Op::Pad(_) | Op::Reverse(_) => elementwise(elements),
+            Op::Slice(_) | Op::Pad(_) | Op::Reverse(_) | Op::Gather(_) => elementwise(elements),
+            Op::Scatter(_) => root(operand(2).map_or(0.0, |ty| self.elements(ty))),
             Op::Broadcast(_) | Op::Reshape(_) | Op::BitcastConvert(_) | Op::StopGradient(_) => Work::default(),
             Op::Transpose(_) | Op::Concatenate(_) => Work { moves: true, ..Work::default() },
             Op::Reduce(_) | Op::ArgReduce(_) => root(given),

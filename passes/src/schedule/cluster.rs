@@ -76,9 +76,11 @@ pub(super) fn role(op: &Op) -> Role {
         | Op::Pad(_)
         | Op::Reverse(_)
         | Op::Concatenate(_)
+        | Op::Gather(_)
         | Op::RandomBits(_) => Role::View,
         Op::Reduce(_) | Op::ArgReduce(_) => Role::Reduction,
         Op::DotGeneral(_) | Op::Convolution(_) | Op::ReduceWindow(_) | Op::SelectAndScatter(_) => Role::Root,
+        Op::Scatter(_) => Role::Root,
         Op::Composite(_) | Op::Gradient(_) | Op::Projection(_) => Role::Root,
     }
 }
@@ -158,7 +160,7 @@ impl Clusters {
     fn takes_shape(&self, cluster: usize, graph: &Graph, shape: &[Dim]) -> bool {
         match &self.clusters[cluster].space {
             // its result is complete only when all its tasks have ended
-            Space::Root { op, .. } if matches!(graph.node(*op).op, Op::SelectAndScatter(_)) => false,
+            Space::Root { op, .. } if scatters(&graph.node(*op).op) => false,
             Space::Map(space) => space == shape,
             Space::Rows { outer, inner } => outer == shape || outer.iter().chain(inner).eq(shape),
             Space::Root { shape: space, .. } => space == shape,
@@ -251,7 +253,8 @@ impl Clusters {
             .members
             .iter()
             .flat_map(|&member| {
-                graph.node(member).operands.iter().map(move |&operand| (operand, !elementwise_like(graph, member)))
+                let operands = graph.node(member).operands.iter().enumerate();
+                operands.map(move |(position, &operand)| (operand, !reads_at_own_index(graph, member, position)))
             })
             .collect();
         let mut seen = BTreeSet::new();
@@ -262,8 +265,10 @@ impl Clusters {
             if viewed {
                 through_view.insert(next);
             }
-            let viewed = viewed || !elementwise_like(graph, next);
-            open.extend(graph.node(next).operands.iter().map(|&operand| (operand, viewed)));
+            let operands = graph.node(next).operands.iter().enumerate();
+            open.extend(
+                operands.map(|(position, &operand)| (operand, viewed || !reads_at_own_index(graph, next, position))),
+            );
         }
         through_view.contains(&value)
     }
@@ -314,9 +319,18 @@ impl Clusters {
     }
 }
 
-/// Whether an op reads its operands at its own index.
-fn elementwise_like(graph: &Graph, value: Value) -> bool {
-    role(&graph.node(value).op) == Role::Elementwise
+/// Whether an op reads the operand of that position at its own index only.
+fn reads_at_own_index(graph: &Graph, value: Value, position: usize) -> bool {
+    match &graph.node(value).op {
+        // the tensor that is updated
+        Op::Scatter(_) => position == 0,
+        op => role(op) == Role::Elementwise,
+    }
+}
+
+/// Whether an op's result is complete only when all tasks have ended.
+pub(super) fn scatters(op: &Op) -> bool {
+    matches!(op, Op::SelectAndScatter(_) | Op::Scatter(_))
 }
 
 /// Splits reductions over several axes: large ones first over all but the first axis, then over that, so that the first part

@@ -49,7 +49,7 @@ impl At {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unsuited;
 
-type Emitted = Result<Register, Unsuited>;
+pub(super) type Emitted = Result<Register, Unsuited>;
 
 /// Emits one kernel.
 #[derive(Clone)]
@@ -89,6 +89,11 @@ impl<'a> Emitter<'a> {
     /// Says that a value is to be loaded from memory.
     pub fn set_readable(&mut self, value: Value, memory: MemoryId) {
         self.readable.insert(value, memory);
+    }
+
+    /// Whether a value is to be loaded from that memory.
+    pub fn lies_in(&self, value: Value, memory: MemoryId) -> bool {
+        self.readable.get(&value) == Some(&memory)
     }
 
     /// An extent as an index.
@@ -141,7 +146,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// A branch with one value.
-    fn branch(
+    pub fn branch(
         &mut self,
         condition: Register,
         then: impl FnOnce(&mut Self) -> Emitted,
@@ -228,7 +233,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// The index on each axis.
-    fn multi(&mut self, value: Value, at: &At) -> Result<Vec<Coordinate>, Unsuited> {
+    pub fn multi(&mut self, value: Value, at: &At) -> Result<Vec<Coordinate>, Unsuited> {
         let flat = match at {
             At::Multi(coordinates) => return Ok(coordinates.clone()),
             At::Flat(flat) => flat,
@@ -367,6 +372,7 @@ impl<'a> Emitter<'a> {
                 let coordinates = self.multi(value, at)?;
                 self.concatenated(operands, concatenate.axis, coordinates, Dim::default())
             }
+            Op::Gather(gather) => self.gather(value, gather, at),
             Op::RandomBits(_) => self.random_bits(operands[0], ty, at),
             // their values are bound where the cluster's loops have computed them
             Op::Parameter(_)
@@ -375,7 +381,8 @@ impl<'a> Emitter<'a> {
             | Op::DotGeneral(_)
             | Op::Convolution(_)
             | Op::ReduceWindow(_)
-            | Op::SelectAndScatter(_) => Err(Unsuited),
+            | Op::SelectAndScatter(_)
+            | Op::Scatter(_) => Err(Unsuited),
             Op::Unary(_)
             | Op::Binary(_)
             | Op::Compare(_)

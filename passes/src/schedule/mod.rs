@@ -11,6 +11,7 @@ mod contraction;
 mod emit;
 mod expand;
 mod functions;
+mod indexed;
 mod loops;
 mod map;
 mod roots;
@@ -102,7 +103,7 @@ impl<'f> Draft<'f> {
                     Op::ReduceWindow(_) | Op::SelectAndScatter(_) => graph.node(op).operands.clone(),
                     _ => vec![],
                 });
-                if matches!(graph.node(op).op, Op::SelectAndScatter(_)) {
+                if cluster::scatters(&graph.node(op).op) {
                     roots.push(op);
                 }
             }
@@ -196,7 +197,12 @@ impl<'f> Draft<'f> {
     }
 
     fn reads_as_operand_of_root(&self, number: usize, value: Value) -> bool {
-        matches!(self.clusters.clusters[number].space, Space::Root { op, .. } if self.reads_of(op).contains(&value))
+        let Space::Root { op, .. } = self.clusters.clusters[number].space else { return false };
+        match self.graph.node(op).op {
+            // the tensor that is updated is read at the same index
+            Op::Scatter(_) => self.reads_of(op)[1..].contains(&value),
+            _ => self.reads_of(op).contains(&value),
+        }
     }
 
     /// The step of each cluster: after all that it reads.
@@ -314,8 +320,8 @@ impl<'f> Draft<'f> {
                 ));
             }
         }
-        // what a window op scatters into, it reads as well
-        let scatters = matches!(cluster.space, Space::Root { op, .. } if matches!(self.graph.node(op).op, Op::SelectAndScatter(_)));
+        // what an op scatters into, it reads as well
+        let scatters = matches!(cluster.space, Space::Root { op, .. } if cluster::scatters(&self.graph.node(op).op));
         let declared: Vec<_> = declared
             .into_iter()
             .flatten()
@@ -351,6 +357,7 @@ impl<'f> Draft<'f> {
                     Op::Reduce(_) | Op::ArgReduce(_) => roots::reduce(&mut em, lanes, *op, &stored)?,
                     Op::ReduceWindow(_) => roots::reduce_window(&mut em, lanes, *op, &stored)?,
                     Op::SelectAndScatter(_) => roots::select_and_scatter(&mut em, lanes, *op, memory_of[op])?,
+                    Op::Scatter(_) => indexed::scatter(&mut em, lanes, *op, memory_of[op])?,
                     _ => return Err(Unsuited),
                 },
             };

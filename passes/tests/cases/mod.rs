@@ -1,6 +1,7 @@
 //! For each op operands, at which it is evaluated, differentiated and written as text.
 
 mod composites;
+mod indexed;
 
 use kc_ir::tensor::composites::Composite;
 use kc_ir::tensor::ops::*;
@@ -157,6 +158,8 @@ fn cases(name: &str) -> Option<Vec<Case>> {
             case(Concatenate { axis: 1 }, vec![small(&[2, 1]), small(&[2, 3]), small(&[2, 2])]),
             case(Concatenate { axis: 0 }, vec![small(&[2])]),
         ],
+        "gather" => indexed::gather(),
+        "scatter" => indexed::scatter(),
         "reduce" => {
             let with_zeros = |zeros: &[usize]| {
                 let given = small(&[2, 4]);

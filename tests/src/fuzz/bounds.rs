@@ -168,6 +168,7 @@ fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64 {
         | Op::StopGradient(_)
         | Op::Pad(_)
         | Op::Concatenate(_)
+        | Op::Gather(_)
         | Op::Select(_)
         | Op::Projection(_) => worst,
         Op::Convert(_) => {
@@ -199,6 +200,17 @@ fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64 {
         Op::SelectAndScatter(scatter) => {
             let count = scatter.window.size.iter().product::<i64>() as f64;
             (if first.error > 0.0 { UNKNOWN } else { 0.0 }) + sum(count, second)
+        }
+        Op::Scatter(scatter) => {
+            let updates = operands.get(2).copied().unwrap_or(*own);
+            let count = 1.0 + updates.elements;
+            let both = Facts {
+                largest: first.largest.max(updates.largest),
+                unit: first.unit.min(updates.unit),
+                error: worst,
+                ..first
+            };
+            scatter.kind.reduction().map_or(worst, |kind| reduction(kind, count, both, sum(count, both), relative))
         }
         Op::DotGeneral(dot) => {
             let shape = &graph.tensor_type(node.operands[0]).shape;

@@ -1,5 +1,6 @@
 //! A random module of one function.
 
+mod indexed;
 mod ops;
 
 use super::random::Random;

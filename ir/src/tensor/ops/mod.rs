@@ -5,10 +5,13 @@ mod contract;
 mod convolution;
 mod derivatives;
 mod elementwise;
+mod gather;
+mod indexed;
 mod movement;
 mod random;
 mod reduce;
 mod scalar;
+mod scatter;
 mod source;
 mod structure;
 mod window;
@@ -16,9 +19,12 @@ mod window;
 pub use contract::DotGeneral;
 pub use convolution::{Convolution, ConvolutionAxes};
 pub use elementwise::{Binary, BitcastConvert, Compare, Convert, Domain, Select, Unary};
+pub use gather::{Gather, GatherMode};
+pub use indexed::{IndexedWindows, WindowAxis};
 pub use movement::{Broadcast, Concatenate, Pad, Reshape, Reverse, Slice, Transpose};
 pub use random::RandomBits;
 pub use reduce::{ArgReduce, Extremum, Reduce, Reduction};
+pub use scatter::{Scatter, ScatterKind, ScatterMode};
 pub use source::{Constant, Dimension, Iota, Parameter};
 pub use structure::{Gradient, Projection, StopGradient};
 pub use window::{ReduceWindow, SelectAndScatter, Window};
@@ -129,6 +135,10 @@ operations! {
     Reverse,
     /// Operands side by side.
     Concatenate,
+    /// Windows at positions that are data.
+    Gather,
+    /// Updates at positions that are data.
+    Scatter,
     /// Reduction over axes.
     Reduce,
     /// Position of the largest or smallest element.

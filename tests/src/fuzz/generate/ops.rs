@@ -23,9 +23,11 @@ impl Generator {
             56..64 => self.contraction(),
             64..70 => self.convolution(),
             70..74 => self.window(),
-            74..76 => self.scatter(),
-            76..80 => self.reshape(),
-            80..84 => {
+            74..75 => self.select_and_scatter(),
+            75..78 => self.gather(),
+            78..80 => self.scatter(),
+            80..82 => self.reshape(),
+            82..84 => {
                 let x = self.any();
                 let permutation = self.permutation(self.ty(x).rank());
                 self.builder.transpose(x, &permutation).map(Some)
@@ -304,7 +306,7 @@ impl Generator {
         self.builder.add(ReduceWindow { kind, window }, &[x]).map(Some)
     }
 
-    fn scatter(&mut self) -> Made {
+    fn select_and_scatter(&mut self) -> Made {
         let Some(x) = self.any_where(|ty| (2..=4).contains(&ty.rank()) && ty.dtype.is_float()) else { return Ok(None) };
         let window = self.a_window(&self.ty(x));
         let maxima = self.builder.add(ReduceWindow { kind: Reduction::Max, window: window.clone() }, &[x])?;
