@@ -297,6 +297,24 @@ fn elementwise_layers() {
     assert_eq!(shape(ReLU::new().max_value(6.0), &[4]), ok("(None, 4)"));
     assert_eq!(shape(Softmax::new().axis(1), &[4, 3]), ok("(None, 4, 3)"));
     assert_eq!(shape(Activation::new("tanh"), &[4]), ok("(None, 4)"));
+    assert_eq!(shape(Activation::new("glu"), &[3, 4]), ok("(None, 3, 2)"));
+    assert_eq!(
+        shape(Activation::new("glu"), &[3]).unwrap_err(),
+        "layer `activation` (Activation): glu: axis 1 of f32[B, 3] cannot be halved, expected an even number of elements"
+    );
+    assert_eq!(shape(ELU::new().alpha(0.5), &[4]), ok("(None, 4)"));
+    assert_eq!(
+        shape(LeakyReLU::new().negative_slope(-1.0), &[4]).unwrap_err(),
+        "layer `leaky_re_lu` (LeakyReLU): `negative_slope` is -1, expected a number of at least 0"
+    );
+    assert_eq!(weights(PReLU::new(), &[3, 4]), ["p_re_lu/alpha: f32[3, 4]"]);
+    assert_eq!(weights(PReLU::new().shared_axes([1, 2]), &[3, 4, 5]), ["p_re_lu/alpha: f32[1, 1, 5]"]);
+    assert_eq!(
+        shape(PReLU::new().shared_axes(0), &[4]).unwrap_err(),
+        "layer `p_re_lu` (PReLU): `shared_axes` names the batch's axis 0, expected axes from 1"
+    );
+    assert_eq!(Activation::from("leaky_relu").config(), serde_json::json!("leaky_relu"));
+    assert_eq!(Activation::Elu { alpha: 0.5 }.config(), serde_json::json!({ "name": "elu", "alpha": 0.5 }));
     assert_eq!(
         shape(ReLU::new().negative_slope(-1.0), &[4]).unwrap_err(),
         "layer `re_lu` (ReLU): `negative_slope` is -1, expected a number of at least 0"

@@ -128,6 +128,15 @@ fn where_there_is_a_corner_the_derivative_is_that_of_keras_on_jax() {
     let zeros = |b: &mut Builder, x: Value| b.splat_like(0.0, x).unwrap();
     let relu = kc_ir::tensor::composites::Relu {};
     assert_eq!(derivative(&[-1.0, 0.0, 2.0], |b, x| b.add(relu, &[x]).unwrap()), [0.0, 0.0, 1.0]);
+    let at = |x: &[f32], op: Op| derivative(x, |b, x| b.add(op, &[x]).unwrap());
+    let elu = kc_ir::tensor::composites::Elu { alpha: kc_ir::tensor::Real(0.5) };
+    assert_eq!(at(&[0.0, 2.0], elu.into()), [0.5, 1.0]);
+    let leaky_relu = kc_ir::tensor::composites::LeakyRelu { negative_slope: kc_ir::tensor::Real(0.25) };
+    assert_eq!(at(&[-1.0, 0.0, 2.0], leaky_relu.into()), [0.25, 1.0, 1.0]);
+    assert_eq!(at(&[0.0, 1.0, 6.0], kc_ir::tensor::composites::Relu6 {}.into()), [0.0, 1.0, 0.0]);
+    assert_eq!(at(&[-1.0, 1.0, 1.5], kc_ir::tensor::composites::HardTanh {}.into()), [1.0, 1.0, 0.0]);
+    let log_sum_exp = kc_ir::tensor::composites::LogSumExp { axes: vec![0] };
+    assert_eq!(at(&[f32::NEG_INFINITY; 2], log_sum_exp.into()), [0.0, 0.0]);
     let maximum = |b: &mut Builder, x: Value| {
         let zero = zeros(b, x);
         b.binary(Binary::Maximum, x, zero).unwrap()

@@ -168,7 +168,7 @@ impl Layer for Conv2D {
             ("data_format".into(), json!(self.data_format.name())),
             ("dilation_rate".into(), json!(self.dilation_rate.0)),
             ("groups".into(), json!(self.groups)),
-            ("activation".into(), json!(self.activation.name())),
+            ("activation".into(), self.activation.config()),
             ("use_bias".into(), json!(self.use_bias)),
         ])
     }
@@ -369,7 +369,7 @@ impl Layer for Conv2DTranspose {
             ("output_padding".into(), json!(self.output_padding.map(|pair| pair.0))),
             ("data_format".into(), json!(self.data_format.name())),
             ("dilation_rate".into(), json!(self.dilation_rate.0)),
-            ("activation".into(), json!(self.activation.name())),
+            ("activation".into(), self.activation.config()),
             ("use_bias".into(), json!(self.use_bias)),
         ])
     }

@@ -103,7 +103,7 @@ impl Layer for Dense {
     fn config(&self) -> Config {
         Config::from([
             ("units".into(), json!(self.units)),
-            ("activation".into(), json!(self.activation.name())),
+            ("activation".into(), self.activation.config()),
             ("use_bias".into(), json!(self.use_bias)),
         ])
     }

@@ -38,7 +38,7 @@ impl From<Vec<i64>> for Axes {
 
 impl Axes {
     /// The axes of an input, counted from the front, in order.
-    pub(super) fn of(&self, input: &TensorType, argument: &str) -> Result<Vec<usize>> {
+    pub(crate) fn of(&self, input: &TensorType, argument: &str) -> Result<Vec<usize>> {
         let given = match self {
             Axes::One(axis) => std::slice::from_ref(axis),
             Axes::List(axes) => axes,

@@ -1,5 +1,6 @@
 //! `keras.layers`: one file a family; a layer is its arguments, `build`, `forward` and `config`.
 
+mod activation;
 mod arithmetic;
 mod attention;
 mod convolution;
@@ -13,7 +14,8 @@ mod pooling;
 mod reshaping;
 mod spatial;
 
-pub use arithmetic::{ActivationLayer, ReLU, Rescaling, Softmax};
+pub use activation::{ActivationLayer, ELU, LeakyReLU, PReLU, ReLU, Softmax};
+pub use arithmetic::Rescaling;
 pub use attention::MultiHeadAttention;
 pub use convolution::{Conv2D, Conv2DTranspose};
 pub use dense::Dense;
@@ -30,7 +32,7 @@ use crate::{Error, Result, shape_text};
 use kc_ir::TensorType;
 
 /// The axis of a tensor that Keras counts from the front or, where negative, from the last.
-fn axis(ty: &TensorType, argument: &str, axis: i64) -> Result<usize> {
+pub(crate) fn axis(ty: &TensorType, argument: &str, axis: i64) -> Result<usize> {
     let rank = ty.rank() as i64;
     let counted = if axis < 0 { axis + rank } else { axis };
     if (0..rank).contains(&counted) {

@@ -150,6 +150,22 @@ impl<'s, 'b> Tensor<'s, 'b> {
         less_equal Compare compare LessEqual; greater Compare compare Greater; greater_equal Compare compare GreaterEqual;
     }
 
+    /// An op of this alone.
+    pub fn with_op(self, op: impl Into<Op>) -> Self {
+        self.scope.op(op, &[self])
+    }
+
+    /// At least `low` and at most `high`.
+    pub fn clip(self, low: f64, high: f64) -> Self {
+        self.maximum(low).minimum(high)
+    }
+
+    /// The positions along an axis of a shape, in this dtype.
+    pub fn positions(self, shape: &[Dim], axis: usize) -> Self {
+        let ty = TensorType { dtype: self.ty().dtype, shape: shape.to_vec() };
+        self.with(|b| b.add(super::ops::Iota { ty, axis }, &[]))
+    }
+
     /// `x * x`
     pub fn square(self) -> Self {
         self * self

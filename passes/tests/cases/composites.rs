@@ -67,6 +67,13 @@ fn statistics() -> Vec<Literal> {
     vec![between(&[2, 2, 3], 1.0, 2.0), between(&[2, 2, 3], 2.0, 4.0), small(&[2, 2, 3]), small(&[2, 3, 2, 3])]
 }
 
+/// The op at numbers on both sides of 0, and at others.
+fn around(op: impl Into<Op>, others: &[f64]) -> Vec<Case> {
+    let values: Vec<f64> = between(&[6], -2.0, 2.2).to_f64_vec().into_iter().chain(others.iter().copied()).collect();
+    let values = Literal::from_scalars(DType::F64, vec![values.len()], values.into_iter().map(Scalar::Float));
+    vec![case(op, vec![values])]
+}
+
 const ACTIVATIONS: [Activation; 5] =
     [Activation::Identity, Activation::Relu, Activation::Logistic, Activation::Tanh, Activation::Silu];
 
@@ -101,6 +108,35 @@ pub fn cases(name: &str) -> Option<Vec<Case>> {
         }
         "dot_product_attention_key_value_gradient" => {
             attentions(|attention| DotProductAttentionKeyValueGradient { attention }, &statistics())
+        }
+        "relu6" => around(Relu6 {}, &[-4.0, 9.0]),
+        "leaky_relu" => around(LeakyRelu { negative_slope: Real(0.2) }, &[]),
+        "elu" => around(Elu { alpha: Real(0.7) }, &[]),
+        "selu" => around(Selu {}, &[]),
+        "celu" => around(Celu { alpha: Real(0.7) }, &[]),
+        "softplus" => around(Softplus {}, &[-800.0, 800.0]),
+        "log_sigmoid" => around(LogSigmoid {}, &[-800.0, 800.0]),
+        "softsign" => around(Softsign {}, &[]),
+        "mish" => around(Mish {}, &[-800.0, 800.0]),
+        "squareplus" => around(Squareplus { b: Real(4.0) }, &[]),
+        "sparse_plus" => around(SparsePlus {}, &[]),
+        "sparse_sigmoid" => around(SparseSigmoid {}, &[]),
+        "hard_sigmoid" => around(HardSigmoid {}, &[-4.0, 4.0]),
+        "hard_silu" => around(HardSilu {}, &[-4.0, 4.0]),
+        "hard_tanh" => around(HardTanh {}, &[]),
+        "hard_shrink" => around(HardShrink { threshold: Real(0.5) }, &[]),
+        "soft_shrink" => around(SoftShrink { threshold: Real(0.5) }, &[]),
+        "tanh_shrink" => around(TanhShrink {}, &[]),
+        "threshold" => around(Threshold { threshold: Real(0.3), default_value: Real(-2.0) }, &[]),
+        "glu" => vec![case(Glu { axis: 1 }, vec![small(&[2, 4])]), case(Glu { axis: 0 }, vec![small(&[2, 3])])],
+        "log_sum_exp" => {
+            let masked = [0.5, f64::NEG_INFINITY, -1.0].map(Scalar::Float);
+            let masked = Literal::from_scalars(DType::F64, vec![1, 3], masked);
+            vec![
+                case(LogSumExp { axes: vec![1] }, vec![small(&[2, 4])]),
+                case(LogSumExp { axes: vec![0, 2] }, vec![between(&[2, 3, 2], 700.0, 900.0)]),
+                case(LogSumExp { axes: vec![1] }, vec![masked]),
+            ]
         }
         "softmax" => {
             vec![case(Softmax { axis: 1 }, vec![small(&[2, 4])]), case(Softmax { axis: 0 }, vec![small(&[3, 2])])]

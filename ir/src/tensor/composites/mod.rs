@@ -6,8 +6,11 @@ mod attention;
 mod batch_norm;
 mod binary_cross_entropy;
 mod cross_entropy;
+mod elementwise;
 mod fused;
+mod glu;
 mod layer_norm;
+mod log_sum_exp;
 mod optimizer;
 mod random;
 mod softmax;
@@ -23,7 +26,13 @@ pub use random::{Dropout, FoldIn, RandomNormal, RandomUniform, SplitKey, Threefr
 pub use cross_entropy::{
     CategoricalCrossEntropy, CategoricalCrossEntropyGradient, CategoricalCrossEntropyWithGradient, EPSILON, Scores,
 };
+pub use elementwise::{
+    Celu, Elu, HardShrink, HardSigmoid, HardSilu, HardTanh, LeakyRelu, LogSigmoid, Mish, Relu6, Selu, SoftShrink,
+    Softplus, Softsign, SparsePlus, SparseSigmoid, Squareplus, TanhShrink, Threshold,
+};
 pub use fused::{Activation, ConvolutionBias, Dense};
+pub use glu::Glu;
+pub use log_sum_exp::LogSumExp;
 pub use softmax::{LogSoftmax, Softmax, SoftmaxGradient};
 
 use super::interpret::{Array, Evaluation};
@@ -75,6 +84,48 @@ composites! {
     GeluTanh,
     /// x / (1 + e^-x)
     Silu,
+    /// max(x, 0), at most 6
+    Relu6,
+    /// x, below 0 times a slope
+    LeakyRelu,
+    /// x, below 0 alpha (e^x - 1)
+    Elu,
+    /// elu with the constants of self-normalising networks
+    Selu,
+    /// elu with a continuous derivative
+    Celu,
+    /// ln(1 + e^x)
+    Softplus,
+    /// ln(1 / (1 + e^-x))
+    LogSigmoid,
+    /// x / (1 + |x|)
+    Softsign,
+    /// x tanh(softplus x)
+    Mish,
+    /// (x + sqrt(x^2 + b)) / 2
+    Squareplus,
+    /// 0, a parabola from -1 to 1, then x
+    SparsePlus,
+    /// (x + 1) / 2 between 0 and 1
+    SparseSigmoid,
+    /// (x + 3) / 6 between 0 and 1
+    HardSigmoid,
+    /// x hard_sigmoid(x)
+    HardSilu,
+    /// x between -1 and 1
+    HardTanh,
+    /// x, small ones 0
+    HardShrink,
+    /// x, moved towards 0
+    SoftShrink,
+    /// x - tanh x
+    TanhShrink,
+    /// x above a threshold, else a number
+    Threshold,
+    /// A half of an axis gated by the other.
+    Glu,
+    /// ln sum e^x over axes
+    LogSumExp,
     /// Softmax along an axis.
     Softmax,
     /// The gradient of softmax.
