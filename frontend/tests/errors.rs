@@ -50,7 +50,14 @@ fn an_unknown_activation() {
     assert_eq!(
         message(error),
         "layer `dense` (Dense): unknown activation `rleu`; did you mean `relu`? Known are: linear, relu, relu6, \
-         sigmoid, tanh, softmax, log_softmax, softplus, softsign, silu, swish, gelu, elu, exponential, hard_sigmoid"
+         leaky_relu, sigmoid, tanh, softmax, log_softmax, softplus, softsign, silu, swish, gelu, elu, selu, celu, glu, \
+         exponential, hard_sigmoid, hard_silu, hard_swish, hard_tanh, hard_shrink, soft_shrink, tanh_shrink, threshold, \
+         log_sigmoid, sparse_sigmoid, sparse_plus, squareplus, mish"
+    );
+    let error = Dense::new(3).activation("threshold").name("d").call(Input::new([4])).unwrap_err();
+    assert_eq!(
+        message(error),
+        "layer `d` (Dense): the activation `threshold` needs arguments: `Activation::Threshold { threshold, default_value }`"
     );
 }
 
@@ -112,8 +119,12 @@ fn unknown_losses_metrics_and_optimizers() {
     let error = classifier().compile("adam", "cross", ()).unwrap_err();
     assert_eq!(
         message(error),
-        "unknown loss `cross`; known are: binary_crossentropy, categorical_crossentropy, mean_squared_error, mse, \
-         sparse_categorical_crossentropy"
+        "unknown loss `cross`; known are: binary_crossentropy, bce, BCE, binary_focal_crossentropy, \
+         categorical_crossentropy, categorical_focal_crossentropy, categorical_hinge, circle, \
+         cosine_similarity, dice, hinge, huber, kl_divergence, kld, KLD, log_cosh, mean_absolute_error, mae, \
+         MAE, mean_absolute_percentage_error, mape, MAPE, mean_squared_error, mse, MSE, \
+         mean_squared_logarithmic_error, msle, MSLE, poisson, sparse_categorical_crossentropy, squared_hinge, \
+         tversky"
     );
     let error = classifier().compile("adam", "mse", ["acuracy"]).unwrap_err();
     assert_eq!(
@@ -130,7 +141,11 @@ fn a_name_that_lacks_a_word() {
     assert_eq!(
         message(error),
         "unknown loss `sparse_crossentropy`; did you mean `sparse_categorical_crossentropy`? Known are: \
-         binary_crossentropy, categorical_crossentropy, mean_squared_error, mse, sparse_categorical_crossentropy"
+         binary_crossentropy, bce, BCE, binary_focal_crossentropy, categorical_crossentropy, \
+         categorical_focal_crossentropy, categorical_hinge, circle, cosine_similarity, dice, hinge, huber, \
+         kl_divergence, kld, KLD, log_cosh, mean_absolute_error, mae, MAE, mean_absolute_percentage_error, \
+         mape, MAPE, mean_squared_error, mse, MSE, mean_squared_logarithmic_error, msle, MSLE, poisson, \
+         sparse_categorical_crossentropy, squared_hinge, tversky"
     );
 }
 

@@ -1,16 +1,32 @@
-//! `keras.losses`.
+//! `keras.losses`: one file a kind; a loss is its arguments and the formula of the samples' losses.
 
+mod class;
 mod crossentropy;
+mod focal;
+mod hinge;
+mod probabilistic;
+mod reduce;
 mod regression;
+mod segmentation;
+mod similarity;
 
 pub use crossentropy::{BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy};
-pub use regression::MeanSquaredError;
+pub use focal::{Alpha, BinaryFocalCrossentropy, CategoricalFocalCrossentropy};
+pub use hinge::{CategoricalHinge, Hinge, SquaredHinge};
+pub use probabilistic::{CategoricalGeneralizedCrossEntropy, KLDivergence, Poisson};
+pub(crate) use reduce::total;
+pub use regression::{
+    CosineSimilarity, Huber, LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
+    MeanSquaredLogarithmicError,
+};
+pub use segmentation::{Dice, Summed, Tversky};
+pub use similarity::Circle;
 
 use crate::{Error, Result, Scope};
-use kc_ir::TensorType;
 use kc_ir::manifest::ValueCheck;
 use kc_ir::tensor::Value;
 use kc_ir::tensor::ops::{Binary, Reduction};
+use kc_ir::{DType, TensorType};
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +40,11 @@ pub trait Loss: fmt::Debug + Send + Sync + 'static {
         LossReduction::SumOverBatchSize
     }
 
+    /// The dtype that targets and predictions are converted to; integer targets stay integers.
+    fn dtype(&self) -> DType {
+        DType::F32
+    }
+
     /// What the targets must be for predictions of this type; by default the same type.
     fn target(&self, prediction: &TensorType) -> Result<Target> {
         Ok(Target { ty: prediction.clone(), checks: Vec::new() })
@@ -31,6 +52,17 @@ pub trait Loss: fmt::Debug + Send + Sync + 'static {
 
     /// The losses of the samples, `[B, ...]`.
     fn call(&self, scope: &mut Scope, y_true: Value, y_pred: Value) -> Result<Value>;
+
+    /// Which of the samples' `losses` count, as bools of their shape; by default all.
+    fn mask(&self, _scope: &mut Scope, _y_true: Value, _y_pred: Value, _losses: Value) -> Result<Option<Value>> {
+        Ok(None)
+    }
+
+    /// The losses of the samples, weighted and reduced: Keras' call of a loss object. Weights have the shape of the losses, or of
+    /// their first axes.
+    fn weighted(&self, scope: &mut Scope, y_true: Value, y_pred: Value, sample_weight: Option<Value>) -> Result<Value> {
+        reduce::weighted(self, scope, y_true, y_pred, sample_weight)
+    }
 }
 
 /// What a loss expects as targets.
@@ -52,6 +84,8 @@ pub enum LossReduction {
     Sum,
     /// Their weighted sum over the sum of the weights.
     MeanWithSampleWeight,
+    /// None: the weighted losses themselves. A model cannot be trained with it.
+    None,
     /// A name that no reduction has; `compile` reports it.
     #[doc(hidden)]
     Unknown,
@@ -63,38 +97,26 @@ impl From<&str> for LossReduction {
             "sum_over_batch_size" | "mean" => LossReduction::SumOverBatchSize,
             "sum" => LossReduction::Sum,
             "mean_with_sample_weight" => LossReduction::MeanWithSampleWeight,
+            "none" => LossReduction::None,
             _ => LossReduction::Unknown,
         }
     }
 }
 
-/// The scalar loss of a batch: the samples' losses, weighted and reduced.
-pub(crate) fn total(
-    loss: &dyn Loss,
-    scope: &mut Scope,
-    y_true: Value,
-    y_pred: Value,
-    sample_weight: Value,
-) -> Result<Value> {
-    let values = loss.call(scope, y_true, y_pred)?;
-    let ty = scope.tensor_type(values).clone();
-    let axes: Vec<usize> = (0..ty.rank()).collect();
-    let weights = scope.convert(ty.dtype, sample_weight)?;
-    let weights = scope.broadcast(weights, &ty.shape, &[0])?;
-    let weighted = scope.binary(Binary::Multiply, values, weights)?;
-    let sum = scope.reduce(Reduction::Sum, &axes, weighted)?;
-    let divisor = match loss.reduction() {
-        LossReduction::Sum => return Ok(sum),
-        LossReduction::SumOverBatchSize => scope.dimension(ty.elements(), ty.dtype)?,
-        LossReduction::MeanWithSampleWeight => scope.reduce(Reduction::Sum, &axes, weights)?,
-        LossReduction::Unknown => {
-            return Err(Error::model(format!(
-                "loss `{}` has an unknown reduction; known are: sum_over_batch_size, sum, mean_with_sample_weight",
-                loss.name()
-            )));
-        }
-    };
-    Ok(scope.binary(Binary::Divide, sum, divisor)?)
+/// The axis that a loss works along; below 0 it counts from the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Axis(i64);
+
+impl From<i64> for Axis {
+    fn from(axis: i64) -> Self {
+        Axis(axis)
+    }
+}
+
+impl Axis {
+    fn resolve(self, ty: &TensorType) -> Result<usize> {
+        crate::layers::axis(ty, "axis", self.0)
+    }
 }
 
 /// A loss by name or as an object.
@@ -118,26 +140,52 @@ impl<L: Loss> From<L> for LossSpec {
     }
 }
 
-const NAMES: &[&str] = &[
-    "binary_crossentropy",
-    "categorical_crossentropy",
-    "mean_squared_error",
-    "mse",
-    "sparse_categorical_crossentropy",
-];
+macro_rules! names {
+    ($($class:ident $($name:literal)|+;)*) => {
+        /// Keras' names, those of the functions first.
+        const NAMES: &[&str] = &[$($($name),+),*];
+
+        /// The loss of a name, with Keras' defaults for its arguments.
+        fn named(name: &str) -> Option<Arc<dyn Loss>> {
+            match name {
+                $($($name)|+ | stringify!($class) => Some(Arc::new($class::new())),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+names! {
+    BinaryCrossentropy "binary_crossentropy" | "bce" | "BCE";
+    BinaryFocalCrossentropy "binary_focal_crossentropy";
+    CategoricalCrossentropy "categorical_crossentropy";
+    CategoricalFocalCrossentropy "categorical_focal_crossentropy";
+    CategoricalHinge "categorical_hinge";
+    Circle "circle";
+    CosineSimilarity "cosine_similarity";
+    Dice "dice";
+    Hinge "hinge";
+    Huber "huber";
+    KLDivergence "kl_divergence" | "kld" | "KLD";
+    LogCosh "log_cosh";
+    MeanAbsoluteError "mean_absolute_error" | "mae" | "MAE";
+    MeanAbsolutePercentageError "mean_absolute_percentage_error" | "mape" | "MAPE";
+    MeanSquaredError "mean_squared_error" | "mse" | "MSE";
+    MeanSquaredLogarithmicError "mean_squared_logarithmic_error" | "msle" | "MSLE";
+    Poisson "poisson";
+    SparseCategoricalCrossentropy "sparse_categorical_crossentropy";
+    SquaredHinge "squared_hinge";
+    Tversky "tversky";
+}
 
 impl LossSpec {
     /// The loss.
     pub(crate) fn resolve(&self) -> Result<Arc<dyn Loss>> {
         match self {
             LossSpec::Object(loss) => Ok(loss.clone()),
-            LossSpec::Named(name) => match name.as_str() {
-                "sparse_categorical_crossentropy" => Ok(Arc::new(SparseCategoricalCrossentropy::new())),
-                "categorical_crossentropy" => Ok(Arc::new(CategoricalCrossentropy::new())),
-                "binary_crossentropy" => Ok(Arc::new(BinaryCrossentropy::new())),
-                "mean_squared_error" | "mse" => Ok(Arc::new(MeanSquaredError::new())),
-                _ => Err(Error::model(format!("unknown loss `{name}`{}", crate::error::did_you_mean(name, NAMES)))),
-            },
+            LossSpec::Named(name) => named(name).ok_or_else(|| {
+                Error::model(format!("unknown loss `{name}`{}", crate::error::did_you_mean(name, NAMES)))
+            }),
         }
     }
 }

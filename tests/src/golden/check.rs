@@ -1,5 +1,5 @@
 use super::names::Names;
-use super::{Case, Kind, fit, models};
+use super::{Case, Kind, fit, losses, models};
 use crate::arrays::{difference, literal, values};
 use crate::runner::{Execution, Runner};
 use kc::saving::assign;
@@ -17,20 +17,26 @@ pub fn check(case: &Case, runner: Runner) -> Result<(), String> {
         let call = model.stateless_call(case.kind == Kind::LayerTrain).map_err(|error| error.to_string())?;
         module.functions = vec![gradients(&module, &call).map_err(|error| error.to_string())?, call];
     }
-    let names = Names::new(case, &module)?;
+    if case.kind == Kind::Losses {
+        module.functions = vec![model.stateless_call(false).map_err(|error| error.to_string())?];
+    }
+    let names = if case.kind == Kind::Losses { Names::none() } else { Names::new(case, &module)? };
     let mut execution = runner.load(&module, 1)?;
     let key = Array::from_slice(&[0u32, 0], &[2]).map_err(|error| error.to_string())?;
     if module.function("init").is_some() {
         execution.run("init", &[&key])?;
     }
-    for (index, value) in assign(&module, &case.weights()?).map_err(|error| error.to_string())? {
-        execution.set_state(index, &value)?;
+    if case.kind != Kind::Losses {
+        for (index, value) in assign(&module, &case.weights()?).map_err(|error| error.to_string())? {
+            execution.set_state(index, &value)?;
+        }
     }
     let mut comparison = Comparison { case, module: &module, names, arrays: case.arrays()?, wrong: Vec::new() };
     match case.kind {
         Kind::Layer | Kind::LayerTrain => comparison.layer(&mut *execution)?,
         Kind::Train => comparison.train(&mut *execution)?,
         Kind::Fit => fit::compare(&mut comparison, &mut *execution)?,
+        Kind::Losses => losses::compare(&mut comparison, &mut *execution)?,
     }
     if comparison.wrong.is_empty() { Ok(()) } else { Err(comparison.wrong.join("\n")) }
 }

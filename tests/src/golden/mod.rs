@@ -2,6 +2,7 @@
 
 mod check;
 mod fit;
+mod losses;
 mod models;
 mod names;
 
@@ -27,6 +28,8 @@ pub enum Kind {
     Train,
     /// A whole fit.
     Fit,
+    /// A table of losses.
+    Losses,
 }
 
 /// An entry of the manifest.
@@ -79,7 +82,7 @@ impl Case {
         Tolerance { atol: self.grad_atol.unwrap_or(self.atol), rtol: self.grad_rtol.unwrap_or(self.rtol) }
     }
 
-    fn arrays(&self) -> Result<BTreeMap<String, Array>, String> {
+    pub(crate) fn arrays(&self) -> Result<BTreeMap<String, Array>, String> {
         read_npz(&folder().join(format!("{}.npz", self.name))).map_err(|error| error.to_string())
     }
 

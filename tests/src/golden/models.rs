@@ -65,6 +65,10 @@ pub fn build(case: &super::Case) -> Result<Model> {
         "reshape" => one([3, 4], Reshape::new([6, -1])),
         "rescaling" => one([4, 4, 3], Rescaling::new(1.0 / 127.5).offset(-1.0)),
         "relu_layer" => one([6], ReLU::new().max_value(1.0).negative_slope(0.1).threshold(0.2)),
+        "leakyrelu" => one([6], LeakyReLU::new().negative_slope(0.2)),
+        "prelu" => one([3, 4], PReLU::new().shared_axes([1])),
+        "elu" => one([6], ELU::new().alpha(0.7)),
+        "softmax_mask" => softmax_mask(),
         "softmax_axis" => one([3, 4], Softmax::new().axis(1)),
         "dropout_infer" => one([6], Dropout::new(0.5)),
         "merge_add" => two([3, 4], [3, 4], Add::new()),
@@ -77,6 +81,7 @@ pub fn build(case: &super::Case) -> Result<Model> {
         "net_encoder" => net_encoder(),
         "train_sgd__mlp_constraint" => train_mlp_constraint(optimizer(&case.optimizer)?),
         "train_adam__cnn_bn" => train_cnn_bn(optimizer(&case.optimizer)?),
+        "losses" => super::losses::model(case),
         "fit_history" => mlp(SGD::new().learning_rate(0.05).momentum(0.9).into()),
         _ => Err(Error::model(format!("no model is known for the case `{name}`"))),
     }
@@ -127,6 +132,13 @@ fn net_encoder() -> Result<Model> {
     let h = Dense::new(8).call(&h)?;
     let y = Add::new().call((&x1, &h))?;
     Model::new(&x, &y)
+}
+
+fn softmax_mask() -> Result<Model> {
+    let x = Input::new([3, 4]).name("in0");
+    let mask = Input::new([3, 4]).dtype("bool").name("in1");
+    let output = Softmax::new().call([&x, &mask])?;
+    Model::new([&x, &mask], &output)
 }
 
 fn net_cnn() -> Result<Model> {

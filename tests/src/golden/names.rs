@@ -30,6 +30,11 @@ struct Named {
 }
 
 impl Names {
+    /// Of a case without a model of Keras'.
+    pub fn none() -> Self {
+        Names(Vec::new())
+    }
+
     /// From the case's `config.json`; the classes of the layers must be the same, one by one.
     pub fn new(case: &Case, module: &Module) -> Result<Self, String> {
         let failed = |error: &dyn ToString| format!("{}: {}", case.keras_file().display(), error.to_string());
