@@ -193,7 +193,10 @@ fn is_part_of_reader(op: &Op) -> bool {
         | Op::RandomBits(_)
         | Op::Composite(_)
         | Op::Gradient(_)
-        | Op::Projection(_) => false,
+        | Op::Projection(_)
+        | Op::Cond(_)
+        | Op::While(_)
+        | Op::Scan(_) => false,
     }
 }
 

@@ -122,7 +122,7 @@ pub(crate) fn compile_programs(
         let numbers: Vec<usize> =
             program.kernels.iter().map(|kernel| number(kernel, &mut kernels, &mut known)).collect();
         let mut plan = plan(program, &mut constants);
-        for launch in plan.steps.iter_mut().flat_map(|step| &mut step.launches) {
+        for launch in manifest::launches_mut(&mut plan.steps) {
             launch.kernel = numbers[launch.kernel];
         }
         entries.push(Entry {

@@ -30,7 +30,7 @@ pub fn differentiate(graph: &Graph) -> Result<Graph, TypeError> {
         expansion.builder.set_location(node.location.clone());
         values[index] = match &node.op {
             Op::Gradient(_) => expansion.gradient(operands[0], &operands[1..])?,
-            op => vec![expansion.builder.add(op.clone(), &operands)?],
+            op => vec![expansion.builder.add(op.map_graphs(differentiate)?, &operands)?],
         };
     }
     let results: Vec<Value> = graph.results.iter().map(|result| values[result.index()][0]).collect();

@@ -3,47 +3,34 @@
 
 use crate::target::NOMINAL_EXTENT;
 use kc_ir::Dim;
-use kc_ir::kernel::{Program, Role};
-use kc_ir::manifest::{Buffer, Launch, Place, Plan, Step};
+use kc_ir::kernel::{Program, Role, Step};
+use kc_ir::manifest::{Buffer, Place, Plan};
 
 /// Plans a program's memory. Literals are appended to `constants`, each at a multiple of 64 bytes; kernels keep the program's
 /// numbers.
 pub fn plan(program: &Program, constants: &mut Vec<u8>) -> Plan {
-    let lifetimes = lifetimes(program);
+    let lifetimes = Lifetimes::of(program);
     let mut slots: Vec<Slot> = vec![];
     let mut places: Vec<Option<Place>> =
         program.buffers.iter().map(|buffer| fixed_place(&buffer.role, constants)).collect();
-    let mut temporaries: Vec<usize> = (0..places.len()).filter(|&b| places[b].is_none()).collect();
-    temporaries.sort_by_key(|&b| (lifetimes[b].map(|(first, _)| first), b));
+    let mut temporaries: Vec<usize> = (0..places.len()).filter(|&b| program.buffers[b].role == Role::Temporary).collect();
+    temporaries.sort_by_key(|&b| (lifetimes.of_buffer(b).map(|(first, _)| first), b));
     for buffer in temporaries {
         let ty = &program.buffers[buffer].ty;
         let bytes = ty.elements() * Dim::constant(ty.dtype.bytes() as i64);
         // a buffer that nothing touches still needs a place
-        let (first, last) = lifetimes[buffer].unwrap_or((0, 0));
+        let (first, last) = lifetimes.of_buffer(buffer).unwrap_or((0, 0));
         places[buffer] = Some(Place::Slot(take_slot(&mut slots, bytes, first, last)));
     }
-    let buffers = program.buffers.iter().zip(places).map(|(buffer, place)| Buffer {
-        dtype: buffer.ty.dtype,
-        elements: buffer.ty.elements(),
-        place: place.unwrap_or(Place::Slot(0)),
-    });
-    let steps = program.steps.iter().map(|step| Step {
-        launches: step
-            .launches
-            .iter()
-            .map(|launch| Launch {
-                kernel: launch.kernel,
-                buffers: launch.buffers.clone(),
-                dims: launch.dims.clone(),
-                tasks: launch.tasks.clone(),
-                work: launch.work.clone(),
-            })
-            .collect(),
+    let buffers = program.buffers.iter().enumerate().map(|(number, buffer)| {
+        let (root, offset) = program.root(number);
+        let place = places[root].clone().unwrap_or(Place::Slot(0));
+        Buffer { dtype: buffer.ty.dtype, elements: buffer.ty.elements(), place, offset }
     });
     Plan {
         slots: slots.into_iter().map(|slot| slot.bytes).collect(),
         buffers: buffers.collect(),
-        steps: steps.collect(),
+        steps: program.steps.clone(),
     }
 }
 
@@ -55,16 +42,96 @@ struct Slot {
     last: usize,
 }
 
-/// The first and last step that touch each buffer.
-fn lifetimes(program: &Program) -> Vec<Option<(usize, usize)>> {
-    let mut lifetimes = vec![None; program.buffers.len()];
-    for (number, step) in program.steps.iter().enumerate() {
-        for &buffer in step.launches.iter().flat_map(|launch| &launch.buffers) {
-            let (first, _) = lifetimes[buffer].unwrap_or((number, number));
-            lifetimes[buffer] = Some((first, number));
+/// Steps that are executed together: the program's, a round of a loop, a branch. Numbers are those of the steps in the order of the
+/// text form.
+struct Block {
+    around: usize,
+    first: usize,
+    last: usize,
+}
+
+/// When buffers are touched. A buffer that only one block touches lives there from its first use to its last; one that steps around a
+/// loop touch as well lives as long as the loop.
+struct Lifetimes {
+    blocks: Vec<Block>,
+    next: usize,
+    /// For each buffer that is no part of another the steps and blocks where it is touched.
+    uses: Vec<Vec<(usize, usize)>>,
+}
+
+impl Lifetimes {
+    fn of(program: &Program) -> Self {
+        let mut this = Lifetimes {
+            blocks: vec![Block { around: 0, first: 0, last: usize::MAX }],
+            next: 0,
+            uses: vec![vec![]; program.buffers.len()],
+        };
+        this.steps(program, &program.steps, 0);
+        this
+    }
+
+    fn touch(&mut self, program: &Program, buffer: usize, block: usize) {
+        self.uses[program.root(buffer).0].push((self.next, block));
+    }
+
+    fn block(&mut self, around: usize, add: impl FnOnce(&mut Self, usize)) {
+        let block = self.blocks.len();
+        self.blocks.push(Block { around, first: self.next, last: self.next });
+        add(self, block);
+        self.blocks[block].last = self.next;
+        self.next += 1;
+    }
+
+    fn steps(&mut self, program: &Program, steps: &[Step], block: usize) {
+        for step in steps {
+            match step {
+                Step::Launches(launches) => {
+                    let touched = launches.iter().flat_map(|launch| &launch.buffers);
+                    touched.for_each(|&buffer| self.touch(program, buffer, block));
+                    self.next += 1;
+                }
+                Step::Loop { steps, .. } => self.block(block, |this, inner| this.steps(program, steps, inner)),
+                Step::While { condition, holds, steps } => self.block(block, |this, inner| {
+                    this.steps(program, condition, inner);
+                    this.touch(program, *holds, inner);
+                    this.next += 1;
+                    this.steps(program, steps, inner);
+                }),
+                Step::Branch { index, branches } => {
+                    self.touch(program, *index, block);
+                    self.next += 1;
+                    // as one block, so that what several branches write lives through all of them
+                    self.block(block, |this, all| {
+                        branches.iter().for_each(|steps| this.block(all, |this, one| this.steps(program, steps, one)))
+                    });
+                }
+            }
         }
     }
-    lifetimes
+
+    /// The blocks around a block, from the program's on, itself included.
+    fn path(&self, mut block: usize) -> Vec<usize> {
+        let mut path = vec![block];
+        while block != 0 {
+            block = self.blocks[block].around;
+            path.push(block);
+        }
+        path.reverse();
+        path
+    }
+
+    /// The first and last step that touch a buffer.
+    fn of_buffer(&self, buffer: usize) -> Option<(usize, usize)> {
+        let paths: Vec<(usize, Vec<usize>)> =
+            self.uses[buffer].iter().map(|&(step, block)| (step, self.path(block))).collect();
+        let (_, shortest) = paths.iter().min_by_key(|(_, path)| path.len())?;
+        let depth = (0..shortest.len()).take_while(|&i| paths.iter().all(|(_, path)| path.get(i) == shortest.get(i))).count();
+        let spans = paths.iter().map(|(step, path)| match path.get(depth) {
+            Some(&inner) => (self.blocks[inner].first, self.blocks[inner].last),
+            None => (*step, *step),
+        });
+        spans.reduce(|(a, b), (first, last)| (a.min(first), b.max(last)))
+    }
 }
 
 /// A slot that is free at `first`: one that has held as many bytes, else the one nearest in size, else a new one.
@@ -93,7 +160,7 @@ fn fixed_place(role: &Role, constants: &mut Vec<u8>) -> Option<Place> {
         Role::Input(input) => Some(Place::Input(*input)),
         Role::Output(output) => Some(Place::Output(*output)),
         Role::State(state) => Some(Place::State(*state)),
-        Role::Temporary => None,
+        Role::Temporary | Role::Part { .. } => None,
         Role::Constant(literal) => {
             constants.resize(constants.len().next_multiple_of(64), 0);
             let offset = constants.len() as u64;

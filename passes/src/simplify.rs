@@ -146,7 +146,10 @@ impl Simplifier {
             | Op::Composite(_)
             | Op::Gradient(_)
             | Op::Projection(Projection { .. })
-            | Op::StopGradient(_) => Ok(Step::Keep),
+            | Op::StopGradient(_)
+            | Op::Cond(_)
+            | Op::While(_)
+            | Op::Scan(_) => Ok(Step::Keep),
         }
     }
 

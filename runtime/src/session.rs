@@ -218,21 +218,24 @@ impl Session {
         }
         prepared.patch(self.arena.as_pointer(), |i| inputs[i].borrow().pointer(), |i| outputs[i].pointer());
         let scratch = self.scratch.as_pointer();
-        let Some(profile) = &mut self.profile else {
-            for (_, job) in prepared.jobs(scratch, self.scratch_stride) {
-                // SAFETY: the plan was checked against the sizes of all buffers; its launches keep the kernels' contract.
-                unsafe { self.pool.run(&job) };
-            }
-            return Ok(());
-        };
         let start = Instant::now();
-        for (launch, job) in prepared.jobs(scratch, self.scratch_stride) {
-            let start = Instant::now();
-            // SAFETY: as above.
-            unsafe { self.pool.run(&job) };
-            profile.add_launch(description, &self.manifest.code.kernels, launch, start.elapsed());
+        let (pool, kernels) = (&self.pool, &self.manifest.code.kernels);
+        let profile = &mut self.profile;
+        // SAFETY: the pointers are in the tables; the plan was checked against the sizes of all buffers, and its launches keep the
+        // kernels' contract.
+        unsafe {
+            match profile {
+                None => prepared.execute(scratch, self.scratch_stride, &mut |_, job| pool.run(job)),
+                Some(profile) => prepared.execute(scratch, self.scratch_stride, &mut |launch, job| {
+                    let start = Instant::now();
+                    pool.run(job);
+                    profile.add_launch(description, kernels, launch, start.elapsed());
+                }),
+            }
         }
-        profile.add_step(description, start.elapsed());
+        if let Some(profile) = profile {
+            profile.add_step(description, start.elapsed());
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{manifest, session, session_of, weight};
-use kc_abi::manifest::Place;
+use kc_abi::manifest::{Place, launches_mut};
 use kc_abi::{DType, Dim};
 use kc_runtime::{Array, Package, Session, SessionError, SessionOptions};
 
@@ -155,13 +155,13 @@ fn plans_that_reach_outside_their_buffers_are_refused() {
             m.entries[PREDICT].plan.buffers[1].elements = Dim::symbol("B") - Dim::from(9i64)
         }),
         ("plan of `predict`: launch 0 runs kernel 99, which is missing", |m| {
-            m.entries[PREDICT].plan.steps[0].launches[0].kernel = 99
+            launches_mut(&mut m.entries[PREDICT].plan.steps)[0].kernel = 99
         }),
         ("plan of `predict`: launch 0 takes buffer 7, which is missing", |m| {
-            m.entries[PREDICT].plan.steps[0].launches[0].buffers[0] = 7
+            launches_mut(&mut m.entries[PREDICT].plan.steps)[0].buffers[0] = 7
         }),
         ("plan of `predict`: dimension T of launch 0 has no value", |m| {
-            m.entries[PREDICT].plan.steps[0].launches[0].dims[0] = Dim::symbol("T")
+            launches_mut(&mut m.entries[PREDICT].plan.steps)[0].dims[0] = Dim::symbol("T")
         }),
         ("the symbol T of `predict` is no extent of an input", |m| {
             m.entries[PREDICT].symbols.push(kc_abi::Symbol::new("T"))
@@ -199,7 +199,7 @@ fn machine_code() -> Option<&'static [u8]> {
 fn compiled(code: &[u8]) -> Package {
     use kc_abi::manifest::*;
     let ty = kc_abi::TensorType::new(DType::I64, [Dim::from(1i64), Dim::symbol("B")]);
-    let buffer = |place| Buffer { dtype: DType::I64, elements: Dim::symbol("B"), place };
+    let buffer = |place| Buffer { dtype: DType::I64, elements: Dim::symbol("B"), place, offset: Dim::default() };
     let manifest = Manifest {
         format: FORMAT_VERSION,
         model: ModelInfo::default(),
@@ -216,15 +216,13 @@ fn compiled(code: &[u8]) -> Package {
             plan: Plan {
                 slots: vec![],
                 buffers: vec![buffer(Place::Input(0)), buffer(Place::Output(0))],
-                steps: vec![Step {
-                    launches: vec![Launch {
-                        kernel: 0,
-                        buffers: vec![0, 1],
-                        dims: vec![Dim::symbol("B") * Dim::from(100i64)],
-                        tasks: Dim::from(1i64),
-                        work: Dim::default(),
-                    }],
-                }],
+                steps: vec![Step::Launches(vec![Launch {
+                    kernel: 0,
+                    buffers: vec![0, 1],
+                    dims: vec![Dim::symbol("B") * Dim::from(100i64)],
+                    tasks: Dim::from(1i64),
+                    work: Dim::default(),
+                }])],
             },
         }],
         code: Code {

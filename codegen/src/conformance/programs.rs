@@ -4,7 +4,7 @@ use super::compare::{Case, rounding};
 use super::generate::Random;
 use super::run::Loaded;
 use crate::Backend;
-use kc_ir::kernel::{Launch, Program, Role, parse_program, verify_program};
+use kc_ir::kernel::{Launch, Program, Role, launches, parse_program, verify_program};
 use kc_ir::tensor::{Literal, Scalar};
 use kc_ir::{DType, Dim};
 use std::fs;
@@ -41,7 +41,7 @@ pub fn check(backend: &dyn Backend, program: &Program, symbols: &[i64], seed: u6
     verify_program(program).map_err(|error| error.to_string())?;
     let loaded = Loaded::new(backend, &program.kernels)?;
     let mut random = Random(seed);
-    for launch in program.steps.iter().flat_map(|step| &step.launches) {
+    for launch in launches(&program.steps) {
         let name = &program.kernels[launch.kernel].name;
         case(program, launch, symbols, &mut random)
             .and_then(|case| {
@@ -67,7 +67,7 @@ fn case(program: &Program, launch: &Launch, symbols: &[i64], random: &mut Random
         let buffer = &program.buffers[number];
         buffers.push(match &buffer.role {
             Role::Constant(literal) => literal.bytes().to_vec(),
-            Role::Input(_) | Role::Output(_) | Role::State(_) | Role::Temporary => {
+            Role::Input(_) | Role::Output(_) | Role::State(_) | Role::Temporary | Role::Part { .. } => {
                 let elements = extent(&buffer.ty.elements())?;
                 (0..elements).flat_map(|_| element(random, buffer.ty.dtype)).collect()
             }

@@ -15,7 +15,8 @@ mod verify;
 
 pub use builder::KernelBuilder;
 pub use index::Index;
-pub use program::{Buffer, Launch, Program, Role, Step};
+pub use kc_abi::manifest::{Launch, Step, launches, launches_mut};
+pub use program::{Buffer, Program, Role};
 pub use text::{
     ParseError, parse_kernel, parse_kernels, parse_program, print_index, print_kernel, print_kernels, print_program,
 };

@@ -1,5 +1,6 @@
 use super::Kernel;
 use crate::tensor::Literal;
+use kc_abi::manifest::Step;
 use kc_abi::{Dim, Symbol, TensorType};
 
 /// What a program's buffer is for.
@@ -15,6 +16,13 @@ pub enum Role {
     Temporary,
     /// Known at compile time.
     Constant(Literal),
+    /// Consecutive elements of another buffer, such as an element of a sequence in a loop. Kernels that write parts touch no part twice.
+    Part {
+        /// The other buffer, which comes before this one.
+        of: usize,
+        /// Its first element; loops' counters may occur.
+        offset: Dim,
+    },
 }
 
 /// A dense row-major tensor in memory.
@@ -24,28 +32,6 @@ pub struct Buffer {
     pub ty: TensorType,
     /// What it is for.
     pub role: Role,
-}
-
-/// One launch of a kernel.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Launch {
-    /// Index into [`Program::kernels`].
-    pub kernel: usize,
-    /// Indices into [`Program::buffers`], one a buffer parameter of the kernel.
-    pub buffers: Vec<usize>,
-    /// One a dimension parameter of the kernel.
-    pub dims: Vec<Dim>,
-    /// Number of tasks.
-    pub tasks: Dim,
-    /// Estimate of bytes moved plus arithmetic operations, 0 where unknown; it decides whether threads are woken, never a result.
-    pub work: Dim,
-}
-
-/// Launches that do not depend on each other.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Step {
-    /// The launches.
-    pub launches: Vec<Launch>,
 }
 
 /// A scheduled entry point.
@@ -61,4 +47,21 @@ pub struct Program {
     pub buffers: Vec<Buffer>,
     /// Executed in order.
     pub steps: Vec<Step>,
+}
+
+impl Program {
+    /// The buffer that a buffer is part of, itself where it is none, and its first element there.
+    ///
+    /// # Panics
+    /// Where a part is none of an earlier buffer, which the verifier refuses.
+    pub fn root(&self, buffer: usize) -> (usize, Dim) {
+        match &self.buffers[buffer].role {
+            Role::Part { of, offset } => {
+                assert!(*of < buffer, "buffer {buffer} is part of buffer {of}, which does not come before it");
+                let (root, start) = self.root(*of);
+                (root, start + offset.clone())
+            }
+            _ => (buffer, Dim::default()),
+        }
+    }
 }

@@ -231,7 +231,8 @@ fn a_program_is_executed() {
         "kernel `scale`, program `p`, step 1, launch 0: buffer 3 is written by launch 1 of the same step"
     );
     let mut program = program;
-    program.steps[1].launches.pop();
+    let Step::Launches(launches) = &mut program.steps[1] else { panic!() };
+    launches.pop();
     let mut state = [Literal::f32(&[], &[10.0])];
     let inputs = [Literal::f32(&[3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0])];
     let outputs = run_program(&program, &[3], &inputs, &mut state).unwrap();

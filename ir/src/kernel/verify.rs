@@ -1,5 +1,6 @@
 use super::*;
 use crate::tensor::ops::Domain;
+use kc_abi::Symbol;
 
 /// What is wrong with a kernel, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -371,13 +372,98 @@ pub fn verify_program(program: &Program) -> Result<(), VerifyError> {
             return fail("", format!("buffer {number}"), message);
         }
     }
-    for (number, step) in program.steps.iter().enumerate() {
+    for (number, buffer) in program.buffers.iter().enumerate() {
+        let Role::Part { of, .. } = buffer.role else { continue };
+        let place = format!("buffer {number}");
+        if of >= number {
+            return fail("", place, format!("it is part of buffer {of}, expected one before it"));
+        }
+        if program.buffers[of].ty.dtype != buffer.ty.dtype {
+            let message = format!("it is {}, buffer {of}, whose part it is, is {}", buffer.ty, program.buffers[of].ty);
+            return fail("", place, message);
+        }
+    }
+    Checker { program, counters: vec![] }.steps(&program.steps, "")
+}
+
+struct Checker<'a> {
+    program: &'a Program,
+    /// Counters of the loops around.
+    counters: Vec<&'a Symbol>,
+}
+
+impl<'a> Checker<'a> {
+    fn fail<T>(&self, kernel: &str, place: String, message: String) -> Result<T, VerifyError> {
+        let place = format!("program `{}`, {place}", self.program.name);
+        Err(VerifyError { kernel: kernel.to_string(), place, message })
+    }
+
+    fn steps(&mut self, steps: &'a [Step], around: &str) -> Result<(), VerifyError> {
+        for (number, step) in steps.iter().enumerate() {
+            let place = format!("{around}step {number}");
+            match step {
+                Step::Launches(launches) => self.launches(launches, &place)?,
+                Step::Loop { counter, steps, .. } => {
+                    if self.counters.contains(&counter) || self.program.symbols.contains(counter) {
+                        return self.fail("", place, format!("the counter {counter} is the name of something else"));
+                    }
+                    self.counters.push(counter);
+                    self.steps(steps, &format!("{place}, "))?;
+                    self.counters.pop();
+                }
+                Step::While { condition, holds, steps } => {
+                    self.scalar(*holds, &place)?;
+                    self.steps(condition, &format!("{place}, "))?;
+                    self.steps(steps, &format!("{place}, "))?;
+                }
+                Step::Branch { index, branches } => {
+                    self.scalar(*index, &place)?;
+                    if branches.is_empty() {
+                        return self.fail("", place, "it has no branches".to_string());
+                    }
+                    for steps in branches {
+                        self.steps(steps, &format!("{place}, "))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a buffer that decides what is executed.
+    fn scalar(&self, buffer: usize, place: &str) -> Result<(), VerifyError> {
+        match self.program.buffers.get(buffer) {
+            Some(found) if found.ty.rank() == 0 && !found.ty.dtype.is_float() => self.in_scope(buffer, "", place),
+            Some(found) => {
+                let message = format!("buffer {buffer} is {}, expected a bool or integer scalar", found.ty);
+                self.fail("", place.to_string(), message)
+            }
+            None => self.fail("", place.to_string(), format!("there is no buffer {buffer}")),
+        }
+    }
+
+    /// Checks that the symbols of a part's offset are known where it is used.
+    fn in_scope(&self, buffer: usize, kernel: &str, place: &str) -> Result<(), VerifyError> {
+        let mut symbols = vec![];
+        self.program.root(buffer).1.collect_symbols(&mut symbols);
+        let known = |symbol: &Symbol| self.program.symbols.contains(symbol) || self.counters.contains(&symbol);
+        match symbols.iter().find(|symbol| !known(symbol)) {
+            None => Ok(()),
+            Some(symbol) => {
+                let message = format!("buffer {buffer} starts where {symbol} says, which is not known here");
+                self.fail(kernel, place.to_string(), message)
+            }
+        }
+    }
+
+    fn launches(&mut self, launches: &[Launch], step: &str) -> Result<(), VerifyError> {
+        let program = self.program;
         // buffer and launch
         let (mut written, mut read) = (Vec::new(), Vec::new());
-        for (position, launch) in step.launches.iter().enumerate() {
-            let place = format!("step {number}, launch {position}");
+        for (position, launch) in launches.iter().enumerate() {
+            let place = format!("{step}, launch {position}");
             let Some(kernel) = program.kernels.get(launch.kernel) else {
-                return fail("", place, format!("there is no kernel {}", launch.kernel));
+                return self.fail("", place, format!("there is no kernel {}", launch.kernel));
             };
             let (buffers, dims) = (launch.buffers.len(), launch.dims.len());
             if buffers != kernel.parameters() || dims != kernel.dims as usize {
@@ -386,31 +472,33 @@ pub fn verify_program(program: &Program) -> Result<(), VerifyError> {
                     kernel.parameters(),
                     kernel.dims
                 );
-                return fail(&kernel.name, place, message);
+                return self.fail(&kernel.name, place, message);
             }
             let mut given: Vec<(&Buffer, usize, bool)> = Vec::new();
             for (&buffer_number, memory) in launch.buffers.iter().zip(&kernel.memory) {
                 let Some(buffer) = program.buffers.get(buffer_number) else {
-                    return fail(&kernel.name, place, format!("there is no buffer {buffer_number}"));
+                    return self.fail(&kernel.name, place, format!("there is no buffer {buffer_number}"));
                 };
+                self.in_scope(buffer_number, &kernel.name, &place)?;
+                let root = &program.buffers[program.root(buffer_number).0];
                 let writes = memory.space != Space::Parameter(super::Access::Read);
                 if buffer.ty.dtype != memory.dtype {
                     let message = format!(
                         "buffer {buffer_number} is of {}, `{}` of {}",
                         buffer.ty.dtype, memory.name, memory.dtype
                     );
-                    return fail(&kernel.name, place, message);
+                    return self.fail(&kernel.name, place, message);
                 }
-                if writes && matches!(buffer.role, Role::Input(_) | Role::Constant(_)) {
+                if writes && matches!(root.role, Role::Input(_) | Role::Constant(_)) {
                     let message = format!("`{}` is written, but buffer {buffer_number} must not be", memory.name);
-                    return fail(&kernel.name, place, message);
+                    return self.fail(&kernel.name, place, message);
                 }
                 if let Some((_, twice, _)) = given.iter().find(|(other, other_number, other_writes)| {
                     (writes || *other_writes) && same_storage(other, *other_number, buffer, buffer_number)
                 }) {
                     let message =
                         format!("buffers {twice} and {buffer_number} are the same memory, and one is written");
-                    return fail(&kernel.name, place, message);
+                    return self.fail(&kernel.name, place, message);
                 }
                 given.push((buffer, buffer_number, writes));
                 if writes {
@@ -424,14 +512,17 @@ pub fn verify_program(program: &Program) -> Result<(), VerifyError> {
         for (buffer, reader) in read {
             if let Some((_, writer)) = written.iter().find(|(other, writer)| *other == buffer && *writer != reader) {
                 let message = format!("buffer {buffer} is written by launch {writer} of the same step");
-                let kernel = &program.kernels[step.launches[reader].kernel].name;
-                return fail(kernel, format!("step {number}, launch {reader}"), message);
+                let kernel = &program.kernels[launches[reader].kernel].name;
+                return self.fail(kernel, format!("{step}, launch {reader}"), message);
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
+/// Whether two buffers are known to share memory; whether parts do is known where offsets have values.
 fn same_storage(a: &Buffer, a_number: usize, b: &Buffer, b_number: usize) -> bool {
-    a_number == b_number || (a.role == b.role && matches!(a.role, Role::Input(_) | Role::Output(_) | Role::State(_)))
+    matches!((&a.role, &b.role), (Role::Part { of, .. }, _) if *of == b_number)
+        || matches!((&a.role, &b.role), (_, Role::Part { of, .. }) if *of == a_number)
+        || a_number == b_number || (a.role == b.role && matches!(a.role, Role::Input(_) | Role::Output(_) | Role::State(_)))
 }

@@ -1,7 +1,7 @@
 use super::ops::*;
 use super::{Graph, Literal, Location, Node, Op, Scalar, Type, TypeError, Value};
 use kc_abi::{DType, Dim, TensorType};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Builds a [`Graph`] in topological order. Each op is checked as it is added, and an op that is there already with the same
@@ -11,6 +11,10 @@ pub struct Builder {
     graph: Graph,
     known: HashMap<(Op, Vec<Value>), Value>,
     location: Option<Arc<Location>>,
+    /// Nodes that belong to regions, which [`Builder::finish`] leaves out.
+    pub(super) in_regions: HashSet<Value>,
+    /// Where each region that is being traced starts.
+    pub(super) open_regions: Vec<Value>,
 }
 
 impl Builder {
@@ -27,7 +31,44 @@ impl Builder {
     /// The graph with these results.
     pub fn finish(mut self, results: Vec<Value>) -> Graph {
         self.graph.results = results;
+        if !self.in_regions.is_empty() {
+            self.leave_regions_out();
+        }
         self.graph
+    }
+
+    fn leave_regions_out(&mut self) {
+        let mut renamed: Vec<Value> = Vec::with_capacity(self.graph.nodes.len());
+        let mut kept = 0;
+        for value in self.graph.values() {
+            renamed.push(Value(kept));
+            kept += u32::from(!self.in_regions.contains(&value));
+        }
+        let rename = |value: &mut Value| *value = renamed[value.index()];
+        let mut position = 0;
+        self.graph.nodes.retain(|_| {
+            position += 1;
+            !self.in_regions.contains(&Value(position - 1))
+        });
+        let Graph { nodes, parameters, results } = &mut self.graph;
+        nodes.iter_mut().flat_map(|node| &mut node.operands).for_each(rename);
+        parameters.iter_mut().chain(results).for_each(rename);
+    }
+
+    /// Adds a node that no later one is taken for.
+    pub(super) fn push(&mut self, op: Op, operands: Vec<Value>, ty: Type) -> Value {
+        self.graph.nodes.push(Node { op, operands, ty, location: self.location.clone() });
+        Value(self.graph.nodes.len() as u32 - 1)
+    }
+
+    /// Makes a node part of a region: no later op is taken for it.
+    pub(super) fn move_to_region(&mut self, value: Value) {
+        let node = self.graph.node(value);
+        let key = (node.op.clone(), node.operands.clone());
+        if self.known.get(&key) == Some(&value) {
+            self.known.remove(&key);
+        }
+        self.in_regions.insert(value);
     }
 
     /// Ops added from now on carry this location; returns the previous one.

@@ -4,6 +4,7 @@
 
 mod builder;
 pub mod composites;
+mod control;
 mod error;
 mod expression;
 mod graph;
@@ -11,16 +12,19 @@ mod indexing;
 pub mod interpret;
 mod literal;
 pub mod ops;
+mod region;
 mod specialise;
 pub mod text;
 mod verify;
 
 pub use builder::{Builder, broadcast_shapes};
+pub use control::{BranchTrace, OpenRegion, ScanOptions, Scanned, TracedRegion};
 pub use error::TypeError;
 pub use expression::{Operand, Scope, Tensor, express};
 pub use graph::{Argument, Function, Graph, Location, Module, Node, ResultSlot, Type, Value};
-pub use interpret::{InterpretError, interpret};
+pub use interpret::{InterpretError, InterpretOptions, interpret, interpret_with};
 pub use literal::{Literal, Real, Scalar, bf16_from_f64, f16_from_f64, integer_range, round};
 pub use ops::Op;
+pub use region::Region;
 pub use specialise::{bind_symbols, specialise, with_dims};
 pub use verify::{VerifyError, verify, verify_function, verify_module};

@@ -16,7 +16,10 @@ pub fn specialise(graph: &Graph, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> R
         let operands: Vec<Value> = node.operands.iter().map(|operand| values[operand.index()]).collect();
         values.push(match &node.op {
             Op::Parameter(parameter) => builder.parameter(&parameter.name, tensor_type(&parameter.ty, &dim))?,
-            op => builder.add(with_dims(op, &dim), &operands)?,
+            op => {
+                let op = op.map_graphs(|region| specialise(region, value_of))?;
+                builder.add(with_dims(&op, &dim), &operands)?
+            }
         });
     }
     let results = graph.results.iter().map(|result| values[result.index()]).collect();
@@ -44,7 +47,7 @@ fn tensor_type(ty: &TensorType, dim: &dyn Fn(&Dim) -> Dim) -> TensorType {
     TensorType { dtype: ty.dtype, shape: ty.shape.iter().map(dim).collect() }
 }
 
-/// The op with the dimensions among its attributes replaced.
+/// The op with the dimensions among its attributes replaced; its regions stay as they are.
 pub fn with_dims(op: &Op, dim: &dyn Fn(&Dim) -> Dim) -> Op {
     let dims = |shape: &[Dim]| shape.iter().map(dim).collect::<Vec<_>>();
     match op {
@@ -55,6 +58,7 @@ pub fn with_dims(op: &Op, dim: &dyn Fn(&Dim) -> Dim) -> Op {
         Op::Reshape(r) => Reshape { shape: dims(&r.shape) }.into(),
         Op::Slice(s) => Slice { start: dims(&s.start), limit: dims(&s.limit), ..s.clone() }.into(),
         Op::Gather(g) => Gather { sizes: dims(&g.sizes), ..g.clone() }.into(),
+        Op::Scan(scan) => Scan { length: dim(&scan.length), ..scan.clone() }.into(),
         Op::RandomBits(r) => RandomBits { shape: dims(&r.shape) }.into(),
         Op::Composite(composite) => Op::Composite(composite_with_dims(composite, &dims)),
         Op::Constant(_)
@@ -77,7 +81,9 @@ pub fn with_dims(op: &Op, dim: &dyn Fn(&Dim) -> Dim) -> Op {
         | Op::SelectAndScatter(_)
         | Op::Gradient(_)
         | Op::Projection(_)
-        | Op::StopGradient(_) => op.clone(),
+        | Op::StopGradient(_)
+        | Op::Cond(_)
+        | Op::While(_) => op.clone(),
     }
 }
 

@@ -14,7 +14,7 @@ pub struct VerifyError {
 }
 
 /// Checks the laws of a graph: each operand is computed before, each type is that of the op's type rule, parameter `i` is the
-/// node [`Op::Parameter`] of index `i`, results exist and are tensors.
+/// node [`Op::Parameter`] of index `i`, results exist and are tensors; and those of each region.
 pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
     let mut parameters = 0;
     for (value, node) in graph.values().zip(&graph.nodes) {
@@ -29,6 +29,12 @@ pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
         })?;
         if inferred != node.ty {
             return Err(wrong(format!("the type is {inferred}, the node says {}", node.ty)));
+        }
+        for region in node.op.operation().regions() {
+            verify(region.graph()).map_err(|error| VerifyError {
+                place: format!("{}: {}", node.op.operation().name(), error.place),
+                message: error.message,
+            })?;
         }
         if let Op::Parameter(parameter) = &node.op {
             parameters += 1;

@@ -3,7 +3,7 @@
 use crate::operations;
 use crate::target::NOMINAL_EXTENT;
 use crate::{CostConstants, Target};
-use kc_ir::tensor::{Builder, Graph, Op, Type};
+use kc_ir::tensor::{Builder, Graph, Op, Region, Type};
 use kc_ir::{Dim, TensorType};
 
 /// The share of its traffic that an elementwise op pays: scheduling computes it inside of the kernel that makes its operand or
@@ -56,6 +56,9 @@ impl CostModel {
         if matches!(op, Op::Parameter(_) | Op::Constant(_) | Op::Dimension(_) | Op::Projection(_)) {
             return 0.0;
         }
+        if let Some(cost) = self.regions(op) {
+            return OP + cost;
+        }
         let work = self.work(op, operands, result);
         let c = &self.constants;
         let operations = work.contraction / c.contraction_flops_per_nanosecond
@@ -70,6 +73,17 @@ impl CostModel {
             operations + FUSED_TRAFFIC * written / c.bytes_per_nanosecond
         };
         OP + cost
+    }
+
+    /// The cost of what an op with regions executes.
+    fn regions(&self, op: &Op) -> Option<f64> {
+        let of = |region: &Region| self.graph(region.graph());
+        match op {
+            Op::Cond(cond) => Some(cond.branches.iter().map(of).fold(0.0, f64::max)),
+            Op::While(this) => Some((of(&this.condition) + of(&this.body)) * self.extent as f64),
+            Op::Scan(scan) => Some(of(&scan.body) * self.extent(&scan.length)),
+            _ => None,
+        }
     }
 
     fn extent(&self, dim: &Dim) -> f64 {
@@ -128,6 +142,7 @@ impl CostModel {
             Op::Composite(composite) => self.composite(composite.composition(), operands),
             Op::Parameter(_) | Op::Constant(_) | Op::Dimension(_) | Op::Projection(_) => Work::default(),
             Op::Gradient(_) => root(0.0),
+            Op::Cond(_) | Op::While(_) | Op::Scan(_) => Work::default(),
         }
     }
 

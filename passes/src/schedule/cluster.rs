@@ -19,6 +19,8 @@ pub(super) enum Space {
     /// The elements of one op that computes them by loops of its own (a contraction, a window op, a reduction over leading
     /// axes); the other members are elementwise functions of its result.
     Root { op: Value, shape: Vec<Dim> },
+    /// No indices: steps that execute an op's regions. The other members are the tensors of its tuple.
+    Regions { op: Value },
 }
 
 /// Ops that become one kernel.
@@ -56,9 +58,13 @@ pub(super) enum Role {
     Reduction,
     /// Computes its result by loops of its own.
     Root,
+    /// Executes regions.
+    Regions,
+    /// One tensor of what regions give.
+    Projection,
 }
 
-/// The role of an op. `gradient`, `composite` and tuples are gone when clusters are made.
+/// The role of an op. `gradient`, `composite` and their tuples are gone when clusters are made.
 pub(super) fn role(op: &Op) -> Role {
     match op {
         Op::Parameter(_) | Op::Constant(_) | Op::Iota(_) | Op::Dimension(_) => Role::Source,
@@ -81,7 +87,9 @@ pub(super) fn role(op: &Op) -> Role {
         Op::Reduce(_) | Op::ArgReduce(_) => Role::Reduction,
         Op::DotGeneral(_) | Op::Convolution(_) | Op::ReduceWindow(_) | Op::SelectAndScatter(_) => Role::Root,
         Op::Scatter(_) => Role::Root,
-        Op::Composite(_) | Op::Gradient(_) | Op::Projection(_) => Role::Root,
+        Op::Composite(_) | Op::Gradient(_) => Role::Root,
+        Op::Cond(_) | Op::While(_) | Op::Scan(_) => Role::Regions,
+        Op::Projection(_) => Role::Projection,
     }
 }
 
@@ -110,7 +118,6 @@ impl Clusters {
 
     fn place(&mut self, graph: &Graph, value: Value) {
         let node = graph.node(value);
-        let shape = &graph.tensor_type(value).shape;
         let mut reads = BTreeSet::new();
         for &operand in &node.operands {
             match self.cluster_of[operand.index()] {
@@ -120,12 +127,15 @@ impl Clusters {
         }
         let joined = match role(&node.op) {
             Role::Source => None,
-            Role::Root => Some(self.create(Space::Root { op: value, shape: shape.clone() })),
+            Role::Root => Some(self.create(Space::Root { op: value, shape: graph.tensor_type(value).shape.clone() })),
+            Role::Regions => Some(self.create(Space::Regions { op: value })),
+            Role::Projection => self.cluster_of[node.operands[0].index()],
             Role::View => self
                 .candidates(graph, value)
                 .into_iter()
                 .find(|&c| self.takes_view(c, graph, value) && self.can_join(c, graph, value, &reads)),
             Role::Elementwise => {
+                let shape = &graph.tensor_type(value).shape;
                 let found = self
                     .candidates(graph, value)
                     .into_iter()
@@ -164,6 +174,7 @@ impl Clusters {
             Space::Map(space) => space == shape,
             Space::Rows { outer, inner } => outer == shape || outer.iter().chain(inner).eq(shape),
             Space::Root { shape: space, .. } => space == shape,
+            Space::Regions { .. } => false,
         }
     }
 

@@ -391,6 +391,7 @@ impl<'a> Emitter<'a> {
             | Op::BitcastConvert(_)
             | Op::StopGradient(_) => Err(Unsuited),
             Op::Composite(_) | Op::Gradient(_) | Op::Projection(_) => Err(Unsuited),
+            Op::Cond(_) | Op::While(_) | Op::Scan(_) => Err(Unsuited),
         }
     }
 

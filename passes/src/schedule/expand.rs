@@ -49,6 +49,10 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
             Ok(body.results.iter().map(|result| values[result.index()][0]).collect())
         }
         Op::StopGradient(_) => Ok(vec![operands[0]]),
+        Op::Cond(_) | Op::While(_) | Op::Scan(_) => {
+            let tuple = b.add(op.clone(), operands)?;
+            b.projections(tuple)
+        }
         Op::Gradient(_) => Err(TypeError::new("gradient", "must be differentiated before scheduling")),
         Op::Convolution(convolution) => Ok(vec![expand_convolution(b, convolution, operands[0], operands[1])?]),
         Op::DotGeneral(dot) => Ok(vec![expand_dot(b, dot, operands[0], operands[1])?]),

@@ -4,10 +4,12 @@
 //! 2. [`cluster`]: ops that share an iteration space become one kernel;
 //! 3. [`store`]: which values live in buffers, which are computed where they are read;
 //! 4. one kernel a cluster: [`map`] (elementwise, rows with reductions), [`contraction`], [`roots`] (other loops);
-//! 5. kernels that do not depend on each other share a step.
+//! 5. [`control`]: regions become the steps of loops and branches;
+//! 6. kernels that do not depend on each other share a step.
 
 mod cluster;
 mod contraction;
+mod control;
 mod emit;
 mod expand;
 mod functions;
@@ -19,8 +21,9 @@ mod store;
 
 use crate::Target;
 use cluster::{Cluster, Clusters, Space};
+use control::Assembly;
 use emit::{Emitter, Unsuited};
-use kc_ir::kernel::{Access, Buffer, Kernel, Launch, MemoryId, Program, Role, Step};
+use kc_ir::kernel::{Access, Kernel, Launch, MemoryId, Program, Role, Step};
 use kc_ir::tensor::ops::StopGradient;
 use kc_ir::tensor::{Argument, Function, Graph, Node, Op, ResultSlot, TypeError, Value};
 use kc_ir::{Dim, Symbol};
@@ -32,17 +35,47 @@ use store::Stored;
 /// # Errors
 /// An op that kernels cannot compute.
 pub fn schedule(function: &Function, target: &Target) -> Result<Program, TypeError> {
-    let graph = cluster::split_reductions(expand::expand(&function.graph)?, &map::nominal)?;
+    let mut symbols = vec![];
+    for parameter in &function.graph.parameters {
+        function.graph.tensor_type(*parameter).shape.iter().for_each(|dim| dim.collect_symbols(&mut symbols));
+    }
+    schedule_within(function, target, &Within { depth: 0, symbols })
+}
+
+/// Where a graph is scheduled.
+#[derive(Clone, Debug)]
+struct Within {
+    /// Number of loops and branches around.
+    depth: usize,
+    /// The symbols of the outermost graph.
+    symbols: Vec<Symbol>,
+}
+
+impl Within {
+    /// The counter of a loop here.
+    fn counter(&self) -> Symbol {
+        control::counter(self.depth, &self.symbols)
+    }
+}
+
+fn schedule_within(function: &Function, target: &Target, within: &Within) -> Result<Program, TypeError> {
     let mut copied = BTreeSet::new();
     loop {
-        let mut draft = Draft::new(function, graph.clone(), &copied)?;
-        let unsafe_states = draft.order_state_updates();
+        let (draft, unsafe_states) = draft(function, &copied)?;
         if unsafe_states.is_empty() {
-            return draft.emit(target);
+            return draft.emit(target, within);
         }
         // their new values are computed beside and copied when nothing reads the old ones any more
         copied.extend(unsafe_states);
     }
+}
+
+/// A graph's clusters, and the state tensors that cannot be updated in place.
+fn draft<'f>(function: &'f Function, copied: &BTreeSet<usize>) -> Result<(Draft<'f>, Vec<usize>), TypeError> {
+    let graph = cluster::split_reductions(expand::expand(&function.graph)?, &map::nominal)?;
+    let mut draft = Draft::new(function, control::prepare(graph), copied)?;
+    let unsafe_states = draft.order_state_updates();
+    Ok((draft, unsafe_states))
 }
 
 /// Adds a copy of a value.
@@ -80,7 +113,10 @@ impl<'f> Draft<'f> {
                 continue;
             }
             let mut value = result;
-            if cluster::role(&graph.node(result).op) == cluster::Role::Source || slots.contains_key(&result) {
+            let is_elsewhere = cluster::role(&graph.node(result).op) == cluster::Role::Source
+                || slots.contains_key(&result)
+                || control::is_carried(&graph, result);
+            if is_elsewhere {
                 // a buffer of its own, which its value is copied to
                 value = copy(&mut graph, result);
             }
@@ -108,6 +144,7 @@ impl<'f> Draft<'f> {
                 }
             }
         }
+        roots.extend(control::buffered(&graph, &clusters));
         let stored = Stored::decide(&graph, &mut clusters, &roots);
         Ok(Draft { function, graph, clusters, stored, slots, copied: copied.clone() })
     }
@@ -221,16 +258,26 @@ impl<'f> Draft<'f> {
         (0..clusters.len()).map(|number| level(number, clusters, &mut known)).collect()
     }
 
-    fn emit(&self, target: &Target) -> Result<Program, TypeError> {
-        let mut program = Program { name: self.function.name.clone(), ..Program::default() };
-        for parameter in &self.graph.parameters {
-            self.graph.tensor_type(*parameter).shape.iter().for_each(|dim| dim.collect_symbols(&mut program.symbols));
-        }
-        let mut buffer_of: BTreeMap<Value, usize> = BTreeMap::new();
-        let levels = self.levels();
-        let mut steps: BTreeMap<usize, Step> = BTreeMap::new();
-        let mut kernels: BTreeMap<String, usize> = BTreeMap::new();
+    fn emit(&self, target: &Target, within: &Within) -> Result<Program, TypeError> {
+        let symbols = within.symbols.clone();
+        let program = Program { name: self.function.name.clone(), symbols, ..Program::default() };
+        let mut assembly = Assembly::new(program);
+        let mut regions: BTreeMap<usize, (Value, control::Scheduled)> = BTreeMap::new();
         for (number, cluster) in self.clusters.clusters.iter().enumerate() {
+            if let Space::Regions { op } = cluster.space {
+                let scheduled = control::schedule_regions(&self.graph.node(op).op, target, within)?;
+                self.place_carried(op, &scheduled, &mut assembly);
+                regions.insert(number, (op, scheduled));
+            }
+        }
+        let levels = self.levels();
+        let mut steps: BTreeMap<usize, (Vec<Launch>, Vec<Step>)> = BTreeMap::new();
+        for (number, cluster) in self.clusters.clusters.iter().enumerate() {
+            let (launches, others) = steps.entry(levels[number]).or_default();
+            if let Some((op, scheduled)) = regions.get(&number) {
+                others.push(self.regions_step(*op, scheduled, &mut assembly, within)?);
+                continue;
+            }
             let outputs: Vec<Value> =
                 cluster.members.iter().copied().filter(|member| self.stored.values.contains(member)).collect();
             if outputs.is_empty() {
@@ -240,7 +287,7 @@ impl<'f> Draft<'f> {
             let mut buffers: Vec<usize> = vec![];
             let mut memory_of = BTreeMap::new();
             for value in inputs.iter().chain(&outputs) {
-                let buffer = self.buffer(*value, &mut program, &mut buffer_of);
+                let buffer = self.buffer(*value, &mut assembly);
                 let place = buffers.iter().position(|&known| known == buffer).unwrap_or_else(|| {
                     buffers.push(buffer);
                     buffers.len() - 1
@@ -248,28 +295,20 @@ impl<'f> Draft<'f> {
                 memory_of.insert(*value, MemoryId(place as u32));
             }
             let (kernel, dims, tasks) = self.kernel(target, number, &inputs, &outputs, &memory_of, buffers.len())?;
-            // identical kernels are one
-            let mut anonymous = kernel.clone();
-            anonymous.name = String::new();
-            let index = *kernels.entry(kc_ir::kernel::print_kernel(&anonymous)).or_insert_with(|| {
-                program.kernels.push(kernel);
-                program.kernels.len() - 1
-            });
+            let kernel = assembly.kernel(kernel);
             let dims = dims.iter().map(|symbol| Dim::symbol(&symbol.0)).collect();
-            steps.entry(levels[number]).or_default().launches.push(Launch {
-                kernel: index,
-                buffers,
-                dims,
-                tasks,
-                work: self.work(number),
-            });
+            launches.push(Launch { kernel, buffers, dims, tasks, work: self.work(number) });
         }
-        program.steps = steps.into_values().collect();
+        let mut program = assembly.program;
+        for (launches, others) in steps.into_values() {
+            program.steps.extend((!launches.is_empty()).then_some(Step::Launches(launches)));
+            program.steps.extend(others);
+        }
         Ok(program)
     }
 
-    fn buffer(&self, value: Value, program: &mut Program, buffer_of: &mut BTreeMap<Value, usize>) -> usize {
-        if let Some(&buffer) = buffer_of.get(&value) {
+    fn buffer(&self, value: Value, assembly: &mut Assembly) -> usize {
+        if let Some(&buffer) = assembly.buffer_of.get(&value) {
             return buffer;
         }
         let role = match &self.graph.node(value).op {
@@ -284,13 +323,8 @@ impl<'f> Draft<'f> {
                 None => Role::Temporary,
             },
         };
-        let shared =
-            (role != Role::Temporary).then(|| program.buffers.iter().position(|buffer| buffer.role == role)).flatten();
-        let buffer = shared.unwrap_or_else(|| {
-            program.buffers.push(Buffer { ty: self.graph.tensor_type(value).clone(), role });
-            program.buffers.len() - 1
-        });
-        buffer_of.insert(value, buffer);
+        let buffer = assembly.buffer(self.graph.tensor_type(value).clone(), role);
+        assembly.buffer_of.insert(value, buffer);
         buffer
     }
 
@@ -346,6 +380,7 @@ impl<'f> Draft<'f> {
                 Space::Map(shape) if flat => map::flat(&mut em, lanes, shape, &stored)?,
                 Space::Map(shape) if lanes == 1 => map::blocked(&mut em, shape, &stored)?,
                 Space::Map(shape) => map::nested(&mut em, lanes, shape, &stored)?,
+                Space::Regions { .. } => return Err(Unsuited),
                 _ if flat => return Err(Unsuited),
                 Space::Rows { outer, inner } => map::rows(&mut em, lanes, outer, inner, &members, &stored)?,
                 Space::Root { op, .. } => match self.graph.node(*op).op {

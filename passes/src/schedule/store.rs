@@ -132,7 +132,7 @@ impl Stored {
             }
             let op = &graph.node(next).op;
             ops += 1;
-            if ops > CHEAP || is_expensive(op) || matches!(role(op), Role::Root | Role::Reduction) {
+            if ops > CHEAP || is_expensive(op) || matches!(role(op), Role::Root | Role::Reduction | Role::Regions | Role::Projection) {
                 return false;
             }
             open.extend(&graph.node(next).operands);
@@ -175,7 +175,7 @@ impl Stored {
             let host = clusters_of_readers.iter().copied().find(|&c| {
                 let same_elements = match &clusters.clusters[c].space {
                     Space::Map(space) | Space::Root { shape: space, .. } => space == shape,
-                    Space::Rows { .. } => false,
+                    Space::Rows { .. } | Space::Regions { .. } => false,
                 };
                 let reads_view = clusters.reads_through_view(graph, c, value);
                 same_elements

@@ -2,6 +2,7 @@
 
 mod composites;
 mod indexed;
+mod control;
 
 use kc_ir::tensor::composites::Composite;
 use kc_ir::tensor::ops::*;
@@ -256,7 +257,7 @@ fn cases(name: &str) -> Option<Vec<Case>> {
         }
         "unary" => Unary::ALL.iter().flat_map(|&function| unary(function)).collect(),
         "binary" => Binary::ALL.iter().flat_map(|&function| binary(function)).collect(),
-        _ => return None,
+        other => return control::cases(other),
     })
 }
 

@@ -8,7 +8,8 @@ use core::ffi::c_void;
 
 /// A compiled kernel.
 ///
-/// * `buffers`: one pointer a buffer parameter, in the kernel's order, aligned to [`ALIGNMENT`] bytes;
+/// * `buffers`: one pointer a buffer parameter, in the kernel's order, aligned to the size of an element: an element of a sequence
+///   lies where it lies;
 /// * `dims`: one value a dimension parameter;
 /// * tasks `first_task..end_task` are executed;
 /// * `environment`: what the kernel may use outside its own code.
@@ -24,7 +25,8 @@ pub type KernelFn = unsafe extern "C" fn(
     environment: *const Environment,
 );
 
-/// Every buffer, arena and scratch memory starts at a multiple of this many bytes.
+/// Arrays, the slots of the arena, constants and scratch memory start at a multiple of this many bytes. Kernels may count on it for
+/// their scratch memory only.
 pub const ALIGNMENT: usize = 64;
 
 /// The version of [`Intrinsics`]; a table only grows, and a package names the version it needs.

@@ -158,6 +158,10 @@ pub struct Buffer {
     pub elements: Dim,
     /// Where it lies.
     pub place: Place,
+    /// Its first element, counted in elements of its dtype from the place's start; counters of loops may occur, each by itself and as
+    /// `counter//2`, with known factors.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub offset: Dim,
 }
 
 /// One launch of a kernel.
@@ -181,11 +185,77 @@ fn is_zero(dim: &Dim) -> bool {
     dim.is(0)
 }
 
-/// Launches that do not depend on each other. All of a step's tasks end before the next step starts.
+/// What a plan does next. All of a step ends before the next one starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// The launches.
-    pub launches: Vec<Launch>,
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Launches that do not depend on each other.
+    Launches(Vec<Launch>),
+    /// Steps that are executed a known number of times.
+    Loop {
+        /// The number of the round, from 0, in offsets of buffers.
+        counter: Symbol,
+        /// How many rounds there are.
+        rounds: Dim,
+        /// One round.
+        steps: Vec<Step>,
+    },
+    /// Steps that are executed while a condition holds.
+    While {
+        /// What computes the condition, before each round.
+        condition: Vec<Step>,
+        /// The buffer of the condition, a bool.
+        holds: usize,
+        /// One round.
+        steps: Vec<Step>,
+    },
+    /// One of several lists of steps.
+    Branch {
+        /// The buffer of the list's number, a bool or integer; one below 0 is the first list, one too large the last.
+        index: usize,
+        /// The lists.
+        branches: Vec<Vec<Step>>,
+    },
+}
+
+impl Step {
+    /// The lists of steps inside of it, in the order of the text form.
+    pub fn blocks(&self) -> Vec<&[Step]> {
+        match self {
+            Step::Launches(_) => Vec::new(),
+            Step::Loop { steps, .. } => [steps.as_slice()].into(),
+            Step::While { condition, steps, .. } => [condition.as_slice(), steps].into(),
+            Step::Branch { branches, .. } => branches.iter().map(Vec::as_slice).collect(),
+        }
+    }
+
+    /// The same, to change them.
+    pub fn blocks_mut(&mut self) -> Vec<&mut Vec<Step>> {
+        match self {
+            Step::Launches(_) => Vec::new(),
+            Step::Loop { steps, .. } => [steps].into(),
+            Step::While { condition, steps, .. } => [condition, steps].into(),
+            Step::Branch { branches, .. } => branches.iter_mut().collect(),
+        }
+    }
+}
+
+/// The launches of steps and of those inside of them, in the order of the text form.
+pub fn launches(steps: &[Step]) -> Vec<&Launch> {
+    let of = |step| match step {
+        &Step::Launches(ref list) => list.iter().collect(),
+        other => other.blocks().into_iter().flat_map(launches).collect::<Vec<_>>(),
+    };
+    steps.iter().flat_map(of).collect()
+}
+
+/// The same, to change them.
+pub fn launches_mut(steps: &mut [Step]) -> Vec<&mut Launch> {
+    let of = |step| match step {
+        &mut Step::Launches(ref mut list) => list.iter_mut().collect(),
+        other => other.blocks_mut().into_iter().flat_map(|steps| launches_mut(steps)).collect::<Vec<_>>(),
+    };
+    steps.iter_mut().flat_map(of).collect()
 }
 
 /// How an entry point executes: buffers with their places, then steps in order.

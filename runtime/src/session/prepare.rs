@@ -3,8 +3,8 @@
 use super::SessionError;
 use crate::pool::{DIVIDED_WORK, Job, MAXIMUM_PARTS, Part};
 use kc_abi::call::{ALIGNMENT, KernelFn};
-use kc_abi::manifest::{Entry, Place, Step};
-use kc_abi::{Dim, Symbol};
+use kc_abi::manifest::{Buffer, Entry, Launch, Place, Step};
+use kc_abi::{DType, Dim, Symbol};
 
 /// Ranges of tasks that a thread is given of each launch: more than one, so that a thread that comes late leaves some.
 const PARTS_PER_THREAD: i64 = 4;
@@ -23,8 +23,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) separate: bool,
 }
 
-/// A pointer that is not known before the step: position in the pointer table, and input, output or arena offset.
-type Patch = (usize, usize);
+/// A pointer that is not known before the step: position in the pointer table, input, output or arena offset, bytes behind that.
+type Patch = (usize, usize, isize);
 
 pub(super) struct Prepared {
     /// The symbols' values that it is for.
@@ -42,16 +42,80 @@ pub(super) struct Prepared {
     _dims: Box<[i64]>,
     parts: Box<[Part]>,
     steps: Box<[PreparedStep]>,
+    /// The round that each loop is in.
+    rounds: Box<[i64]>,
 }
 
-struct PreparedStep {
-    first_part: usize,
-    end_part: usize,
-    /// One end of a range of parts a thread; empty where the calling thread executes all.
-    ends: Box<[u16]>,
-    /// Number of the first launch, counted over the plan.
-    launch: usize,
-    work: i64,
+enum PreparedStep {
+    Job {
+        first_part: usize,
+        end_part: usize,
+        /// One end of a range of parts a thread; empty where the calling thread executes all.
+        ends: Box<[u16]>,
+        /// Number of the first launch, counted over the plan.
+        launch: usize,
+        work: i64,
+    },
+    Loop {
+        /// The loop's number among all.
+        number: usize,
+        rounds: i64,
+        /// Pointers that this loop's rounds move.
+        moving: Box<[Moving]>,
+        steps: Box<[PreparedStep]>,
+    },
+    While {
+        condition: Box<[PreparedStep]>,
+        holds: Scalar,
+        steps: Box<[PreparedStep]>,
+    },
+    Branch {
+        index: Scalar,
+        branches: Box<[Box<[PreparedStep]>]>,
+    },
+}
+
+/// A pointer of the table that depends on rounds of loops: it is that at `base` and `round * step + round / 2 * half` bytes for each
+/// of these loops.
+struct Moving {
+    position: usize,
+    base: usize,
+    terms: Box<[Term]>,
+}
+
+#[derive(Clone, Copy)]
+struct Term {
+    number: usize,
+    step: isize,
+    half: isize,
+}
+
+/// A number in memory that decides what is executed: its pointer in the table.
+#[derive(Clone, Copy)]
+struct Scalar {
+    position: usize,
+    dtype: DType,
+}
+
+impl Scalar {
+    /// # Safety
+    /// The pointer must be one to an initialised element of the dtype.
+    unsafe fn read(self, pointers: &[*mut u8]) -> i64 {
+        let pointer = pointers[self.position];
+        // SAFETY: by the caller; elements need not be aligned.
+        unsafe {
+            match self.dtype {
+                DType::I8 => i64::from(pointer.cast::<i8>().read_unaligned()),
+                DType::I16 => i64::from(pointer.cast::<i16>().read_unaligned()),
+                DType::I32 => i64::from(pointer.cast::<i32>().read_unaligned()),
+                DType::I64 => pointer.cast::<i64>().read_unaligned(),
+                DType::U16 => i64::from(pointer.cast::<u16>().read_unaligned()),
+                DType::U32 => i64::from(pointer.cast::<u32>().read_unaligned()),
+                DType::U64 => i64::try_from(pointer.cast::<u64>().read_unaligned()).unwrap_or(i64::MAX),
+                _ => i64::from(pointer.read()),
+            }
+        }
+    }
 }
 
 impl Prepared {
@@ -95,8 +159,8 @@ impl Prepared {
             bytes_of(elements, ty.dtype.bytes(), what)
         };
 
-        // what each buffer has, and what it needs
-        let mut bytes = Vec::with_capacity(plan.buffers.len());
+        // how many bytes each buffer needs, how many its place has
+        let mut spaces = Vec::with_capacity(plan.buffers.len());
         for (index, buffer) in plan.buffers.iter().enumerate() {
             let what = || format!("buffer {index}");
             let needed = bytes_of(size(&buffer.elements, &what)?, buffer.dtype.bytes(), &what)?;
@@ -127,84 +191,36 @@ impl Prepared {
             if needed > has {
                 return Err(wrong(format!("buffer {index} needs {needed} bytes of {place}, which has {has}")));
             }
-            bytes.push(needed);
+            spaces.push(Space { needed, has, place });
         }
 
-        let mut pointers: Vec<*mut u8> = Vec::new();
-        let (mut inputs, mut outputs, mut arena_patches) = (Vec::new(), Vec::new(), Vec::new());
-        let mut dims: Vec<i64> = Vec::new();
-        let mut prepared_launches: Vec<Vec<Ready>> = Vec::with_capacity(plan.steps.len());
-        let mut launch_number = 0;
-        for step in split(&plan.steps, around.separate) {
-            let mut launches = Vec::with_capacity(step.len());
-            for launch in step {
-                let number = launch_number;
-                launch_number += 1;
-                let kernel = *around
-                    .kernels
-                    .get(launch.kernel)
-                    .ok_or_else(|| wrong(format!("launch {number} runs kernel {}, which is missing", launch.kernel)))?;
-                let first_pointer = pointers.len();
-                let mut touched = 0i64;
-                for &index in &launch.buffers {
-                    let buffer = plan
-                        .buffers
-                        .get(index)
-                        .ok_or_else(|| wrong(format!("launch {number} takes buffer {index}, which is missing")))?;
-                    touched = touched.saturating_add(bytes[index] as i64);
-                    let position = pointers.len();
-                    pointers.push(match buffer.place {
-                        Place::State(i) => around.state[i].0,
-                        // within the constants, or an empty buffer at their end
-                        Place::Constant(offset) => around.constants.0.wrapping_add(offset as usize),
-                        Place::Input(i) => {
-                            inputs.push((position, i));
-                            std::ptr::null_mut()
-                        }
-                        Place::Output(i) => {
-                            outputs.push((position, i));
-                            std::ptr::null_mut()
-                        }
-                        Place::Slot(i) => {
-                            arena_patches.push((position, slots[i].0));
-                            std::ptr::null_mut()
-                        }
-                    });
-                }
-                let first_dim = dims.len();
-                for dim in &launch.dims {
-                    let value = dim.evaluate(value_of);
-                    dims.push(value.ok_or_else(|| wrong(format!("dimension {dim} of launch {number} has no value")))?);
-                }
-                let tasks = size(&launch.tasks, &|| format!("the tasks of launch {number}"))?;
-                let work = size(&launch.work, &|| format!("the work of launch {number}"))?;
-                let work = if work == 0 { touched } else { work };
-                launches.push(Ready { kernel, first_pointer, first_dim, tasks, work, number });
-            }
-            prepared_launches.push(launches);
-        }
-
-        let mut pointers = pointers.into_boxed_slice();
-        let dims = dims.into_boxed_slice();
-        let mut parts = Vec::new();
-        let mut steps = Vec::with_capacity(prepared_launches.len());
+        let mut preparation = Preparation {
+            around,
+            value_of,
+            slots: &slots,
+            spaces: &spaces,
+            pointers: Vec::new(),
+            patches: Default::default(),
+            dims: Vec::new(),
+            parts: Vec::new(),
+            launch: 0,
+            loops: Vec::new(),
+            count: 0,
+        };
+        let steps = preparation.steps(&plan.steps)?;
+        let Preparation { pointers, patches: [inputs, outputs, arena_patches], dims, parts, count, .. } = preparation;
+        let (mut pointers, dims) = (pointers.into_boxed_slice(), dims.into_boxed_slice());
         let pointer_table = pointers.as_mut_ptr();
-        for launches in &prepared_launches {
-            let first_part = parts.len();
-            let ends = divide(launches, around.threads, |launch, first_task, end_task| {
-                parts.push(Part {
-                    kernel: launch.kernel,
-                    buffers: pointer_table.wrapping_add(launch.first_pointer).cast_const(),
-                    dims: dims.as_ptr().wrapping_add(launch.first_dim),
-                    first_task,
-                    end_task,
-                });
-            });
-            let launch = launches.first().map_or(0, |launch| launch.number);
-            let work = work_of(launches);
-            steps.push(PreparedStep { first_part, end_part: parts.len(), ends, launch, work });
-        }
-
+        let parts = parts
+            .into_iter()
+            .map(|part: UnplacedPart| Part {
+                kernel: part.kernel,
+                buffers: pointer_table.wrapping_add(part.first_pointer).cast_const(),
+                dims: dims.as_ptr().wrapping_add(part.first_dim),
+                first_task: part.first_task,
+                end_task: part.end_task,
+            })
+            .collect();
         let output_shapes = entry
             .outputs
             .iter()
@@ -223,8 +239,9 @@ impl Prepared {
             outputs: outputs.into(),
             slots: arena_patches.into(),
             _dims: dims,
-            parts: parts.into(),
-            steps: steps.into(),
+            parts,
+            steps,
+            rounds: vec![0; count].into(),
         })
     }
 
@@ -237,24 +254,327 @@ impl Prepared {
     ) {
         if self.arena != arena {
             self.arena = arena;
-            for &(position, offset) in &self.slots {
-                self.pointers[position] = arena.wrapping_add(offset);
+            for &(position, offset, bytes) in &self.slots {
+                self.pointers[position] = arena.wrapping_add(offset).wrapping_offset(bytes);
             }
         }
-        for &(position, index) in &self.inputs {
-            self.pointers[position] = input(index);
+        for &(position, index, bytes) in &self.inputs {
+            self.pointers[position] = input(index).wrapping_offset(bytes);
         }
-        for &(position, index) in &self.outputs {
-            self.pointers[position] = output(index);
+        for &(position, index, bytes) in &self.outputs {
+            self.pointers[position] = output(index).wrapping_offset(bytes);
         }
     }
 
-    /// The steps as jobs, with the number of each one's first launch.
-    pub(super) fn jobs(&self, scratch: *mut u8, scratch_stride: usize) -> impl Iterator<Item = (usize, Job<'_>)> {
-        self.steps.iter().map(move |step| {
-            let parts = &self.parts[step.first_part..step.end_part];
-            (step.launch, Job { parts, ends: &step.ends, scratch, scratch_stride, work: step.work })
-        })
+    /// Hands the launches to `execute` as jobs, one after the other, each with the number of its first launch.
+    ///
+    /// # Safety
+    /// [`Prepared::patch`] must have put pointers in the tables, and `execute` must execute the jobs: what they write decides what is
+    /// executed next.
+    pub(super) unsafe fn execute(
+        &mut self,
+        scratch: *mut u8,
+        scratch_stride: usize,
+        execute: &mut dyn FnMut(usize, &Job<'_>),
+    ) {
+        let mut execution = Execution {
+            pointers: &mut self.pointers,
+            parts: &self.parts,
+            rounds: &mut self.rounds,
+            scratch,
+            scratch_stride,
+            execute,
+        };
+        // SAFETY: by the caller.
+        unsafe { execution.steps(&self.steps) };
+    }
+}
+
+struct Execution<'a> {
+    pointers: &'a mut [*mut u8],
+    parts: &'a [Part],
+    rounds: &'a mut [i64],
+    scratch: *mut u8,
+    scratch_stride: usize,
+    execute: &'a mut dyn FnMut(usize, &Job<'_>),
+}
+
+impl Execution<'_> {
+    /// # Safety
+    /// As [`Prepared::execute`].
+    unsafe fn steps(&mut self, steps: &[PreparedStep]) {
+        for step in steps {
+            match step {
+                PreparedStep::Job { first_part, end_part, ends, launch, work } => {
+                    let parts = &self.parts[*first_part..*end_part];
+                    let (scratch, scratch_stride) = (self.scratch, self.scratch_stride);
+                    (self.execute)(*launch, &Job { parts, ends, scratch, scratch_stride, work: *work });
+                }
+                PreparedStep::Loop { number, rounds, moving, steps } => {
+                    for round in 0..*rounds {
+                        self.rounds[*number] = round;
+                        for pointer in moving {
+                            let bytes = pointer.terms.iter().fold(0isize, |sum, term| {
+                                let round = self.rounds[term.number] as isize;
+                                sum + round * term.step + (round >> 1) * term.half
+                            });
+                            self.pointers[pointer.position] = self.pointers[pointer.base].wrapping_offset(bytes);
+                        }
+                        // SAFETY: by the caller; the offsets of all rounds were checked.
+                        unsafe { self.steps(steps) };
+                    }
+                }
+                // SAFETY: by the caller; the scalars' places were checked.
+                PreparedStep::While { condition, holds, steps } => unsafe {
+                    self.steps(condition);
+                    while holds.read(self.pointers) != 0 {
+                        self.steps(steps);
+                        self.steps(condition);
+                    }
+                },
+                PreparedStep::Branch { index, branches } => {
+                    let last = branches.len() - 1;
+                    // SAFETY: as above.
+                    let index = unsafe { index.read(self.pointers) }.clamp(0, last as i64);
+                    // SAFETY: by the caller.
+                    unsafe { self.steps(&branches[index as usize]) };
+                }
+            }
+        }
+    }
+}
+
+/// What is known of a buffer and its place, in bytes.
+struct Space {
+    needed: usize,
+    has: usize,
+    place: String,
+}
+
+/// A part whose tables are still growing.
+struct UnplacedPart {
+    kernel: KernelFn,
+    first_pointer: usize,
+    first_dim: usize,
+    first_task: i64,
+    end_task: i64,
+}
+
+/// A loop around what is being prepared.
+struct Around {
+    counter: Symbol,
+    number: usize,
+    rounds: i64,
+    moving: Vec<Moving>,
+}
+
+struct Preparation<'a> {
+    around: &'a Surroundings<'a>,
+    value_of: &'a dyn Fn(&Symbol) -> Option<i64>,
+    /// Offset in the arena and size.
+    slots: &'a [(usize, usize)],
+    spaces: &'a [Space],
+    pointers: Vec<*mut u8>,
+    /// Of inputs, outputs and slots.
+    patches: [Vec<Patch>; 3],
+    dims: Vec<i64>,
+    parts: Vec<UnplacedPart>,
+    launch: usize,
+    loops: Vec<Around>,
+    /// Number of loops.
+    count: usize,
+}
+
+impl Preparation<'_> {
+    fn wrong(&self, detail: String) -> SessionError {
+        SessionError::Manifest(format!("plan of `{}`: {detail}", self.around.entry.name))
+    }
+
+    fn size(&self, dim: &Dim, what: &dyn Fn() -> String) -> Result<i64, SessionError> {
+        let value = dim.evaluate(self.value_of).filter(|&value| value >= 0);
+        value.ok_or_else(|| self.wrong(format!("{} ({dim}) is no size", what())))
+    }
+
+    fn steps(&mut self, steps: &[Step]) -> Result<Box<[PreparedStep]>, SessionError> {
+        let mut prepared = Vec::with_capacity(steps.len());
+        for step in steps {
+            match step {
+                Step::Launches(launches) => {
+                    // each launch is a step of its own where its time is measured
+                    let together = if self.around.separate { 1 } else { launches.len().max(1) };
+                    for launches in launches.chunks(together) {
+                        prepared.push(self.job(launches)?);
+                    }
+                }
+                Step::Loop { counter, rounds, steps } => {
+                    let rounds = self.size(rounds, &|| format!("the number of rounds of loop {counter}"))?;
+                    if (self.value_of)(counter).is_some() || self.loops.iter().any(|other| other.counter == *counter) {
+                        return Err(self.wrong(format!("the counter {counter} is the name of something else")));
+                    }
+                    let number = self.count;
+                    self.count += 1;
+                    self.loops.push(Around { counter: counter.clone(), number, rounds, moving: Vec::new() });
+                    let steps = self.steps(steps)?;
+                    let moving = self.loops.pop().map(|around| around.moving).unwrap_or_default().into();
+                    prepared.push(PreparedStep::Loop { number, rounds, moving, steps });
+                }
+                Step::While { condition, holds, steps } => {
+                    let holds = self.scalar(*holds)?;
+                    let (condition, steps) = (self.steps(condition)?, self.steps(steps)?);
+                    prepared.push(PreparedStep::While { condition, holds, steps });
+                }
+                Step::Branch { index, branches } => {
+                    let index = self.scalar(*index)?;
+                    if branches.is_empty() {
+                        return Err(self.wrong("a choice has no branches".into()));
+                    }
+                    let branches = branches.iter().map(|steps| self.steps(steps)).collect::<Result<_, _>>()?;
+                    prepared.push(PreparedStep::Branch { index, branches });
+                }
+            }
+        }
+        Ok(prepared.into())
+    }
+
+    /// A buffer whose number decides what is executed.
+    fn scalar(&mut self, index: usize) -> Result<Scalar, SessionError> {
+        let Some(buffer) = self.around.entry.plan.buffers.get(index) else {
+            return Err(self.wrong(format!("a loop or choice takes buffer {index}, which is missing")));
+        };
+        if buffer.dtype.is_float() || self.spaces[index].needed < buffer.dtype.bytes() {
+            let elements = &buffer.elements;
+            let message = format!("a loop or choice takes buffer {index}, {elements} elements of {}", buffer.dtype);
+            return Err(self.wrong(message));
+        }
+        let position = self.pointers.len();
+        self.pointers.push(std::ptr::null_mut());
+        self.place(position, index, buffer)?;
+        Ok(Scalar { position, dtype: buffer.dtype })
+    }
+
+    /// Sees to it that the pointer at a position of the table is the buffer's.
+    fn place(&mut self, position: usize, index: usize, buffer: &Buffer) -> Result<(), SessionError> {
+        let Some((start, terms)) = self.offset(&buffer.offset) else {
+            return Err(self.wrong(format!("buffer {index} starts at {}, which is not known there", buffer.offset)));
+        };
+        let (mut low, mut high) = (i128::from(start), i128::from(start));
+        for (around, step, half) in &terms {
+            let rounds = self.loops[*around].rounds;
+            let ends = [0, 1, rounds - 2, rounds - 1].into_iter().filter(|round| (0..rounds).contains(round));
+            let reach = ends.map(|round| i128::from(round) * i128::from(*step) + i128::from(round >> 1) * i128::from(*half));
+            low += reach.clone().min().unwrap_or(0);
+            high += reach.max().unwrap_or(0);
+        }
+        let (width, space) = (buffer.dtype.bytes() as i128, &self.spaces[index]);
+        let never = self.loops.iter().any(|around| around.rounds == 0);
+        if !never && (low < 0 || high * width + space.needed as i128 > space.has as i128) {
+            let (needed, has, place) = (space.needed, space.has, &space.place);
+            let first = low * width;
+            let last = high * width;
+            return Err(self.wrong(format!(
+                "buffer {index} needs {needed} bytes from byte {first} or up to {last} of {place}, which has {has}"
+            )));
+        }
+        // in bytes, all of them within the place where a round is executed at all
+        let bytes = |elements: i64| (elements as isize).wrapping_mul(width as isize);
+        let innermost = terms.iter().map(|(around, ..)| *around).max();
+        let base = match innermost {
+            None => position,
+            Some(around) => {
+                let base = self.pointers.len();
+                self.pointers.push(std::ptr::null_mut());
+                let term = |(around, step, half): &(usize, i64, i64)| Term {
+                    number: self.loops[*around].number,
+                    step: bytes(*step),
+                    half: bytes(*half),
+                };
+                let terms = terms.iter().map(term).collect();
+                self.loops[around].moving.push(Moving { position, base, terms });
+                base
+            }
+        };
+        let start = bytes(start);
+        match buffer.place {
+            Place::State(i) => self.pointers[base] = self.around.state[i].0.wrapping_offset(start),
+            // within the constants, or an empty buffer at their end
+            Place::Constant(offset) => {
+                self.pointers[base] = self.around.constants.0.wrapping_add(offset as usize).wrapping_offset(start);
+            }
+            Place::Input(i) => self.patches[0].push((base, i, start)),
+            Place::Output(i) => self.patches[1].push((base, i, start)),
+            Place::Slot(i) => self.patches[2].push((base, self.slots[i].0, start)),
+        }
+        Ok(())
+    }
+
+    /// An offset as its value in the first rounds of the loops around, and for each loop (by depth) the factors of the round and of half
+    /// the round; `None` where it is no such sum.
+    fn offset(&self, offset: &Dim) -> Option<(i64, Vec<(usize, i64, i64)>)> {
+        if let Some(constant) = offset.as_constant() {
+            return Some((constant, vec![]));
+        }
+        let known = offset.substitute(&|symbol| (self.value_of)(symbol).map(Dim::constant));
+        let at = |depth: usize, round: i64| {
+            known.evaluate(&|symbol| {
+                let found = self.loops.iter().position(|around| around.counter == *symbol)?;
+                Some(if found == depth { round } else { 0 })
+            })
+        };
+        let start = at(usize::MAX, 0)?;
+        let mut rebuilt = Dim::constant(start);
+        let mut terms = Vec::new();
+        for (depth, around) in self.loops.iter().enumerate() {
+            let step = at(depth, 1)?.checked_sub(start)?;
+            let half = at(depth, 2)?.checked_sub(start)?.checked_sub(step.checked_mul(2)?)?;
+            if (step, half) != (0, 0) {
+                let counter = Dim::symbol(&around.counter.0);
+                rebuilt = rebuilt
+                    + counter.clone() * Dim::constant(step)
+                    + counter.floor_div(&Dim::constant(2)) * Dim::constant(half);
+                terms.push((depth, step, half));
+            }
+        }
+        (rebuilt == known).then_some((start, terms))
+    }
+
+    fn job(&mut self, launches: &[Launch]) -> Result<PreparedStep, SessionError> {
+        let mut ready = Vec::with_capacity(launches.len());
+        let first_launch = self.launch;
+        for launch in launches {
+            let number = self.launch;
+            self.launch += 1;
+            let Some(&kernel) = self.around.kernels.get(launch.kernel) else {
+                return Err(self.wrong(format!("launch {number} runs kernel {}, which is missing", launch.kernel)));
+            };
+            let first_pointer = self.pointers.len();
+            self.pointers.resize(first_pointer + launch.buffers.len(), std::ptr::null_mut());
+            let mut touched = 0i64;
+            for (position, &index) in launch.buffers.iter().enumerate() {
+                let Some(buffer) = self.around.entry.plan.buffers.get(index) else {
+                    return Err(self.wrong(format!("launch {number} takes buffer {index}, which is missing")));
+                };
+                touched = touched.saturating_add(self.spaces[index].needed as i64);
+                self.place(first_pointer + position, index, buffer)?;
+            }
+            let first_dim = self.dims.len();
+            for dim in &launch.dims {
+                let Some(value) = dim.evaluate(self.value_of) else {
+                    return Err(self.wrong(format!("dimension {dim} of launch {number} has no value")));
+                };
+                self.dims.push(value);
+            }
+            let tasks = self.size(&launch.tasks, &|| format!("the tasks of launch {number}"))?;
+            let work = self.size(&launch.work, &|| format!("the work of launch {number}"))?;
+            let work = if work == 0 { touched } else { work };
+            ready.push(Ready { kernel, first_pointer, first_dim, tasks, work });
+        }
+        let first_part = self.parts.len();
+        let ends = divide(&ready, self.around.threads, |launch, first_task, end_task| {
+            let Ready { kernel, first_pointer, first_dim, .. } = *launch;
+            self.parts.push(UnplacedPart { kernel, first_pointer, first_dim, first_task, end_task });
+        });
+        let (end_part, work) = (self.parts.len(), work_of(&ready));
+        Ok(PreparedStep::Job { first_part, end_part, ends, launch: first_launch, work })
     }
 }
 
@@ -264,12 +584,6 @@ struct Ready {
     first_dim: usize,
     tasks: i64,
     work: i64,
-    number: usize,
-}
-
-/// The plan's steps, or each launch as a step.
-fn split(steps: &[Step], separate: bool) -> impl Iterator<Item = &[kc_abi::manifest::Launch]> {
-    steps.iter().flat_map(move |step| step.launches.chunks(if separate { 1 } else { step.launches.len().max(1) }))
 }
 
 fn work_of(launches: &[Ready]) -> i64 {
@@ -326,17 +640,16 @@ mod tests {
                 let ready = |number: usize| Ready {
                     kernel: nothing,
                     first_pointer: 0,
-                    first_dim: 0,
+                    first_dim: number,
                     tasks: tasks[number],
                     work: DIVIDED_WORK,
-                    number,
                 };
                 let mut seen = [vec![0; tasks[0] as usize], vec![0; tasks[1] as usize]];
                 let mut parts = 0;
                 let ends = divide(&[ready(0), ready(1)], threads, |launch, first, end| {
                     parts += 1;
                     assert!(first < end);
-                    seen[launch.number][first as usize..end as usize].iter_mut().for_each(|n| *n += 1);
+                    seen[launch.first_dim][first as usize..end as usize].iter_mut().for_each(|n| *n += 1);
                 });
                 assert!(seen.iter().flatten().all(|&n| n == 1), "{tasks:?} on {threads}");
                 if let Some(&last) = ends.last() {

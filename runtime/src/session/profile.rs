@@ -30,8 +30,8 @@ impl Profile {
     pub(super) fn add_launch(&mut self, entry: &Entry, kernels: &[Kernel], launch: usize, time: Duration) {
         let times = self.times(entry);
         if times.launches.is_empty() {
-            let launches = entry.plan.steps.iter().flat_map(|step| &step.launches);
-            times.launches = launches
+            times.launches = kc_abi::manifest::launches(&entry.plan.steps)
+                .into_iter()
                 .map(|launch| LaunchTime { kernel: kernels[launch.kernel].name.clone(), ..Default::default() })
                 .collect();
         }

@@ -83,7 +83,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
     };
     let y = Input { name: "y".into(), role: InputRole::Target, ty: vector(), checks: target_checks };
     let weights = Input { name: "sample_weight".into(), role: InputRole::SampleWeight, ty: vector(), checks: vec![] };
-    let buffer = |place, elements: Dim| Buffer { dtype: DType::F32, elements, place };
+    let buffer = |place, elements: Dim| Buffer { dtype: DType::F32, elements, place, offset: Dim::default() };
     let one = || Dim::from(1i64);
     let launch = |kernel, buffers: &[usize], tasks: Dim, work: i64| Launch {
         kernel,
@@ -92,7 +92,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
         tasks,
         work: Dim::from(work),
     };
-    let step = |launch| Step { launches: vec![launch] };
+    let step = |launch| Step::Launches(vec![launch]);
     // 0 x, 1 y, 2 sample weight, 3 prediction, 4 weight, 5 rate, 6 iterations, 7 total, 8 count
     let buffers = vec![
         buffer(Place::Input(0), batch()),
@@ -101,7 +101,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
         buffer(Place::Slot(0), batch()),
         buffer(Place::State(0), one()),
         buffer(Place::State(1), one()),
-        Buffer { dtype: DType::I64, elements: one(), place: Place::State(2) },
+        Buffer { dtype: DType::I64, elements: one(), place: Place::State(2), offset: Dim::default() },
         buffer(Place::State(3), one()),
         buffer(Place::State(4), one()),
     ];
@@ -143,7 +143,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
                 Plan {
                     slots: vec![],
                     buffers: vec![
-                        Buffer { dtype: DType::U32, elements: Dim::from(2i64), place: Place::Input(0) },
+                        Buffer { dtype: DType::U32, elements: Dim::from(2i64), place: Place::Input(0), offset: Dim::default() },
                         buffer(Place::State(0), one()),
                         buffer(Place::State(1), one()),
                     ],

@@ -227,7 +227,7 @@ fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64 {
             let largest = operands.iter().map(|operand| operand.largest).fold(own.largest, f64::max);
             100.0 * relative * (1.0 + largest) * (1.0 + largest) + 20.0 * worst * (1.0 + largest)
         }
-        Op::Gradient(_) => UNKNOWN,
+        Op::Cond(_) | Op::While(_) | Op::Scan(_) | Op::Gradient(_) => UNKNOWN,
     }
 }
 

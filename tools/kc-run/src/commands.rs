@@ -159,7 +159,7 @@ pub fn info(path: &Path) -> Result<ExitCode, Failure> {
         let types = |types: Vec<String>| types.join(", ");
         let inputs = types(entry.inputs.iter().map(|input| format!("{} {}", input.name, input.ty)).collect());
         let outputs = types(entry.outputs.iter().map(|output| format!("{} {}", output.name, output.ty)).collect());
-        let launches: usize = entry.plan.steps.iter().map(|step| step.launches.len()).sum();
+        let launches = kc_runtime::kc_abi::manifest::launches(&entry.plan.steps).len();
         let _ = writeln!(text, "entry      {}({inputs}) -> ({outputs}), {launches} launches", entry.name);
     }
     for tensor in &manifest.state {

@@ -45,7 +45,7 @@ fn machine_code() -> &'static [u8] {
 
 fn package(path: &Path, state: Option<Vec<Array>>) {
     let vector = || TensorType::new(DType::I64, [Dim::symbol("B")]);
-    let buffer = |place| Buffer { dtype: DType::I64, elements: Dim::symbol("B"), place };
+    let buffer = |place| Buffer { dtype: DType::I64, elements: Dim::symbol("B"), place, offset: Dim::default() };
     let launch = Launch {
         kernel: 0,
         buffers: vec![0, 1],
@@ -65,7 +65,7 @@ fn package(path: &Path, state: Option<Vec<Array>>) {
             plan: Plan {
                 slots: vec![],
                 buffers: vec![buffer(Place::Input(0)), buffer(Place::Output(0))],
-                steps: vec![Step { launches: vec![launch] }],
+                steps: vec![Step::Launches(vec![launch])],
             },
         }],
         code: Code {

@@ -14,6 +14,7 @@ mod value;
 
 use crate::cpu::Cpu;
 use kc_abi::DType;
+use kc_abi::call::ALIGNMENT;
 use kc_ir::kernel::{Access, For, Gemm, If, Index, Kernel, Matrix, MemoryId, Register, Space, Statement};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -312,7 +313,12 @@ impl<'k> Translator<'k> {
                 Space::Parameter(Access::Read) => ", llvm.readonly",
                 Space::Parameter(Access::Write | Access::ReadWrite) | Space::Scratch { .. } => "",
             };
-            parameters.push(format!("{pointer}: !llvm.ptr {{llvm.noalias, llvm.align = 64 : i64{access}}}"));
+            // elements of sequences lie anywhere
+            let alignment = match memory.space {
+                Space::Parameter(_) => memory.dtype.bytes(),
+                Space::Scratch { .. } => ALIGNMENT,
+            };
+            parameters.push(format!("{pointer}: !llvm.ptr {{llvm.noalias, llvm.align = {alignment} : i64{access}}}"));
             arguments.push((pointer.clone(), "!llvm.ptr"));
             let _ = match memory.space {
                 Space::Parameter(_) => writeln!(

@@ -18,28 +18,61 @@ use std::fmt::{Display, Write};
 ///   }
 /// }
 /// ```
+///
+/// Steps may stand in `loop t to T { .. }`, `while 3 { .. } do { .. }` (the first block computes the bool of buffer 3) and
+/// `branch 3 { .. } else { .. }`. A loop's counter may occur in the offset of a buffer: `buffer 4: f32[B] part of 2 at t*B`.
 pub fn print_program(program: &Program) -> String {
     let mut text = format!("program {}({}) {{\n", declared_name(&program.name), list(&program.symbols));
     for (i, buffer) in program.buffers.iter().enumerate() {
         let _ = writeln!(text, "  buffer {i}: {} {}", buffer.ty, role_text(&buffer.role));
     }
-    for step in &program.steps {
-        text.push_str("  step {\n");
-        for launch in &step.launches {
-            let kernel = reference(program.kernels.iter().map(|k| k.name.as_str()), launch.kernel);
-            let (buffers, dims) = (list(&launch.buffers), list(&launch.dims));
-            let separator = if dims.is_empty() { "" } else { "; " };
-            let _ = write!(text, "    launch {kernel}({buffers}{separator}{dims}) tasks {}", launch.tasks);
-            text.push_str(&if launch.work.is(0) { "\n".to_string() } else { format!(" work {}\n", launch.work) });
-        }
-        text.push_str("  }\n");
-    }
+    print_steps(program, &program.steps, "  ", &mut text);
     text.push_str("}\n");
     for kernel in &program.kernels {
         text.push('\n');
         text.push_str(&print_kernel(kernel));
     }
     text
+}
+
+fn print_steps(program: &Program, steps: &[Step], indentation: &str, text: &mut String) {
+    let inner = format!("{indentation}  ");
+    for step in steps {
+        match step {
+            Step::Launches(launches) => {
+                let _ = writeln!(text, "{indentation}step {{");
+                launches.iter().for_each(|launch| print_launch(program, launch, &inner, text));
+            }
+            Step::Loop { counter, rounds, steps } => {
+                let _ = writeln!(text, "{indentation}loop {counter} to {rounds} {{");
+                print_steps(program, steps, &inner, text);
+            }
+            Step::While { condition, holds, steps } => {
+                let _ = writeln!(text, "{indentation}while {holds} {{");
+                print_steps(program, condition, &inner, text);
+                let _ = writeln!(text, "{indentation}}} do {{");
+                print_steps(program, steps, &inner, text);
+            }
+            Step::Branch { index, branches } => {
+                let _ = writeln!(text, "{indentation}branch {index} {{");
+                for (number, steps) in branches.iter().enumerate() {
+                    if number > 0 {
+                        let _ = writeln!(text, "{indentation}}} else {{");
+                    }
+                    print_steps(program, steps, &inner, text);
+                }
+            }
+        }
+        let _ = writeln!(text, "{indentation}}}");
+    }
+}
+
+fn print_launch(program: &Program, launch: &Launch, indentation: &str, text: &mut String) {
+    let kernel = reference(program.kernels.iter().map(|k| k.name.as_str()), launch.kernel);
+    let (buffers, dims) = (list(&launch.buffers), list(&launch.dims));
+    let separator = if dims.is_empty() { "" } else { "; " };
+    let _ = write!(text, "{indentation}launch {kernel}({buffers}{separator}{dims}) tasks {}", launch.tasks);
+    text.push_str(&if launch.work.is(0) { "\n".to_string() } else { format!(" work {}\n", launch.work) });
 }
 
 fn list<T: Display>(items: &[T]) -> String {
@@ -52,6 +85,7 @@ fn role_text(role: &Role) -> String {
         Role::Output(i) => format!("output {i}"),
         Role::State(i) => format!("state {i}"),
         Role::Temporary => "temporary".to_string(),
+        Role::Part { of, offset } => format!("part of {of} at {offset}"),
         Role::Constant(literal) => {
             let values: Vec<Scalar> = literal.scalars().collect();
             let again = Literal::from_scalars(literal.dtype(), literal.shape().to_vec(), values.iter().copied());
@@ -89,24 +123,16 @@ pub fn parse_program(text: &str) -> Result<Program, ParseError> {
             let ty = tensor_type(&mut parser)?;
             let role = role(&mut parser, &ty)?;
             program.buffers.push(Buffer { ty, role });
-        } else if parser.eat("step") {
-            parser.expect("{")?;
-            let mut step = Step::default();
-            while !parser.eat("}") {
-                let (name, line, launch) = launch(&mut parser)?;
-                step.launches.push(launch);
-                launched.push((name, line));
-            }
+        } else if let Some(step) = step(&mut parser, &mut launched, 0)? {
             program.steps.push(step);
         } else {
-            return parser.expected("`buffer`, `step` or `}`");
+            return parser.expected("`buffer`, `step`, `loop`, `while`, `branch` or `}`");
         }
     }
     while *parser.peek() != Token::End {
         program.kernels.push(parser.kernel()?);
     }
-    let launches = program.steps.iter_mut().flat_map(|step| &mut step.launches);
-    for (launch, (name, line)) in launches.zip(launched) {
+    for (launch, (name, line)) in launches_mut(&mut program.steps).into_iter().zip(launched) {
         launch.kernel = match name {
             KernelName::Position(position) => position,
             KernelName::Name(name) => {
@@ -128,6 +154,59 @@ pub fn parse_program(text: &str) -> Result<Program, ParseError> {
 enum KernelName {
     Position(usize),
     Name(String),
+}
+
+/// Steps inside of each other that a text may have.
+const DEPTH_LIMIT: usize = 64;
+
+/// The steps up to a closing brace.
+fn block(parser: &mut Parser, launched: &mut Vec<(KernelName, usize)>, depth: usize) -> Parsed<Vec<Step>> {
+    parser.expect("{")?;
+    let mut steps = Vec::new();
+    while !parser.eat("}") {
+        match step(parser, launched, depth)? {
+            Some(step) => steps.push(step),
+            None => return parser.expected("`step`, `loop`, `while`, `branch` or `}`"),
+        }
+    }
+    Ok(steps)
+}
+
+fn step(parser: &mut Parser, launched: &mut Vec<(KernelName, usize)>, depth: usize) -> Parsed<Option<Step>> {
+    if depth > DEPTH_LIMIT {
+        return parser.error(format!("more than {DEPTH_LIMIT} steps inside of each other"));
+    }
+    if parser.eat("step") {
+        parser.expect("{")?;
+        let mut launches = Vec::new();
+        while !parser.eat("}") {
+            let (name, line, launch) = launch(parser)?;
+            launches.push(launch);
+            launched.push((name, line));
+        }
+        return Ok(Some(Step::Launches(launches)));
+    }
+    if parser.eat("loop") {
+        let counter = Symbol::new(&parser.name("the counter's name")?);
+        parser.expect("to")?;
+        let rounds = parser.dim()?;
+        return Ok(Some(Step::Loop { counter, rounds, steps: block(parser, launched, depth + 1)? }));
+    }
+    if parser.eat("while") {
+        let holds = parser.number("the number of a buffer")?;
+        let condition = block(parser, launched, depth + 1)?;
+        parser.expect("do")?;
+        return Ok(Some(Step::While { condition, holds, steps: block(parser, launched, depth + 1)? }));
+    }
+    if parser.eat("branch") {
+        let index = parser.number("the number of a buffer")?;
+        let mut branches = vec![block(parser, launched, depth + 1)?];
+        while parser.eat("else") {
+            branches.push(block(parser, launched, depth + 1)?);
+        }
+        return Ok(Some(Step::Branch { index, branches }));
+    }
+    Ok(None)
 }
 
 fn launch(parser: &mut Parser) -> Parsed<(KernelName, usize, Launch)> {
@@ -185,8 +264,13 @@ fn role(parser: &mut Parser, ty: &TensorType) -> Parsed<Role> {
         Ok(Role::Temporary)
     } else if parser.eat("constant") {
         literal(parser, ty).map(Role::Constant)
+    } else if parser.eat("part") {
+        parser.expect("of")?;
+        let of = parser.number("the number of a buffer")?;
+        parser.expect("at")?;
+        Ok(Role::Part { of, offset: parser.dim()? })
     } else {
-        parser.expected("`input`, `output`, `state`, `temporary` or `constant`")
+        parser.expected("`input`, `output`, `state`, `temporary`, `constant` or `part`")
     }
 }
 

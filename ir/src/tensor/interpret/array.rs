@@ -114,6 +114,12 @@ impl Array {
         Ok(Array { shape, ..self.clone() })
     }
 
+    /// The tensor that holds others one after the other.
+    pub fn stacked(dtype: DType, shape: Vec<usize>, elements: &[Array]) -> Result<Array, String> {
+        let values = elements.iter().flat_map(|element| (0..element.elements()).map(|position| element.get(position)));
+        Array::new(dtype, shape, Data::collect(dtype.is_float(), values))
+    }
+
     /// The tensor whose element at `i` is this one's at `offset + sum of i[axis] * steps[axis]`.
     pub fn view(&self, shape: &[usize], offset: i64, steps: &[i64]) -> Result<Array, String> {
         let (mut low, mut high) = (offset, offset);

@@ -8,8 +8,9 @@ mod array;
 pub use array::{Array, Data};
 pub(crate) use array::{positions, strides};
 
-use super::{Graph, Literal, Op, Type, VerifyError, text, verify};
+use super::{Graph, Literal, Op, Region, Type, VerifyError, text, verify};
 use kc_abi::{Dim, Symbol, TensorType};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -52,12 +53,35 @@ pub enum InterpretError {
 /// Elements that a tensor of an interpreted graph may have.
 const ELEMENT_LIMIT: usize = 1 << 28;
 
+/// What an interpretation may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterpretOptions {
+    /// Rounds of all loops together after which it is an error that there is another; without a limit, a loop may never end.
+    pub round_limit: u64,
+}
+
+impl Default for InterpretOptions {
+    fn default() -> Self {
+        InterpretOptions { round_limit: u64::MAX }
+    }
+}
+
 /// The results of a graph for arguments. Symbols in the parameters' shapes are bound by the arguments' shapes.
 pub fn interpret(graph: &Graph, arguments: &[Literal]) -> Result<Vec<Literal>, InterpretError> {
+    interpret_with(graph, arguments, &InterpretOptions::default())
+}
+
+/// [`interpret`] within limits.
+pub fn interpret_with(
+    graph: &Graph,
+    arguments: &[Literal],
+    options: &InterpretOptions,
+) -> Result<Vec<Literal>, InterpretError> {
     verify(graph)?;
     let symbols = bind(graph, arguments)?;
     let arguments: Vec<Array> = arguments.iter().map(Array::from_literal).collect();
-    let results = run(graph, &arguments, &symbols)?;
+    let rounds = Cell::new(options.round_limit);
+    let results = run(graph, &arguments, &symbols, &rounds)?;
     Ok(results.iter().map(Array::to_literal).collect())
 }
 
@@ -133,6 +157,8 @@ pub struct Evaluation<'a> {
     pub results: &'a [(kc_abi::DType, Vec<usize>)],
     /// Values of the symbols.
     pub symbols: &'a Symbols,
+    /// Rounds that loops may still take.
+    pub rounds: &'a Cell<u64>,
 }
 
 impl Evaluation<'_> {
@@ -149,11 +175,28 @@ impl Evaluation<'_> {
 
     /// The values of a graph for these operands.
     pub(crate) fn by_body(&self, graph: &Graph) -> Result<Vec<Array>, String> {
-        run(graph, self.operands, self.symbols).map_err(|error| error.to_string())
+        run(graph, self.operands, self.symbols, self.rounds).map_err(|error| error.to_string())
+    }
+
+    /// The results of a region for these arguments.
+    pub(crate) fn region(&self, region: &Region, arguments: &[Array]) -> Result<Vec<Array>, String> {
+        run(region.graph(), arguments, self.symbols, self.rounds).map_err(|error| error.to_string())
+    }
+
+    /// Counts a round of a loop.
+    pub(crate) fn count_round(&self) -> Result<(), String> {
+        let left = self.rounds.get().checked_sub(1).ok_or("its loops take more rounds than they may")?;
+        self.rounds.set(left);
+        Ok(())
     }
 }
 
-fn run(graph: &Graph, arguments: &[Array], symbols: &Symbols) -> Result<Vec<Array>, InterpretError> {
+fn run(
+    graph: &Graph,
+    arguments: &[Array],
+    symbols: &Symbols,
+    rounds: &Cell<u64>,
+) -> Result<Vec<Array>, InterpretError> {
     let mut uses = vec![0usize; graph.nodes.len()];
     let used = graph.nodes.iter().flat_map(|node| &node.operands).chain(&graph.results);
     used.for_each(|value| uses[value.index()] += 1);
@@ -176,7 +219,7 @@ fn run(graph: &Graph, arguments: &[Array], symbols: &Symbols) -> Result<Vec<Arra
         };
         let results = result_types.iter().map(|ty| Ok((ty.dtype, symbols.shape(ty)?)));
         let results = results.collect::<Result<Vec<_>, String>>().map_err(wrong)?;
-        let at = Evaluation { operands: &operands, operand_types: &types, results: &results, symbols };
+        let at = Evaluation { operands: &operands, operand_types: &types, results: &results, symbols, rounds };
         values[value.index()] = node.op.operation().evaluate(&at).map_err(wrong)?;
         for operand in &node.operands {
             uses[operand.index()] -= 1;

@@ -2,6 +2,7 @@
 //! the methods of [`Operation`]. The enum [`Op`] lists them; back ends match it exhaustively.
 
 mod contract;
+mod control;
 mod convolution;
 mod derivatives;
 mod elementwise;
@@ -17,6 +18,7 @@ mod structure;
 mod window;
 
 pub use contract::DotGeneral;
+pub use control::{Cond, Scan, While};
 pub use convolution::{Convolution, ConvolutionAxes};
 pub use elementwise::{Binary, BitcastConvert, Compare, Convert, Domain, Select, Unary};
 pub use gather::{Gather, GatherMode};
@@ -30,13 +32,18 @@ pub use structure::{Gradient, Projection, StopGradient};
 pub use window::{ReduceWindow, SelectAndScatter, Window};
 
 use super::interpret::{Array, Evaluation};
-use super::{Builder, Type, TypeError, Value};
+use super::{Builder, Region, Type, TypeError, Value};
 use serde::{Deserialize, Serialize};
 
 /// What every op declares.
 pub trait Operation {
     /// The name in the text form.
     fn name(&self) -> &'static str;
+
+    /// The graphs that it executes, in the order of the text form.
+    fn regions(&self) -> Vec<&Region> {
+        Vec::new()
+    }
 
     /// The type rule: the type of the result, from the operands' types.
     fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError>;
@@ -161,6 +168,38 @@ operations! {
     Projection,
     /// Identity without a derivative.
     StopGradient,
+    /// The results of one of several regions.
+    Cond,
+    /// A loop while a condition holds.
+    While,
+    /// A loop over the leading axis of sequences.
+    Scan,
+}
+
+impl Op {
+    /// The op with other regions, as many as it has; `None` where the op takes another number.
+    pub fn with_regions(&self, regions: Vec<Region>) -> Option<Op> {
+        Some(match self {
+            Op::Cond(_) if !regions.is_empty() => Cond { branches: regions }.into(),
+            Op::While(this) => {
+                let [condition, body] = <[Region; 2]>::try_from(regions).ok()?;
+                While { condition, body, ..this.clone() }.into()
+            }
+            Op::Scan(this) => {
+                let [body] = <[Region; 1]>::try_from(regions).ok()?;
+                Scan { body, ..this.clone() }.into()
+            }
+            other if regions.is_empty() && other.operation().regions().is_empty() => other.clone(),
+            _ => return None,
+        })
+    }
+
+    /// The op with each region's graph mapped; an op without regions is copied.
+    pub fn map_graphs<E>(&self, mut map: impl FnMut(&super::Graph) -> Result<super::Graph, E>) -> Result<Op, E> {
+        let regions = self.operation().regions();
+        let mapped = regions.iter().map(|region| map(region.graph()).map(Region::new)).collect::<Result<Vec<_>, E>>()?;
+        Ok(self.with_regions(mapped).unwrap_or_else(|| self.clone()))
+    }
 }
 
 pub use super::composites::Composite;

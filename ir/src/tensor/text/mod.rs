@@ -8,6 +8,17 @@
 //! }
 //! ```
 //!
+//! Each region of an op is a block behind its attributes, with values of its own:
+//!
+//! ```text
+//!   %2: (f32[4], f32[T, 4]) = scan %0, %1 {"carried":1,"sequences":1,"length":"T","reverse":false} region {
+//!     %0: f32[4] = parameter {"index":0,"name":"sum","ty":{"dtype":"f32","shape":[4]}}
+//!     %1: f32[4] = parameter {"index":1,"name":"x","ty":{"dtype":"f32","shape":[4]}}
+//!     %2: f32[4] = add %0, %1
+//!     return %2, %2
+//!   }
+//! ```
+//!
 //! An op's mnemonic and attributes are its serialised form, so an op needs no printer or parser of its own. Values may have any
 //! name in a text that is read; printed ones are numbered by position. Empty lines and lines that start with `//` are skipped.
 
@@ -16,6 +27,7 @@ mod print;
 mod scan;
 
 pub use parse::{parse_function, parse_graph, parse_module};
+pub(super) use print::region_text;
 pub use print::{print_function, print_graph, print_module, print_node};
 
 use std::fmt;

@@ -1,7 +1,7 @@
 use super::ParseError;
 use super::scan::Scanner;
 use crate::tensor::ops::{Binary, Compare, Composite, Unary};
-use crate::tensor::{Argument, Function, Graph, Location, Module, Node, Op, ResultSlot, Type, Value};
+use crate::tensor::{Argument, Function, Graph, Location, Module, Node, Op, Region, ResultSlot, Type, Value};
 use crate::tensor::{verify, verify_module};
 use kc_abi::manifest::{Input, Output, StateTensor};
 use std::collections::{BTreeSet, HashMap};
@@ -44,14 +44,8 @@ pub fn parse_graph(text: &str) -> Result<Graph, ParseError> {
     }
     scanner.expect("{")?;
     scanner.end_of_line()?;
-    let mut reader = Reader::default();
-    let start = reader.nodes(scanner)?;
-    list(scanner, |scanner| {
-        let value = reader.value(scanner)?;
-        reader.graph.results.push(value);
-        Ok(())
-    })?;
-    let graph = reader.finish(scanner, start)?;
+    let graph = Reader::default().body(scanner)?;
+    scanner.end_of_line()?;
     if scanner.at_end_of_text() { Ok(graph) } else { scanner.expected("the end of the text") }
 }
 
@@ -96,6 +90,7 @@ fn function(scanner: &mut Scanner<'_>) -> Result<Function, ParseError> {
         Ok(())
     })?;
     let graph = reader.finish(scanner, start)?;
+    scanner.end_of_line()?;
     Ok(Function { name, inputs, outputs, arguments, results, graph })
 }
 
@@ -127,9 +122,44 @@ struct Reader {
     graph: Graph,
     names: HashMap<String, Value>,
     locations: BTreeSet<Arc<Location>>,
+    /// Number of regions around.
+    depth: usize,
 }
 
+/// Regions inside of each other that a text may have.
+const DEPTH_LIMIT: usize = 32;
+
 impl Reader {
+    /// Reads nodes, results and the closing brace.
+    fn body(mut self, scanner: &mut Scanner<'_>) -> Result<Graph, ParseError> {
+        let start = self.nodes(scanner)?;
+        list(scanner, |scanner| {
+            let value = self.value(scanner)?;
+            self.graph.results.push(value);
+            Ok(())
+        })?;
+        self.finish(scanner, start)
+    }
+
+    /// The op with the regions that are next.
+    fn regions(&mut self, scanner: &mut Scanner<'_>, op: Op, place: (usize, usize)) -> Result<Op, ParseError> {
+        let mut regions = Vec::new();
+        while scanner.eat_word("region") {
+            scanner.expect("{")?;
+            scanner.end_of_line()?;
+            if self.depth == DEPTH_LIMIT {
+                return scanner.error_at(place, format!("more than {DEPTH_LIMIT} regions inside of each other"));
+            }
+            let inner = Reader { locations: self.locations.clone(), depth: self.depth + 1, ..Reader::default() };
+            regions.push(Region::new(inner.body(scanner)?));
+        }
+        let (given, name) = (regions.len(), op.operation().name());
+        match op.with_regions(regions) {
+            Some(op) => Ok(op),
+            None => scanner.error_at(place, format!("{name} does not take {given} regions")),
+        }
+    }
+
     /// Reads nodes up to and with the word `return`; returns that word's place.
     fn nodes(&mut self, scanner: &mut Scanner<'_>) -> Result<(usize, usize), ParseError> {
         loop {
@@ -166,6 +196,7 @@ impl Reader {
             }
         }
         let op = op(scanner, mnemonic, place)?;
+        let op = self.regions(scanner, op, place)?;
         let location = self.location(scanner)?;
         scanner.end_of_line()?;
         let types: Vec<&Type> = operands.iter().map(|&operand| &self.graph.node(operand).ty).collect();
@@ -210,7 +241,6 @@ impl Reader {
     /// The graph, after the line of results that starts at `place`.
     fn finish(mut self, scanner: &mut Scanner<'_>, place: (usize, usize)) -> Result<Graph, ParseError> {
         scanner.expect("}")?;
-        scanner.end_of_line()?;
         let parameters = self.graph.values().filter_map(|value| match &self.graph.node(value).op {
             Op::Parameter(parameter) => Some((parameter.index, value)),
             _ => None,

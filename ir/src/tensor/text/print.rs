@@ -29,7 +29,7 @@ pub fn print_function(function: &Function) -> String {
         Argument::Input(index) => format!("input {index}"),
     });
     text += &list("  arguments", arguments);
-    nodes(&function.graph, &mut text);
+    nodes(&function.graph, Locations::Shown, "  ", &mut text);
     // a function that is not verified may have results without slots: the longer list decides
     let slots = function.results.iter().map(|slot| match slot {
         ResultSlot::State(index) => format!(" as state {index}"),
@@ -44,14 +44,34 @@ pub fn print_function(function: &Function) -> String {
 /// The text of a graph.
 pub fn print_graph(graph: &Graph) -> String {
     let mut text = String::from("graph {\n");
-    nodes(graph, &mut text);
+    nodes(graph, Locations::Shown, "  ", &mut text);
     text += &list("  return", graph.results.iter().map(Value::to_string));
     text += "}\n";
     text
 }
 
-/// The text of a node: the line of [`print_graph`] without indentation and line end.
+/// The text of a graph without locations.
+pub(in crate::tensor) fn region_text(graph: &Graph) -> String {
+    let mut text = String::from("graph {\n");
+    nodes(graph, Locations::Hidden, "  ", &mut text);
+    text += &list("  return", graph.results.iter().map(Value::to_string));
+    text += "}\n";
+    text
+}
+
+/// Whether a text says where the user's program created what.
+#[derive(Clone, Copy, PartialEq)]
+enum Locations {
+    Shown,
+    Hidden,
+}
+
+/// The text of a node: its lines in [`print_graph`] without the indentation of the first and the last line end.
 pub fn print_node(value: Value, node: &Node) -> String {
+    node_text(value, node, Locations::Shown, "")
+}
+
+fn node_text(value: Value, node: &Node, locations: Locations, indentation: &str) -> String {
     let (mnemonic, attributes) = op_text(&node.op);
     let mut text = format!("{value}: {} = {mnemonic}", node.ty);
     for (i, operand) in node.operands.iter().enumerate() {
@@ -61,7 +81,14 @@ pub fn print_node(value: Value, node: &Node) -> String {
         text.push(' ');
         text += &attributes;
     }
-    if let Some(location) = &node.location {
+    for region in node.op.operation().regions() {
+        text += " region {\n";
+        let inner = format!("{indentation}  ");
+        nodes(region.graph(), locations, &inner, &mut text);
+        text += &list(&format!("{inner}return"), region.graph().results.iter().map(Value::to_string));
+        text += &format!("{indentation}}}");
+    }
+    if let Some(location) = node.location.as_ref().filter(|_| locations == Locations::Shown) {
         text += &format!(" at {}:{}", json(&location.file), location.line);
         if !location.layer.is_empty() {
             text += &format!(", {}", json(&location.layer));
@@ -70,10 +97,10 @@ pub fn print_node(value: Value, node: &Node) -> String {
     text
 }
 
-fn nodes(graph: &Graph, text: &mut String) {
+fn nodes(graph: &Graph, locations: Locations, indentation: &str, text: &mut String) {
     for (value, node) in graph.values().zip(&graph.nodes) {
-        text.push_str("  ");
-        text.push_str(&print_node(value, node));
+        text.push_str(indentation);
+        text.push_str(&node_text(value, node, locations, indentation));
         text.push('\n');
     }
 }

@@ -2,7 +2,7 @@ use crate::cli::{Explain, ExplainFormat};
 use crate::failure::{Failure, Outcome};
 use crate::{compile, model, output, table};
 use kc_codegen::{Options, optimise, schedule_function};
-use kc_ir::kernel::Program;
+use kc_ir::kernel::{Program, Step};
 use kc_ir::tensor::{Graph, Op};
 use std::fmt::Write;
 
@@ -30,17 +30,34 @@ pub fn explain(arguments: &Explain) -> Outcome {
 /// The launches in order, with what they compute.
 fn launches(program: &Program) -> String {
     let mut rows = vec![["step  kernel", "tasks", "work"].map(str::to_owned).to_vec()];
-    for (number, step) in program.steps.iter().enumerate() {
-        for launch in &step.launches {
-            let kernel = program.kernels.get(launch.kernel).map_or("", |kernel| &kernel.name);
-            let work = if launch.work.as_constant() == Some(0) { "-".to_owned() } else { launch.work.to_string() };
-            rows.push(vec![format!("{number:>4}  {kernel}"), launch.tasks.to_string(), work]);
-        }
-    }
+    rows_of(program, &program.steps, "", &mut rows);
     format!(
         "kernels in order; work: estimate of bytes moved and arithmetic operations, - where there is none\n{}",
         table::columns(&rows)
     )
+}
+
+/// The rows of steps; `around` is the number of the step that they are in.
+fn rows_of(program: &Program, steps: &[Step], around: &str, rows: &mut Vec<Vec<String>>) {
+    for (number, step) in steps.iter().enumerate() {
+        let number = format!("{around}{number}");
+        let mut inner = |what: String, blocks: &[&[Step]]| {
+            rows.push(vec![format!("{number:>4}  {what}"), String::new(), String::new()]);
+            blocks.iter().for_each(|steps| rows_of(program, steps, &format!("{number}."), rows));
+        };
+        match step {
+            Step::Launches(launches) => {
+                for launch in launches {
+                    let kernel = program.kernels.get(launch.kernel).map_or("", |kernel| &kernel.name);
+                    let work = if launch.work.is(0) { "-".to_owned() } else { launch.work.to_string() };
+                    rows.push(vec![format!("{number:>4}  {kernel}"), launch.tasks.to_string(), work]);
+                }
+            }
+            Step::Loop { rounds, .. } => inner(format!("loop of {rounds} rounds"), &step.blocks()),
+            Step::While { .. } => inner("loop while the condition holds".into(), &step.blocks()),
+            Step::Branch { branches, .. } => inner(format!("one of {} branches", branches.len()), &step.blocks()),
+        }
+    }
 }
 
 /// The graph for Graphviz.
