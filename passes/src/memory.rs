@@ -13,7 +13,8 @@ pub fn plan(program: &Program, constants: &mut Vec<u8>) -> Plan {
     let mut slots: Vec<Slot> = vec![];
     let mut places: Vec<Option<Place>> =
         program.buffers.iter().map(|buffer| fixed_place(&buffer.role, constants)).collect();
-    let mut temporaries: Vec<usize> = (0..places.len()).filter(|&b| program.buffers[b].role == Role::Temporary).collect();
+    let mut temporaries: Vec<usize> =
+        (0..places.len()).filter(|&b| program.buffers[b].role == Role::Temporary).collect();
     temporaries.sort_by_key(|&b| (lifetimes.of_buffer(b).map(|(first, _)| first), b));
     for buffer in temporaries {
         let ty = &program.buffers[buffer].ty;
@@ -125,7 +126,8 @@ impl Lifetimes {
         let paths: Vec<(usize, Vec<usize>)> =
             self.uses[buffer].iter().map(|&(step, block)| (step, self.path(block))).collect();
         let (_, shortest) = paths.iter().min_by_key(|(_, path)| path.len())?;
-        let depth = (0..shortest.len()).take_while(|&i| paths.iter().all(|(_, path)| path.get(i) == shortest.get(i))).count();
+        let depth =
+            (0..shortest.len()).take_while(|&i| paths.iter().all(|(_, path)| path.get(i) == shortest.get(i))).count();
         let spans = paths.iter().map(|(step, path)| match path.get(depth) {
             Some(&inner) => (self.blocks[inner].first, self.blocks[inner].last),
             None => (*step, *step),

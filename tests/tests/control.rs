@@ -80,12 +80,13 @@ fn networks() -> Vec<Network> {
                 let mut results = vec![p[0]];
                 for reverse in [false, true] {
                     let options = ScanOptions { reverse, ..Default::default() };
-                    let scanned = b.scan(&[zero], &[results[results.len() - 1]], &options, |b, carried, elements| {
-                        let half = b.splat_like(0.5, carried[0])?;
-                        let kept = b.binary(Binary::Multiply, carried[0], half)?;
-                        let next = b.binary(Binary::Add, kept, elements[0])?;
-                        Ok::<_, TypeError>((vec![next], vec![next]))
-                    })?;
+                    let scanned =
+                        b.scan(&[zero], &[results[results.len() - 1]], &options, |b, carried, elements| {
+                            let half = b.splat_like(0.5, carried[0])?;
+                            let kept = b.binary(Binary::Multiply, carried[0], half)?;
+                            let next = b.binary(Binary::Add, kept, elements[0])?;
+                            Ok::<_, TypeError>((vec![next], vec![next]))
+                        })?;
                     results.push(scanned.outputs[0]);
                     results.push(scanned.carried[0]);
                     results.push(scanned.outputs[0]);
@@ -98,12 +99,13 @@ fn networks() -> Vec<Network> {
             parameters: vec![f32s(&["B"]), f32s(&["B"]), f32s(&["T", "B"])],
             build: |b, p| {
                 let count = b.constant(Literal::scalar(DType::I32, 0))?;
-                let scanned = b.scan(&[p[0], p[1], count], &p[2..], &ScanOptions::default(), |b, carried, elements| {
-                    let one = b.splat_like(1, carried[2])?;
-                    let next = b.binary(Binary::Subtract, elements[0], carried[0])?;
-                    let count = b.binary(Binary::Add, carried[2], one)?;
-                    Ok::<_, TypeError>((vec![carried[1], next, count], vec![carried[0], count]))
-                })?;
+                let scanned =
+                    b.scan(&[p[0], p[1], count], &p[2..], &ScanOptions::default(), |b, carried, elements| {
+                        let one = b.splat_like(1, carried[2])?;
+                        let next = b.binary(Binary::Subtract, elements[0], carried[0])?;
+                        let count = b.binary(Binary::Add, carried[2], one)?;
+                        Ok::<_, TypeError>((vec![carried[1], next, count], vec![carried[0], count]))
+                    })?;
                 Ok([scanned.carried, scanned.outputs].concat())
             },
         },
@@ -248,10 +250,12 @@ fn every_runner_computes_what_the_interpreter_does() {
                 };
                 for (number, (ours, right)) in outputs.iter().map(literal).zip(&expected).enumerate() {
                     let pairs = ours.to_f64_vec().into_iter().zip(right.to_f64_vec());
-                    let wrong = pairs.filter(|(ours, right)| !((ours - right).abs() <= 3e-6 * (1.0 + right.abs()))).count();
+                    let wrong =
+                        pairs.filter(|(ours, right)| !((ours - right).abs() <= 3e-6 * (1.0 + right.abs()))).count();
                     if ours.ty() != right.ty() || wrong > 0 {
                         let (ours_text, right) = (ours.to_f64_vec(), right.to_f64_vec());
-                        failures.push(format!("{place}: output {number} {}: {ours_text:?}, expected {right:?}", ours.ty()));
+                        failures
+                            .push(format!("{place}: output {number} {}: {ours_text:?}, expected {right:?}", ours.ty()));
                     }
                 }
             }

@@ -5,7 +5,7 @@ use std::ptr::{NonNull, null_mut};
 
 const CANARY: u8 = 0xa5;
 
-/// Bytes at a multiple of [`ALIGNMENT`]. What is left between their end and the end of their page holds a pattern.
+/// Bytes whose end is that of a page, or as near to it as their alignment admits. What is left of their pages holds a pattern.
 pub(super) struct Guarded {
     mapping: NonNull<u8>,
     mapped: usize,
@@ -15,8 +15,17 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    /// A copy of the bytes.
-    pub fn new(bytes: &[u8]) -> Result<Self, String> {
+    /// A copy of the elements of a buffer, which are aligned as elements are and no better.
+    pub fn elements(bytes: &[u8]) -> Result<Self, String> {
+        Self::aligned(bytes, 1)
+    }
+
+    /// A copy of the bytes of scratch memory, at a multiple of [`ALIGNMENT`].
+    pub fn scratch(bytes: &[u8]) -> Result<Self, String> {
+        Self::aligned(bytes, ALIGNMENT)
+    }
+
+    fn aligned(bytes: &[u8], alignment: usize) -> Result<Self, String> {
         // SAFETY: asks for a number.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
         let data = bytes.len().max(1).next_multiple_of(page);
@@ -28,7 +37,7 @@ impl Guarded {
             return Err(format!("no memory for {mapped} bytes"));
         }
         let mapping = NonNull::new(address.cast::<u8>()).ok_or("a mapping at address 0")?;
-        let start = (data - bytes.len()) / ALIGNMENT * ALIGNMENT;
+        let start = (data - bytes.len()) / alignment * alignment;
         let guarded = Guarded { mapping, mapped, usable: data, start, bytes: bytes.len() };
         // SAFETY: the last page of the mapping, which nothing refers to yet.
         if unsafe { libc::mprotect(address.byte_add(data), page, libc::PROT_NONE) } != 0 {

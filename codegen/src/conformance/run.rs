@@ -39,8 +39,8 @@ impl Loaded {
         dims: &[i64],
         tasks: Range<i64>,
     ) -> Result<(), String> {
-        let guarded = buffers.iter().map(|bytes| Guarded::new(bytes)).collect::<Result<Vec<_>, _>>()?;
-        let scratch = Guarded::new(&vec![0xff; kernel.scratch_layout().1 as usize])?;
+        let guarded = buffers.iter().map(|bytes| Guarded::elements(bytes)).collect::<Result<Vec<_>, _>>()?;
+        let scratch = Guarded::scratch(&vec![0xff; kernel.scratch_layout().1 as usize])?;
         let pointers: Vec<*mut u8> = guarded.iter().map(Guarded::pointer).collect();
         let intrinsics = Intrinsics {
             version: INTRINSICS_VERSION,

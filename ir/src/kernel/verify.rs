@@ -524,5 +524,6 @@ impl<'a> Checker<'a> {
 fn same_storage(a: &Buffer, a_number: usize, b: &Buffer, b_number: usize) -> bool {
     matches!((&a.role, &b.role), (Role::Part { of, .. }, _) if *of == b_number)
         || matches!((&a.role, &b.role), (_, Role::Part { of, .. }) if *of == a_number)
-        || a_number == b_number || (a.role == b.role && matches!(a.role, Role::Input(_) | Role::Output(_) | Role::State(_)))
+        || a_number == b_number
+        || (a.role == b.role && matches!(a.role, Role::Input(_) | Role::Output(_) | Role::State(_)))
 }

@@ -357,4 +357,3 @@ impl Builder {
 
 /// What traces a branch of [`Builder::switch`].
 pub type BranchTrace<'a, E> = Box<dyn FnOnce(&mut Builder) -> Result<Vec<Value>, E> + 'a>;
-

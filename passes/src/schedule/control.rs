@@ -51,7 +51,8 @@ pub(super) fn prepare(graph: Graph) -> Graph {
             let operand = node.operands[position];
             if position < carried(&node.op) || is_in_no_buffer(&new, operand) {
                 let ty = new.node(operand).ty.clone();
-                let copy = Node { op: StopGradient {}.into(), operands: vec![operand], ty, location: node.location.clone() };
+                let copy =
+                    Node { op: StopGradient {}.into(), operands: vec![operand], ty, location: node.location.clone() };
                 node.operands[position] = push(&mut new, copy);
             }
         }
@@ -134,8 +135,9 @@ pub(super) fn schedule_regions(op: &Op, target: &Target, within: &Within) -> Res
             loop {
                 let in_place = |position: &usize| *position < scan.carried && !doubled.contains(position);
                 let argument = |position| if in_place(&position) { Argument::State(position) } else { input(position) };
-                let result =
-                    |position| if in_place(&position) { ResultSlot::State(position) } else { ResultSlot::Output(position) };
+                let result = |position| {
+                    if in_place(&position) { ResultSlot::State(position) } else { ResultSlot::Output(position) }
+                };
                 let arguments = (0..scan.body.graph().parameters.len()).map(argument).collect();
                 let results = (0..scan.body.graph().results.len()).map(result).collect();
                 let body = function("body", &scan.body, arguments, results);
@@ -258,9 +260,7 @@ impl Draft<'_> {
     /// One tensor of what regions give.
     fn projection(&self, op: Value, position: usize) -> Option<Value> {
         let number = self.clusters.cluster_of[op.index()]?;
-        let is = |member: &Value| {
-            matches!(&self.graph.node(*member).op, Op::Projection(projection) if projection.index == position)
-        };
+        let is = |member: &Value| matches!(&self.graph.node(*member).op, Op::Projection(projection) if projection.index == position);
         self.clusters.clusters[number].members.iter().copied().find(is)
     }
 

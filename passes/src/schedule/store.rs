@@ -132,7 +132,10 @@ impl Stored {
             }
             let op = &graph.node(next).op;
             ops += 1;
-            if ops > CHEAP || is_expensive(op) || matches!(role(op), Role::Root | Role::Reduction | Role::Regions | Role::Projection) {
+            if ops > CHEAP
+                || is_expensive(op)
+                || matches!(role(op), Role::Root | Role::Reduction | Role::Regions | Role::Projection)
+            {
                 return false;
             }
             open.extend(&graph.node(next).operands);

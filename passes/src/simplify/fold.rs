@@ -10,7 +10,10 @@ impl Simplifier {
     /// The value of an op of small constants, by the interpreter.
     pub(super) fn fold(&self, op: &Op, operands: &[Value]) -> Option<Literal> {
         // a broadcast constant is kept as it is: it takes no memory
-        if operands.is_empty() || matches!(op, Op::Broadcast(_) | Op::Gradient(_)) || !op.operation().regions().is_empty() {
+        if operands.is_empty()
+            || matches!(op, Op::Broadcast(_) | Op::Gradient(_))
+            || !op.operation().regions().is_empty()
+        {
             return None;
         }
         let mut builder = Builder::new();

@@ -461,7 +461,8 @@ impl Preparation<'_> {
         for (around, step, half) in &terms {
             let rounds = self.loops[*around].rounds;
             let ends = [0, 1, rounds - 2, rounds - 1].into_iter().filter(|round| (0..rounds).contains(round));
-            let reach = ends.map(|round| i128::from(round) * i128::from(*step) + i128::from(round >> 1) * i128::from(*half));
+            let reach =
+                ends.map(|round| i128::from(round) * i128::from(*step) + i128::from(round >> 1) * i128::from(*half));
             low += reach.clone().min().unwrap_or(0);
             high += reach.max().unwrap_or(0);
         }

@@ -143,7 +143,12 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
                 Plan {
                     slots: vec![],
                     buffers: vec![
-                        Buffer { dtype: DType::U32, elements: Dim::from(2i64), place: Place::Input(0), offset: Dim::default() },
+                        Buffer {
+                            dtype: DType::U32,
+                            elements: Dim::from(2i64),
+                            place: Place::Input(0),
+                            offset: Dim::default(),
+                        },
                         buffer(Place::State(0), one()),
                         buffer(Place::State(1), one()),
                     ],

@@ -88,7 +88,11 @@ impl Operation for Cond {
                 let types = |region: &Region| Type::Tuple(region.result_types().cloned().collect());
                 return Err(TypeError::new(
                     "cond",
-                    format!("branch 0 gives {}, branch {number} gives {}; expected equal types", types(first), types(branch)),
+                    format!(
+                        "branch 0 gives {}, branch {number} gives {}; expected equal types",
+                        types(first),
+                        types(branch)
+                    ),
                 ));
             }
         }
@@ -126,7 +130,8 @@ impl Operation for While {
         }
         carries("while", carried, self.body.result_types())?;
         if self.body.result_types().len() != self.carried {
-            let message = format!("its body gives {} values, expected {}", self.body.result_types().len(), self.carried);
+            let message =
+                format!("its body gives {} values, expected {}", self.body.result_types().len(), self.carried);
             return Err(TypeError::new("while", message));
         }
         Ok(Type::Tuple(carried.iter().map(|&ty| ty.clone()).collect()))
@@ -151,11 +156,7 @@ impl Operation for While {
 }
 
 /// Checks that the next carried values have the types of those before.
-fn carries<'a>(
-    op: &str,
-    carried: &[&TensorType],
-    next: impl Iterator<Item = &'a TensorType>,
-) -> Result<(), TypeError> {
+fn carries<'a>(op: &str, carried: &[&TensorType], next: impl Iterator<Item = &'a TensorType>) -> Result<(), TypeError> {
     match (0..).zip(carried.iter().zip(next)).find(|(_, (before, after))| **before != *after) {
         None => Ok(()),
         Some((position, (before, after))) => Err(TypeError::new(

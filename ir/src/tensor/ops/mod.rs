@@ -197,7 +197,8 @@ impl Op {
     /// The op with each region's graph mapped; an op without regions is copied.
     pub fn map_graphs<E>(&self, mut map: impl FnMut(&super::Graph) -> Result<super::Graph, E>) -> Result<Op, E> {
         let regions = self.operation().regions();
-        let mapped = regions.iter().map(|region| map(region.graph()).map(Region::new)).collect::<Result<Vec<_>, E>>()?;
+        let mapped =
+            regions.iter().map(|region| map(region.graph()).map(Region::new)).collect::<Result<Vec<_>, E>>()?;
         Ok(self.with_regions(mapped).unwrap_or_else(|| self.clone()))
     }
 }
