@@ -71,3 +71,102 @@ fn a_scan_goes_forward_and_backward() {
     assert_eq!(backward[1], [35.0, 2.0, 17.0, 0.0, 7.0, 4.0]);
     assert_eq!(backward[2], [-16.0, 2.0, -4.0, 0.0, 4.0, 4.0]);
 }
+
+#[test]
+fn a_loop_without_an_end_stops_at_the_limit() {
+    let mut b = Builder::new();
+    let x = b.parameter("x", TensorType::scalar(DType::F32)).unwrap();
+    let never = b
+        .while_loop::<TypeError>(
+            &[x],
+            |b, carried| b.compare(Compare::Equal, carried[0], carried[0]),
+            |_, carried| Ok(carried.to_vec()),
+        )
+        .unwrap();
+    let graph = b.finish(never);
+    let options = InterpretOptions { round_limit: 1000 };
+    let error = interpret_with(&graph, &[f32s(&[], [1.0])], &options).unwrap_err().to_string();
+    assert!(error.ends_with(": its loops take more rounds than they may"), "{error}");
+}
+
+/// The error of a graph's text.
+fn error(text: &str) -> String {
+    parse_graph(text).unwrap_err().message
+}
+
+#[test]
+fn regions_that_do_not_fit_say_what_was_given_and_what_was_expected() {
+    let graph = print_graph(&recurrence(false));
+    for (from, to, message) in [
+        ("scan %0, %1, %2", "scan %0, %1", "scan: its body takes 3 values, 2 are given"),
+        ("scan %0, %1, %2", "scan %1, %1, %2", "scan: operand 0 is f32[T, 2], but its body takes f32[2] there"),
+        ("scan %0, %1, %2", "scan %0, %0, %2", "scan: sequence 0 is f32[2], expected the leading extent T"),
+        ("return %4, %4, %5", "return", "scan: its body gives 0 values, but it carries 1"),
+        ("scan %0, %1, %2", "while %0, %1, %2", "unknown field `sequences`, expected `carried`"),
+        (" region {", " region {\n    return\n  } region {", "scan does not take 2 regions"),
+        ("scan %0, %1, %2", "cond %0, %1, %2", "unknown field `carried`, there are no fields"),
+        ("    %4: f32[2] = add %3, %1", "    %4: f32[2] = add %3, %9", "%9 is not defined above"),
+        ("    return %4, %4, %5\n  }", "    return %4, %4, %5\n", "expected `}`, found `%4:`"),
+    ] {
+        assert!(graph.contains(from), "{from}");
+        assert_eq!(error(&graph.replacen(from, to, 1)), message, "{from} -> {to}");
+    }
+    let mut b = Builder::new();
+    let x = b.parameter("x", TensorType::new(DType::F32, [2i64])).unwrap();
+    let p = b.parameter("p", TensorType::scalar(DType::Bool)).unwrap();
+    let wrong = |result: Result<Vec<_>, TypeError>| result.unwrap_err().to_string();
+    assert_eq!(
+        wrong(b.cond(x, |_| Ok(vec![x]), |_| Ok(vec![x]))),
+        "cond: the index is f32[2], expected a bool or integer scalar"
+    );
+    assert_eq!(
+        wrong(b.cond(p, |_| Ok(vec![x]), |_| Ok(vec![p]))),
+        "cond: branch 0 gives (bool[]), branch 1 gives (f32[2]); expected equal types"
+    );
+    assert_eq!(
+        wrong(b.while_loop(&[x], |_, carried| Ok(carried[0]), |_, carried| Ok(carried.to_vec()))),
+        "while: its condition gives (f32[2]), expected one bool[]"
+    );
+    assert_eq!(
+        wrong(b.while_loop(&[x], |_, _| Ok(p), |_, _| Ok(vec![p]))),
+        "while: carried value 0 is f32[2], but its body gives bool[]; expected equal types"
+    );
+    assert_eq!(
+        wrong(b.scan(&[x], &[], &ScanOptions::default(), |_, _, _| Ok((vec![], vec![]))).map(|s| s.carried)),
+        "scan: expected the number of rounds, or a sequence with a leading axis to take it from"
+    );
+    // a region that failed leaves nothing behind
+    let y = b.unary(Unary::Negate, x).unwrap();
+    let graph = b.finish(vec![y]);
+    assert_eq!(verify(&graph), Ok(()));
+    assert_eq!(graph.nodes.len(), 3);
+}
+
+#[test]
+fn regions_in_regions_read_what_is_around_them() {
+    // a parameter that is added in a region is one of the graph
+    let mut b = Builder::new();
+    let x = b.parameter("x", TensorType::new(DType::F64, [3i64, 2])).unwrap();
+    let scanned = b
+        .scan::<TypeError>(&[], &[x], &ScanOptions::default(), |b, _, elements| {
+            let row = elements[0];
+            let w = b.parameter("w", TensorType::new(DType::F64, [2i64]))?;
+            let scaled = b.binary(Binary::Multiply, row, w)?;
+            let sum = b.reduce(Reduction::Sum, &[0], scaled)?;
+            let zero = b.splat_like(0.0, sum)?;
+            let positive = b.compare(Compare::Greater, sum, zero)?;
+            let chosen =
+                b.cond::<TypeError>(positive, |_| Ok(vec![row]), |b| Ok(vec![b.binary(Binary::Add, scaled, w)?]))?;
+            Ok((vec![], chosen))
+        })
+        .unwrap();
+    let graph = b.finish(scanned.outputs);
+    assert_eq!(verify(&graph), Ok(()));
+    assert_eq!(parse_graph(&print_graph(&graph)).unwrap(), graph);
+    let f64s = |shape: &[usize], values: &[f64]| {
+        Literal::from_scalars(DType::F64, shape.to_vec(), values.iter().map(|&x| Scalar::Float(x)))
+    };
+    let arguments = [f64s(&[3, 2], &[1.0, 2.0, -1.0, -2.0, 3.0, -4.0]), f64s(&[2], &[2.0, 1.0])];
+    let results = interpret(&graph, &arguments).unwrap();
+    assert_eq!(floats(&results[0]), [1.0, 2.0, 0.0, -1.0, 3.0, -4.0]);
+}
