@@ -186,6 +186,8 @@ fn is_part_of_reader(op: &Op) -> bool {
         | Op::Scatter(_)
         | Op::Reduce(_)
         | Op::ArgReduce(_)
+        | Op::Cumulative(_)
+        | Op::Recurrence(_)
         | Op::DotGeneral(_)
         | Op::Convolution(_)
         | Op::ReduceWindow(_)

@@ -258,3 +258,24 @@ fn the_usual_forms_of_gather_and_scatter() {
         assert_eq!(value.to_f64_vec(), expected);
     }
 }
+
+#[test]
+fn running_reductions() {
+    let x = Literal::f32(&[2, 3], &[1., 2., 3., 4., 0., f32::NAN]);
+    let along = |kind, axis, reverse| evaluate(Cumulative { kind, axis, reverse }, from_ref(&x)).to_f64_vec();
+    assert_eq!(along(Reduction::Sum, 1, false)[..5], [1., 3., 6., 4., 4.]);
+    assert_eq!(along(Reduction::Sum, 0, true)[..2], [5., 2.]);
+    assert_eq!(along(Reduction::Product, 1, true)[..3], [6., 6., 3.]);
+    assert_eq!(along(Reduction::Max, 0, false)[..5], [1., 2., 3., 4., 2.]);
+    assert!(along(Reduction::Min, 1, true)[3..].iter().all(|x| x.is_nan()));
+    let wrapped = evaluate(
+        Cumulative { kind: Reduction::Product, axis: 0, reverse: false },
+        &[ints(DType::I8, &[100, 2, 3, -1])],
+    );
+    assert_eq!(wrapped, ints(DType::I8, &[100, -56, 88, -88]));
+    let factors = Literal::f32(&[3], &[7., 2., 3.]);
+    let addends = Literal::f32(&[3], &[1., 10., 100.]);
+    let recurrence = |reverse| evaluate(Recurrence { axis: 0, reverse }, &[factors.clone(), addends.clone()]);
+    assert_eq!(recurrence(false).to_f64_vec(), [1., 12., 136.]);
+    assert_eq!(recurrence(true).to_f64_vec(), [1471., 210., 100.]);
+}

@@ -137,6 +137,8 @@ impl Simplifier {
             | Op::Gather(_)
             | Op::Scatter(_)
             | Op::ArgReduce(_)
+            | Op::Cumulative(_)
+            | Op::Recurrence(_)
             | Op::DotGeneral(_)
             | Op::Convolution(_)
             | Op::ReduceWindow(_)

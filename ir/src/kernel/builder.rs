@@ -11,6 +11,13 @@ pub struct KernelBuilder {
     open: Vec<Statement>,
 }
 
+/// A moment of building: the registers and axes that are defined then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub(super) registers: u32,
+    pub(super) axes: u32,
+}
+
 impl KernelBuilder {
     /// A kernel without parameters and with an empty body.
     pub fn new(name: &str) -> Self {
@@ -24,6 +31,11 @@ impl KernelBuilder {
         self.kernel.dims = dims;
         self.kernel.body = self.blocks.pop().unwrap_or_default();
         self.kernel
+    }
+
+    /// What is defined so far.
+    pub fn mark(&self) -> Mark {
+        Mark { registers: self.kernel.registers.len() as u32, axes: self.axes }
     }
 
     /// The task number.

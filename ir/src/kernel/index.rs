@@ -1,4 +1,4 @@
-use super::{Axis, Register};
+use super::{Axis, Mark, Register};
 use kc_abi::{Atom, Dim, Symbol};
 
 /// A position or an extent: integer arithmetic in i64 over loop variables and dimension parameters.
@@ -32,6 +32,21 @@ impl Index {
         match self {
             Index::Constant(value) => Some(*value),
             _ => None,
+        }
+    }
+
+    /// Whether all registers and axes in it were defined at a moment of building.
+    pub fn is_defined_before(&self, mark: Mark) -> bool {
+        match self {
+            Index::Constant(_) | Index::Dim(_) => true,
+            Index::Axis(axis) => axis.0 < mark.axes,
+            Index::Register(register) => register.0 < mark.registers,
+            Index::Add(a, b)
+            | Index::Multiply(a, b)
+            | Index::FloorDiv(a, b)
+            | Index::Modulo(a, b)
+            | Index::Min(a, b)
+            | Index::Max(a, b) => a.is_defined_before(mark) && b.is_defined_before(mark),
         }
     }
 

@@ -13,7 +13,7 @@ mod tests;
 mod text;
 mod verify;
 
-pub use builder::KernelBuilder;
+pub use builder::{KernelBuilder, Mark};
 pub use index::Index;
 pub use kc_abi::manifest::{Launch, Step, launches, launches_mut};
 pub use program::{Buffer, Program, Role};

@@ -75,6 +75,8 @@ pub fn with_dims(op: &Op, dim: &dyn Fn(&Dim) -> Dim) -> Op {
         | Op::Scatter(_)
         | Op::Reduce(_)
         | Op::ArgReduce(_)
+        | Op::Cumulative(_)
+        | Op::Recurrence(_)
         | Op::DotGeneral(_)
         | Op::Convolution(_)
         | Op::ReduceWindow(_)

@@ -119,6 +119,7 @@ impl CostModel {
             Op::Broadcast(_) | Op::Reshape(_) | Op::BitcastConvert(_) | Op::StopGradient(_) => Work::default(),
             Op::Transpose(_) | Op::Concatenate(_) => Work { moves: true, ..Work::default() },
             Op::Reduce(_) | Op::ArgReduce(_) => root(given),
+            Op::Cumulative(_) | Op::Recurrence(_) => root(given),
             Op::DotGeneral(contraction) => {
                 let summed = operand(0).map_or(0.0, |ty| {
                     contraction

@@ -3,6 +3,7 @@
 use super::cluster::{Role, role};
 use super::expand::strides;
 use super::functions;
+use super::indexed::{Wanted, Window};
 use kc_ir::kernel::{Access, Index, Instruction, KernelBuilder, MemoryId, Register};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Graph, Op, Scalar, Value};
@@ -64,8 +65,17 @@ pub(super) struct Emitter<'a> {
     pub count: Option<Index>,
     /// Memory of values that the kernel reads from buffers.
     readable: BTreeMap<Value, MemoryId>,
-    /// Values known in the open scopes, innermost last.
-    known: Vec<HashMap<(Value, At, u32), Register>>,
+    /// What is known in the open scopes, innermost last.
+    known: Vec<Known>,
+    /// The windows that a loop on trial asks for.
+    pub wanted: Option<Wanted>,
+}
+
+/// What is known in a scope.
+#[derive(Clone, Default)]
+struct Known {
+    values: HashMap<(Value, At, u32), Register>,
+    windows: HashMap<(Value, Vec<Index>), Window>,
 }
 
 impl<'a> Emitter<'a> {
@@ -82,7 +92,8 @@ impl<'a> Emitter<'a> {
             lanes: 1,
             count: None,
             readable: BTreeMap::new(),
-            known: vec![HashMap::new()],
+            known: vec![Known::default()],
+            wanted: None,
         }
     }
 
@@ -113,7 +124,7 @@ impl<'a> Emitter<'a> {
 
     /// Executes `body` in a scope: values that become known in it are forgotten after it.
     pub fn scope<T>(&mut self, body: impl FnOnce(&mut Self) -> T) -> T {
-        self.known.push(HashMap::new());
+        self.known.push(Known::default());
         let result = body(self);
         self.known.pop();
         result
@@ -159,18 +170,36 @@ impl<'a> Emitter<'a> {
         Ok(self.b.close_branch(vec![value])[0])
     }
 
+    /// The number of open scopes.
+    pub fn depth(&self) -> usize {
+        self.known.len()
+    }
+
+    /// The window of an op for an index of its batch axes, where it is known.
+    pub fn known_window(&self, op: Value, batch: &[Index]) -> Option<Window> {
+        let key = (op, batch.to_vec());
+        self.known.iter().rev().find_map(|scope| scope.windows.get(&key)).cloned()
+    }
+
+    /// Says that a window is known in the innermost scope.
+    pub fn bind_window(&mut self, op: Value, batch: &[Index], window: &Window) {
+        if let Some(scope) = self.known.last_mut() {
+            scope.windows.insert((op, batch.to_vec()), window.clone());
+        }
+    }
+
     /// Says that a value is known at an index in the innermost scope.
     pub fn bind(&mut self, value: Value, at: At, register: Register) {
         let lanes = self.b.register_type(register).lanes;
         if let Some(scope) = self.known.last_mut() {
-            scope.insert((value, at, lanes), register);
+            scope.values.insert((value, at, lanes), register);
         }
     }
 
     /// The value of an op at an index, in `self.lanes` lanes.
     pub fn value(&mut self, value: Value, at: &At) -> Emitted {
         let key = (value, at.clone(), self.lanes);
-        if let Some(&register) = self.known.iter().rev().find_map(|scope| scope.get(&key)) {
+        if let Some(&register) = self.known.iter().rev().find_map(|scope| scope.values.get(&key)) {
             return Ok(register);
         }
         if self.lanes > 1 && at.is_fixed() {
@@ -378,6 +407,8 @@ impl<'a> Emitter<'a> {
             Op::Parameter(_)
             | Op::Reduce(_)
             | Op::ArgReduce(_)
+            | Op::Cumulative(_)
+            | Op::Recurrence(_)
             | Op::DotGeneral(_)
             | Op::Convolution(_)
             | Op::ReduceWindow(_)

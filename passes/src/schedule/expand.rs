@@ -56,6 +56,13 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
         Op::Gradient(_) => Err(TypeError::new("gradient", "must be differentiated before scheduling")),
         Op::Convolution(convolution) => Ok(vec![expand_convolution(b, convolution, operands[0], operands[1])?]),
         Op::DotGeneral(dot) => Ok(vec![expand_dot(b, dot, operands[0], operands[1])?]),
+        Op::Recurrence(_) | Op::Cumulative(Cumulative { kind: Reduction::Sum | Reduction::Product, .. }) => {
+            let dtype = b.tensor_type(operands[0]).dtype;
+            let wide = operands.iter().map(|&operand| b.convert(accumulator(dtype), operand));
+            let wide = wide.collect::<Result<Vec<_>, _>>()?;
+            let running = b.add(op.clone(), &wide)?;
+            Ok(vec![b.convert(dtype, running)?])
+        }
         Op::Transpose(transpose) => Ok(vec![b.transpose(operands[0], &transpose.permutation)?]),
         Op::Reshape(reshape) => {
             // a reshape of a reshape is one reshape
@@ -69,7 +76,7 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
     }
 }
 
-/// The dtype in which products of a dtype are summed.
+/// The dtype in which values of a dtype are summed and multiplied.
 fn accumulator(dtype: DType) -> DType {
     if matches!(dtype, DType::F16 | DType::Bf16) { DType::F32 } else { dtype }
 }

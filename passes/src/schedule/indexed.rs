@@ -8,7 +8,8 @@ use kc_ir::tensor::{Op, Scalar, Value};
 use kc_ir::{DType, Dim};
 
 /// Where a window lies in the operand.
-struct Window {
+#[derive(Clone)]
+pub(super) struct Window {
     /// By axis of the operand its first position, moved into the operand.
     first: Vec<Index>,
     /// Whether it lies there unmoved; `None` where that is not asked.
@@ -17,7 +18,52 @@ struct Window {
     fits: Option<Register>,
 }
 
+/// The windows that the body of a loop asks for, outside of branches and further loops.
+#[derive(Clone)]
+pub(super) struct Wanted {
+    depth: usize,
+    windows: Vec<(Value, Vec<Index>)>,
+}
+
 impl Emitter<'_> {
+    /// Computes the windows that are the same in all rounds of a loop, of which one round is `body`, before the loop.
+    pub fn hoist_windows(&mut self, body: impl FnOnce(&mut Self) -> Result<(), Unsuited>) -> Result<(), Unsuited> {
+        if !self.graph.nodes.iter().any(|node| matches!(node.op, Op::Gather(_))) {
+            return Ok(());
+        }
+        let before = self.b.mark();
+        let mut trial = self.clone();
+        trial.wanted = Some(Wanted { depth: self.depth() + 1, windows: vec![] });
+        // where the loop cannot be emitted, the attempt in earnest says so
+        if body(&mut trial).is_err() {
+            return Ok(());
+        }
+        for (gather, batch) in trial.wanted.map(|wanted| wanted.windows).unwrap_or_default() {
+            if batch.iter().all(|index| index.is_defined_before(before)) {
+                self.gathered(gather, &batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The window of a gather for an index of the batch axes.
+    fn gathered(&mut self, value: Value, batch: &[Index]) -> Result<Window, Unsuited> {
+        if let Some(known) = self.known_window(value, batch) {
+            return Ok(known);
+        }
+        let depth = self.depth();
+        if let Some(wanted) = self.wanted.as_mut().filter(|wanted| wanted.depth == depth) {
+            wanted.windows.push((value, batch.to_vec()));
+        }
+        let node = self.graph.node(value);
+        let Op::Gather(gather) = &node.op else { return Err(Unsuited) };
+        let shape = &self.ty(node.operands[0]).shape;
+        let may_move = gather.mode == GatherMode::Clip;
+        let window = self.window(&gather.windows, may_move, shape, &gather.sizes, node.operands[1], batch)?;
+        self.bind_window(value, batch, &window);
+        Ok(window)
+    }
+
     /// Both conditions.
     fn both(&mut self, a: Option<Register>, b: Register) -> Option<Register> {
         Some(match a {
@@ -69,7 +115,7 @@ impl Emitter<'_> {
     /// An element (or several of the last axis) of windows at positions that are data.
     pub fn gather(&mut self, value: Value, gather: &Gather, at: &At) -> Emitted {
         let coordinates = self.multi(value, at)?;
-        let [operand, indices] = self.graph.node(value).operands[..] else { return Err(Unsuited) };
+        let operand = self.graph.node(value).operands[0];
         let ty = self.ty(operand);
         let batch: Vec<Coordinate> =
             gather.windows.batch_axes(coordinates.len()).into_iter().map(|axis| coordinates[axis].clone()).collect();
@@ -78,8 +124,7 @@ impl Emitter<'_> {
             return Err(Unsuited);
         }
         let batch: Vec<Index> = batch.into_iter().map(|coordinate| coordinate.index).collect();
-        let may_move = gather.mode == GatherMode::Clip;
-        let window = self.window(&gather.windows, may_move, &ty.shape, &gather.sizes, indices, &batch)?;
+        let window = self.gathered(value, &batch)?;
         let axes = gather.windows.axes(ty.rank(), coordinates.len());
         let moved = axes.into_iter().zip(window.first).map(|(axis, first)| match axis {
             WindowAxis::Batch(of) => coordinates[of].clone(),
@@ -106,6 +151,9 @@ impl Emitter<'_> {
         }
     }
 }
+
+/// Vectors that are written at once where nothing is computed.
+const VECTORS: u32 = 4;
 
 /// Elementary operations that one task of a scatter executes, about.
 const OPERATIONS_PER_TASK: i64 = 1 << 14;
@@ -199,7 +247,7 @@ fn start(em: &mut Emitter, lanes: u32, operand: Value, memory: MemoryId, part: &
     let flat = |em: &mut Emitter| -> Result<(), Unsuited> {
         let first = em.hold(part.first.clone() * row.clone());
         let length = em.hold((part.end.clone() - part.first.clone()) * row.clone());
-        em.vector_loop(lanes, first, length, &[], |em, position, _| {
+        em.vector_loop(lanes * VECTORS, first, length, &[], |em, position, _| {
             let at = At::Flat(Coordinate::lanes(position));
             let element = em.value(operand, &at)?;
             em.store(memory, shape, &at, element)?;
@@ -340,16 +388,25 @@ impl Update<'_> {
                 } else {
                     (Index::Constant(0), size)
                 };
-                let lanes = if axis + 1 == axes.len() { lanes } else { 1 };
-                em.vector_loop(lanes, low, length, &[], |em, position, _| {
-                    let step = i64::from(axis + 1 == axes.len());
+                let lanes = match self.sizes[axis].as_constant() {
+                    Some(size) if lanes > 1 && size % i64::from(lanes * VECTORS) == 0 => lanes * VECTORS,
+                    _ => lanes,
+                };
+                let round = |em: &mut Emitter, position: Index, step: i64| {
                     let mut own = own.clone();
                     own[offset] = Coordinate { index: position.clone(), step };
                     let there = Coordinate { index: position + first.clone(), step };
-                    self.elements(em, lanes, axes, window, with(there), own)?;
-                    Ok(vec![])
-                })?;
-                Ok(())
+                    self.elements(em, lanes, axes, window, with(there), own)
+                };
+                if axis + 1 == axes.len() {
+                    em.vector_loop(lanes, low, length, &[], |em, position, _| {
+                        round(em, position, 1)?;
+                        Ok(vec![])
+                    })?;
+                    return Ok(());
+                }
+                let end = em.hold(low.clone() + length);
+                em.for_each(low, end, 1, |em, position| round(em, position, 0))
             }
         }
     }

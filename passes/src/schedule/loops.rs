@@ -37,6 +37,10 @@ impl Emitter<'_> {
                 self.hold(whole)
             }
         };
+        self.hoist_windows(|this| {
+            let round = |this: &mut Self, axis: Index, carried: &[Register]| body(this, axis, carried);
+            this.for_carrying(start.clone(), end.clone(), step, initial, round).map(|_| ())
+        })?;
         let mut carried = initial.to_vec();
         if whole != start {
             carried = self.for_carrying(start, whole.clone(), step, &carried, &mut body)?;

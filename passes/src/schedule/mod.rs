@@ -10,6 +10,7 @@
 mod cluster;
 mod contraction;
 mod control;
+mod cumulative;
 mod emit;
 mod expand;
 mod functions;
@@ -392,6 +393,7 @@ impl<'f> Draft<'f> {
                     Op::Reduce(_) | Op::ArgReduce(_) => roots::reduce(&mut em, lanes, *op, &stored)?,
                     Op::ReduceWindow(_) => roots::reduce_window(&mut em, lanes, *op, &stored)?,
                     Op::SelectAndScatter(_) => roots::select_and_scatter(&mut em, lanes, *op, memory_of[op])?,
+                    Op::Cumulative(_) | Op::Recurrence(_) => cumulative::running(&mut em, lanes, *op, &stored)?,
                     Op::Scatter(_) => indexed::scatter(&mut em, lanes, *op, memory_of[op])?,
                     _ => return Err(Unsuited),
                 },

@@ -14,7 +14,7 @@ const OPERATIONS_PER_TASK: i64 = 1 << 15;
 
 /// Executes `body` for every row of the result (all axes but the last) and, `lanes` at a time, the last axis; rows are
 /// divided into tasks by the work of one element.
-fn over_result(
+pub(super) fn over_result(
     em: &mut Emitter,
     lanes: u32,
     shape: &[Dim],

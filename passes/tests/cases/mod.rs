@@ -179,6 +179,30 @@ fn cases(name: &str) -> Option<Vec<Case>> {
                 case(op(Reduction::Product, &[1]), vec![with_zeros(&[2, 4, 7])]),
             ]
         }
+        "cumulative" => {
+            let op = |kind, axis, reverse| Cumulative { kind, axis, reverse };
+            let zeros = |zeros: &[usize]| {
+                let given = between(&[2, 5], -1.4, 1.5).to_f64_vec();
+                let value = |(i, x): (usize, f64)| Scalar::Float(if zeros.contains(&i) { 0.0 } else { x });
+                Literal::from_scalars(DType::F64, vec![2, 5], given.into_iter().enumerate().map(value))
+            };
+            let mut cases = vec![
+                case(op(Reduction::Product, 1, false), vec![zeros(&[])]),
+                case(op(Reduction::Product, 1, false), vec![zeros(&[2, 6, 8])]),
+                case(op(Reduction::Product, 1, true), vec![zeros(&[0, 5, 9])]),
+                case(op(Reduction::Sum, 0, false), vec![small(&[7])]),
+                case(op(Reduction::Sum, 0, true), vec![small(&[3, 18])]),
+            ];
+            for kind in [Reduction::Sum, Reduction::Product, Reduction::Max, Reduction::Min] {
+                for (axis, reverse) in [(0, true), (1, false), (2, true)] {
+                    cases.push(case(op(kind, axis, reverse), vec![small(&[2, 3, 5])]));
+                }
+            }
+            cases
+        }
+        "recurrence" => [(0, false), (1, true), (1, false)]
+            .map(|(axis, reverse)| case(Recurrence { axis, reverse }, vec![small(&[3, 5]), between(&[3, 5], 0.2, 1.0)]))
+            .into(),
         "dot_general" => {
             let op =
                 |lhs_batch: &[usize], rhs_batch: &[usize], lhs_contract: &[usize], rhs_contract: &[usize]| DotGeneral {

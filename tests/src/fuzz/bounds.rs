@@ -193,6 +193,15 @@ fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64 {
             let count = (first.elements / own.elements.max(1.0)).max(1.0);
             reduction(reduce.kind, count, first, sum(count, first), relative)
         }
+        Op::Cumulative(cumulative) => {
+            let count = extent(graph, node, cumulative.axis);
+            reduction(cumulative.kind, count, first, sum(count, first), relative)
+        }
+        Op::Recurrence(recurrence) => {
+            let count = extent(graph, node, recurrence.axis);
+            let size = count * first.largest.max(1.0).powf(count) * (1.0 + second.largest);
+            count * size * (first.error + second.error + relative)
+        }
         Op::ReduceWindow(window) => {
             let count = window.window.size.iter().product::<i64>() as f64;
             reduction(window.kind, count, first, sum(count, first), relative)
@@ -229,6 +238,11 @@ fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64 {
         }
         Op::Cond(_) | Op::While(_) | Op::Scan(_) | Op::Gradient(_) => UNKNOWN,
     }
+}
+
+/// An extent of a node's first operand.
+fn extent(graph: &Graph, node: &Node, axis: usize) -> f64 {
+    graph.tensor_type(node.operands[0]).shape[axis].evaluate(&|_| Some(64)).unwrap_or(64) as f64
 }
 
 fn reduction(kind: Reduction, count: f64, of: Facts, sum: f64, relative: f64) -> f64 {

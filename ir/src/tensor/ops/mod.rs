@@ -4,6 +4,7 @@
 mod contract;
 mod control;
 mod convolution;
+mod cumulative;
 mod derivatives;
 mod elementwise;
 mod gather;
@@ -20,6 +21,7 @@ mod window;
 pub use contract::DotGeneral;
 pub use control::{Cond, Scan, While};
 pub use convolution::{Convolution, ConvolutionAxes};
+pub use cumulative::{Cumulative, Recurrence};
 pub use elementwise::{Binary, BitcastConvert, Compare, Convert, Domain, Select, Unary};
 pub use gather::{Gather, GatherMode};
 pub use indexed::{IndexedWindows, WindowAxis};
@@ -150,6 +152,10 @@ operations! {
     Reduce,
     /// Position of the largest or smallest element.
     ArgReduce,
+    /// Running reduction along an axis.
+    Cumulative,
+    /// Linear recurrence along an axis.
+    Recurrence,
     /// Batched contraction.
     DotGeneral,
     /// Convolution.

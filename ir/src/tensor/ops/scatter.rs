@@ -83,7 +83,8 @@ impl Operation for Scatter {
         Ok(Type::Tensor(operand.clone()))
     }
     /// Of a sum the cotangent, and for the updates what is gathered from it; of `set` without what was overwritten; of an extremum in
-    /// equal shares for all that are equal to it; of a product times the product of the other factors.
+    /// equal shares for all that are equal to it; of a product times the product of the other factors, where zeros are counted,
+    /// so that the derivative's own derivative by a factor that is zero lacks what its place would add.
     fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         let g = at.cotangent("scatter")?;
         let (operand, updates) = express(b, |scope| {

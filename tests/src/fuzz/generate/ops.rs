@@ -18,7 +18,8 @@ impl Generator {
                 self.builder.convert(dtype, x).map(Some)
             }
             39..49 => self.reduction(),
-            49..52 => self.centred(),
+            49..51 => self.centred(),
+            51..52 => self.cumulative(),
             52..56 => self.composite(),
             56..64 => self.contraction(),
             64..70 => self.convolution(),
@@ -142,6 +143,22 @@ impl Generator {
             self.random.pick(&[Reduction::Sum, Reduction::Sum, Reduction::Max, Reduction::Min, Reduction::Product]);
         let axes = self.some_axes(ty.rank());
         self.builder.reduce(kind, &axes, x).map(Some)
+    }
+
+    fn cumulative(&mut self) -> Made {
+        let x = self.any();
+        let ty = self.ty(x);
+        if ty.rank() == 0 {
+            return Ok(None);
+        }
+        let (axis, reverse) = (self.random.below(ty.rank()), self.random.chance(40));
+        if self.random.chance(25) {
+            let addend = self.of_type(&ty)?;
+            return self.builder.add(Recurrence { axis, reverse }, &[x, addend]).map(Some);
+        }
+        let kind =
+            self.random.pick(&[Reduction::Sum, Reduction::Sum, Reduction::Product, Reduction::Max, Reduction::Min]);
+        self.builder.add(Cumulative { kind, axis, reverse }, &[x]).map(Some)
     }
 
     /// What depends on a reduction of itself, as a normalisation does.
