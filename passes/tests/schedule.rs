@@ -200,3 +200,87 @@ fn every_network_of_the_folder() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(!paths.is_empty());
 }
+
+/// Attention and its gradients over several blocks of rows and columns; no buffer holds all scores.
+#[test]
+fn attention_in_blocks() {
+    use kc_ir::Dim;
+    use kc_ir::tensor::Real;
+    use kc_ir::tensor::composites::DotProductAttention;
+    use kc_ir::tensor::ops::{Binary, Reduction};
+    let plain = DotProductAttention {
+        scale: Real(0.4),
+        causal: false,
+        bias: false,
+        mask: false,
+        zero_excluded: false,
+        dropout: Real(0.0),
+    };
+    let causal = DotProductAttention { causal: true, ..plain.clone() };
+    let masked = DotProductAttention { mask: true, ..plain.clone() };
+    let symbol = || Dim::symbol("T");
+    let [long, longer] = [70, 150].map(Dim::constant);
+    for (attention, rows, columns) in [
+        (plain.clone(), long.clone(), longer.clone()),
+        (causal.clone(), longer.clone(), longer.clone()),
+        (causal, symbol(), symbol()),
+        (DotProductAttention { bias: true, zero_excluded: true, ..masked.clone() }, long.clone(), longer.clone()),
+        (DotProductAttention { causal: true, ..masked }, long, symbol()),
+    ] {
+        let mut b = Builder::new();
+        let ty = |dtype, shape: [Dim; 4]| kc_ir::TensorType { dtype, shape: shape.to_vec() };
+        let float = |shape| ty(DType::F32, shape);
+        let (batch, two) = (Dim::symbol("B"), Dim::constant(2));
+        let [five, three] = [5, 3].map(Dim::constant);
+        let mut types = vec![
+            float([batch.clone(), rows.clone(), two.clone(), five.clone()]),
+            float([batch.clone(), columns.clone(), two.clone(), five]),
+            float([batch.clone(), columns.clone(), two.clone(), three.clone()]),
+        ];
+        if attention.bias {
+            types.push(float([Dim::constant(1), two.clone(), rows.clone(), columns.clone()]));
+        }
+        if attention.mask {
+            types.push(ty(DType::Bool, [batch.clone(), Dim::constant(1), rows.clone(), columns.clone()]));
+        }
+        types.push(float([batch, rows.clone(), two, three]));
+        let operands: Vec<Value> = types.iter().map(|ty| b.parameter("x", ty.clone()).unwrap()).collect();
+        let tuple = b.add(attention.clone(), &operands[..operands.len() - 1]).unwrap();
+        let results = b.projections(tuple).unwrap();
+        let product = b.binary(Binary::Multiply, results[0], operands[operands.len() - 1]).unwrap();
+        let loss = b.reduce(Reduction::Sum, &[0, 1, 2, 3], product).unwrap();
+        let gradients = b.add(Gradient {}, &[loss, operands[0], operands[1], operands[2]]).unwrap();
+        let gradients = b.projections(gradients).unwrap();
+        let graph = kc_passes::differentiate(&b.finish([&results[..1], &gradients].concat())).unwrap();
+        let function = function(graph);
+        for (batch, positions) in [(2, 45), (1, 130)] {
+            let extent = |dim: &Dim| {
+                dim.evaluate(&|symbol| Some(if *symbol == Symbol::new("B") { batch } else { positions })).unwrap()
+                    as usize
+            };
+            let mut arguments = vec![];
+            for (seed, ty) in (1..).zip(&types) {
+                let shape: Vec<i64> = ty.shape.iter().map(|dim| extent(dim) as i64).collect();
+                let literal = sample(&kc_ir::TensorType::new(ty.dtype, shape.iter().copied()), 1, seed);
+                // the first row is excluded whole
+                let first = |i: usize, value: Scalar| match i / shape[3] as usize % shape[2] as usize {
+                    0 if ty.dtype == DType::Bool => Scalar::Int(0),
+                    _ => value,
+                };
+                let values: Vec<Scalar> = literal.scalars().enumerate().map(|(i, value)| first(i, value)).collect();
+                arguments.push(Literal::from_scalars(ty.dtype, literal.shape().to_vec(), values));
+            }
+            let expected = interpret(&function.graph, &arguments).unwrap();
+            for target in targets() {
+                let symbols = [(Symbol::new("B"), batch), (Symbol::new("T"), positions)];
+                let given = run(&function, &target, &symbols, &arguments).unwrap();
+                compare(&format!("{attention:?} {rows} {columns}"), &expected, &given).unwrap();
+                let program = schedule(&function, &target).unwrap();
+                let most = |dim: Dim| dim.evaluate(&|_| Some(64)).unwrap();
+                let scores = most(Dim::constant(2) * Dim::symbol("B") * rows.clone() * columns.clone());
+                let temporaries = program.buffers.iter().filter(|buffer| buffer.role == kc_ir::kernel::Role::Temporary);
+                assert!(temporaries.map(|buffer| most(buffer.ty.elements())).all(|elements| elements < scores));
+            }
+        }
+    }
+}

@@ -21,6 +21,8 @@ pub(super) enum Space {
     Root { op: Value, shape: Vec<Dim> },
     /// No indices: steps that execute an op's regions. The other members are the tensors of its tuple.
     Regions { op: Value },
+    /// The results of one op that computes them by loops of its own and shares them with nothing: the op and its projections.
+    Alone { op: Value },
 }
 
 /// Ops that become one kernel.
@@ -64,7 +66,7 @@ pub(super) enum Role {
     Projection,
 }
 
-/// The role of an op. `gradient`, `composite` and their tuples are gone when clusters are made.
+/// The role of an op. Of composites only those of [`Space::Alone`] are there when clusters are made.
 pub(super) fn role(op: &Op) -> Role {
     match op {
         Op::Parameter(_) | Op::Constant(_) | Op::Iota(_) | Op::Dimension(_) => Role::Source,
@@ -127,7 +129,10 @@ impl Clusters {
         }
         let joined = match role(&node.op) {
             Role::Source => None,
-            Role::Root => Some(self.create(Space::Root { op: value, shape: graph.tensor_type(value).shape.clone() })),
+            Role::Root => Some(match &node.op {
+                Op::Composite(_) => self.create(Space::Alone { op: value }),
+                _ => self.create(Space::Root { op: value, shape: graph.tensor_type(value).shape.clone() }),
+            }),
             Role::Regions => Some(self.create(Space::Regions { op: value })),
             Role::Projection => self.cluster_of[node.operands[0].index()],
             Role::View => self
@@ -171,6 +176,7 @@ impl Clusters {
         match &self.clusters[cluster].space {
             // its result is complete only when all its tasks have ended
             Space::Root { op, .. } if scatters(&graph.node(*op).op) => false,
+            Space::Alone { .. } => false,
             Space::Map(space) => space == shape,
             Space::Rows { outer, inner } => outer == shape || outer.iter().chain(inner).eq(shape),
             Space::Root { shape: space, .. } => space == shape,

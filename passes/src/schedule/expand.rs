@@ -1,6 +1,7 @@
 //! Rewrites a graph into the ops that kernels are made of: composites become their bodies, padded and dilated convolutions
 //! become valid ones of a padded input, half-precision contractions become f32 ones.
 
+use super::attention;
 use super::store::view;
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Builder, Graph, Literal, Op, Type, TypeError, Value};
@@ -25,6 +26,14 @@ pub(super) fn expand(graph: &Graph) -> Result<Graph, TypeError> {
 
 fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>, TypeError> {
     match op {
+        Op::Composite(_) if is_kept(b, op, operands) => {
+            let mut operands = operands.to_vec();
+            for position in attention::matrices(op) {
+                operands[position] = buffered(b, operands[position])?;
+            }
+            let value = b.add(op.clone(), &operands)?;
+            b.projections(value)
+        }
         Op::Composite(composite) => {
             let types: Vec<Type> = operands.iter().map(|&operand| b.graph().node(operand).ty.clone()).collect();
             let mut body = Builder::new();
@@ -74,6 +83,12 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
         }
         op => Ok(vec![b.add(op.clone(), operands)?]),
     }
+}
+
+/// Whether a composite has a kernel of its own.
+fn is_kept(b: &Builder, op: &Op, operands: &[Value]) -> bool {
+    let types: Option<Vec<_>> = operands.iter().map(|&operand| b.graph().node(operand).ty.as_tensor()).collect();
+    types.is_some_and(|types| attention::suits(op, &types))
 }
 
 /// The dtype in which values of a dtype are summed and multiplied.

@@ -3,10 +3,11 @@
 //! 1. [`expand`]: composites become their bodies, convolutions lose their padding;
 //! 2. [`cluster`]: ops that share an iteration space become one kernel;
 //! 3. [`store`]: which values live in buffers, which are computed where they are read;
-//! 4. one kernel a cluster: [`map`] (elementwise, rows with reductions), [`contraction`], [`roots`] (other loops);
+//! 4. one kernel a cluster: [`map`] (elementwise, rows with reductions), [`contraction`], [`attention`], [`roots`] (other loops);
 //! 5. [`control`]: regions become the steps of loops and branches;
 //! 6. kernels that do not depend on each other share a step.
 
+mod attention;
 mod cluster;
 mod contraction;
 mod control;
@@ -134,6 +135,9 @@ impl<'f> Draft<'f> {
         last.into_iter().for_each(|value| clusters.expel(&graph, value));
         let mut roots = beside;
         for cluster in &clusters.clusters {
+            if let Space::Alone { op } = cluster.space {
+                roots.extend(attention::buffers(&graph, op));
+            }
             if let Space::Root { op, .. } = cluster.space {
                 roots.extend(match graph.node(op).op {
                     Op::DotGeneral(_) | Op::Convolution(_) => contraction::operands(&graph, op),
@@ -179,6 +183,7 @@ impl<'f> Draft<'f> {
     fn reads_of(&self, value: Value) -> Vec<Value> {
         match self.graph.node(value).op {
             Op::DotGeneral(_) | Op::Convolution(_) => contraction::operands(&self.graph, value),
+            Op::Composite(_) => attention::reads(&self.graph, value),
             _ => self.graph.node(value).operands.clone(),
         }
     }
@@ -235,7 +240,7 @@ impl<'f> Draft<'f> {
     }
 
     fn reads_as_operand_of_root(&self, number: usize, value: Value) -> bool {
-        let Space::Root { op, .. } = self.clusters.clusters[number].space else { return false };
+        let (Space::Root { op, .. } | Space::Alone { op }) = self.clusters.clusters[number].space else { return false };
         match self.graph.node(op).op {
             // the tensor that is updated is read at the same index
             Op::Scatter(_) => self.reads_of(op)[1..].contains(&value),
@@ -383,6 +388,7 @@ impl<'f> Draft<'f> {
                 Space::Map(shape) => map::nested(&mut em, lanes, shape, &stored)?,
                 Space::Regions { .. } => return Err(Unsuited),
                 _ if flat => return Err(Unsuited),
+                Space::Alone { op } => attention::attention(&mut em, lanes, *op, memory_of, &stored)?,
                 Space::Rows { outer, inner } => map::rows(&mut em, lanes, outer, inner, &members, &stored)?,
                 Space::Root { op, .. } => match self.graph.node(*op).op {
                     Op::DotGeneral(_) | Op::Convolution(_) => {
@@ -411,6 +417,7 @@ impl<'f> Draft<'f> {
     fn work(&self, number: usize) -> Dim {
         match self.clusters.clusters[number].space {
             Space::Root { op, .. } => contraction::operations(&self.graph, op),
+            Space::Alone { op } => attention::operations(&self.graph, op),
             _ => Dim::default(),
         }
     }

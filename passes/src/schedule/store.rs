@@ -178,7 +178,7 @@ impl Stored {
             let host = clusters_of_readers.iter().copied().find(|&c| {
                 let same_elements = match &clusters.clusters[c].space {
                     Space::Map(space) | Space::Root { shape: space, .. } => space == shape,
-                    Space::Rows { .. } | Space::Regions { .. } => false,
+                    Space::Rows { .. } | Space::Regions { .. } | Space::Alone { .. } => false,
                 };
                 let reads_view = clusters.reads_through_view(graph, c, value);
                 same_elements

@@ -1,8 +1,8 @@
 //! For each op operands, at which it is evaluated, differentiated and written as text.
 
 mod composites;
-mod indexed;
 mod control;
+mod indexed;
 
 use kc_ir::tensor::composites::Composite;
 use kc_ir::tensor::ops::*;

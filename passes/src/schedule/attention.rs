@@ -1,0 +1,657 @@
+//! Kernels of attention and its gradients that never hold all scores: a task takes a block of rows (or, for keys and values, of
+//! columns) and meets the others block by block, with the scores of one pair of blocks in the thread's scratch memory. Forward, the
+//! largest score and the sum of a row are brought up to date with each block; backward, probabilities are computed again from them.
+
+use super::emit::{At, Coordinate, Emitter, Unsuited};
+use super::functions::{binary, unary};
+use super::loops::Stored;
+use super::map::divide;
+use super::store::{View, view};
+use kc_ir::kernel::{Gemm, Index, Instruction, Matrix, MemoryId, Register};
+use kc_ir::tensor::composites::{Composite, DotProductAttention};
+use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};
+use kc_ir::tensor::{Graph, Op, Scalar, Value};
+use kc_ir::{DType, Dim, TensorType};
+use std::collections::BTreeMap;
+
+/// Rows of the scores that a task holds.
+const ROWS: i64 = 32;
+
+/// Columns of the scores that a task holds.
+const COLUMNS: i64 = 128;
+
+/// What an excluded score is.
+const EXCLUDED: f64 = -0.7 * f32::MAX as f64;
+
+/// Which of the composites an op is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Forward,
+    QueryGradient,
+    KeyValueGradient,
+}
+
+fn kind(op: &Op) -> Option<(Kind, &DotProductAttention)> {
+    let Op::Composite(composite) = op else { return None };
+    match composite {
+        Composite::DotProductAttention(attention) => Some((Kind::Forward, attention)),
+        Composite::DotProductAttentionQueryGradient(gradient) => Some((Kind::QueryGradient, &gradient.attention)),
+        Composite::DotProductAttentionKeyValueGradient(gradient) => Some((Kind::KeyValueGradient, &gradient.attention)),
+        _ => None,
+    }
+}
+
+/// Whether a kernel of this file computes the op: of f32, with known features, without dropout.
+pub(super) fn suits(op: &Op, types: &[&TensorType]) -> bool {
+    let Some((_, attention)) = kind(op) else { return false };
+    let plain = |ty: &&&TensorType| ty.dtype == DType::F32 && ty.rank() == 4 && features(ty).is_some();
+    attention.dropout.0 == 0.0 && types.iter().take(3).filter(plain).count() == 3
+}
+
+fn features(ty: &TensorType) -> Option<i64> {
+    ty.shape.last().and_then(Dim::as_constant).filter(|features| (1..=512).contains(features))
+}
+
+/// Positions of the operands that are matrices, which must lie in buffers.
+pub(super) fn matrices(op: &Op) -> Vec<usize> {
+    match kind(op) {
+        None => vec![],
+        Some((Kind::Forward, _)) => vec![0, 1, 2],
+        Some((_, attention)) => vec![0, 1, 2, attention.operands() + 3],
+    }
+}
+
+/// The values whose buffers the kernel reads, or that it computes where it reads them.
+pub(super) fn reads(graph: &Graph, op: Value) -> Vec<Value> {
+    let node = graph.node(op);
+    let matrices = matrices(&node.op);
+    let of = |(position, &operand): (usize, &Value)| match matrices.contains(&position) {
+        true => view(graph, operand).base,
+        false => operand,
+    };
+    node.operands.iter().enumerate().map(of).collect()
+}
+
+/// The values that must lie in buffers.
+pub(super) fn buffers(graph: &Graph, op: Value) -> Vec<Value> {
+    let node = graph.node(op);
+    matrices(&node.op).into_iter().map(|position| view(graph, node.operands[position]).base).collect()
+}
+
+/// Arithmetic operations.
+pub(super) fn operations(graph: &Graph, op: Value) -> Dim {
+    let node = graph.node(op);
+    let [query, key, value] = [0, 1, 2].map(|position| &graph.tensor_type(node.operands[position]).shape);
+    let products = match kind(&node.op) {
+        Some((Kind::Forward, _)) => query[3].clone() + value[3].clone(),
+        Some((Kind::QueryGradient, _)) => query[3].clone() * Dim::constant(2) + value[3].clone(),
+        Some((Kind::KeyValueGradient, _)) => (query[3].clone() + value[3].clone()) * Dim::constant(2),
+        None => Dim::default(),
+    };
+    query[..3].iter().cloned().product::<Dim>() * key[1].clone() * products * Dim::constant(2)
+}
+
+/// The kernel of an op that [`suits`].
+pub(super) fn attention(
+    em: &mut Emitter,
+    lanes: u32,
+    op: Value,
+    memory: &BTreeMap<Value, MemoryId>,
+    outputs: &[Stored],
+) -> Result<Dim, Unsuited> {
+    let node = em.graph.node(op);
+    let (kind, settings) = kind(&node.op).ok_or(Unsuited)?;
+    let operands = &node.operands;
+    let matrix = |position: usize| -> Result<Tensor, Unsuited> {
+        let view = view(em.graph, operands[position]);
+        let memory = *memory.get(&view.base).ok_or(Unsuited)?;
+        let features = features(em.ty(operands[position])).ok_or(Unsuited)?;
+        Ok(Tensor { view, memory, features })
+    };
+    let behind = settings.operands();
+    let mut others = operands[3..behind].iter().copied();
+    let kernel = Kernel {
+        lanes,
+        settings,
+        extents: [0, 1, 2].map(|axis| em.ty(operands[0]).shape[axis].clone()),
+        columns: em.ty(operands[1]).shape[1].clone(),
+        query: matrix(0)?,
+        key: matrix(1)?,
+        value: matrix(2)?,
+        bias: if settings.bias { others.next() } else { None },
+        mask: if settings.mask { others.next() } else { None },
+        outputs,
+    };
+    if kind == Kind::Forward {
+        return kernel.forward(em);
+    }
+    let given = Given { statistics: [0, 1, 2].map(|index| operands[behind + index]), cotangent: matrix(behind + 3)? };
+    match kind {
+        Kind::QueryGradient => kernel.query_gradient(em, &given),
+        _ => kernel.key_value_gradient(em, &given),
+    }
+}
+
+/// An operand in a buffer: `[batch, positions, heads, features]`.
+struct Tensor {
+    view: View,
+    memory: MemoryId,
+    features: i64,
+}
+
+/// What gradients take behind the attention's own operands.
+struct Given {
+    /// The largest score and the sum of a row, and the sum of the result times its cotangent.
+    statistics: [Value; 3],
+    cotangent: Tensor,
+}
+
+struct Kernel<'k> {
+    lanes: u32,
+    settings: &'k DotProductAttention,
+    /// Batch, rows, heads.
+    extents: [Dim; 3],
+    columns: Dim,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Option<Value>,
+    mask: Option<Value>,
+    outputs: &'k [Stored<'k>],
+}
+
+/// Where a task is: the batch and the head.
+#[derive(Clone)]
+struct Place {
+    batch: Index,
+    head: Index,
+}
+
+/// A range of rows or columns.
+#[derive(Clone)]
+struct Range {
+    first: Index,
+    length: Index,
+}
+
+/// Scratch memory that holds rows of so many elements.
+#[derive(Clone, Copy)]
+struct Panel {
+    memory: MemoryId,
+    stride: i64,
+}
+
+impl Panel {
+    fn new(em: &mut Emitter, name: &str, rows: i64, stride: i64) -> Panel {
+        Panel { memory: em.b.scratch(name, DType::F32, (rows * stride) as u64), stride }
+    }
+
+    fn matrix(self) -> Matrix {
+        Matrix {
+            memory: self.memory,
+            position: Index::Constant(0),
+            row_stride: Index::Constant(self.stride),
+            column_stride: Index::Constant(1),
+        }
+    }
+
+    fn transposed(self) -> Matrix {
+        let Matrix { memory, position, row_stride, column_stride } = self.matrix();
+        Matrix { memory, position, row_stride: column_stride, column_stride: row_stride }
+    }
+
+    fn load(self, em: &mut Emitter, row: &Index, column: Index) -> Register {
+        em.b.load(self.memory, row.clone() * self.stride + column, em.lanes, em.count.clone())
+    }
+
+    fn store(self, em: &mut Emitter, row: &Index, column: Index, value: Register) {
+        em.b.store(self.memory, row.clone() * self.stride + column, value, em.count.clone());
+    }
+
+    fn scalar(self, em: &mut Emitter, row: &Index) -> Register {
+        em.b.load(self.memory, row.clone() * self.stride, 1, None)
+    }
+}
+
+impl Tensor {
+    /// Positions from a first one on as rows, their features as columns.
+    fn rows(&self, em: &mut Emitter, at: &Place, first: &Index) -> Matrix {
+        let strides = self.view.strides.clone().map_extents(em);
+        let [batch, position, head, feature] = strides;
+        let origin = em.extent(&self.view.offset)
+            + at.batch.clone() * batch
+            + at.head.clone() * head
+            + first.clone() * position.clone();
+        Matrix { memory: self.memory, position: em.hold(origin), row_stride: position, column_stride: feature }
+    }
+
+    /// The transpose of that.
+    fn columns(&self, em: &mut Emitter, at: &Place, first: &Index) -> Matrix {
+        let Matrix { memory, position, row_stride, column_stride } = self.rows(em, at, first);
+        Matrix { memory, position, row_stride: column_stride, column_stride: row_stride }
+    }
+}
+
+trait MapExtents {
+    fn map_extents(self, em: &mut Emitter) -> [Index; 4];
+}
+
+impl MapExtents for Vec<Dim> {
+    fn map_extents(self, em: &mut Emitter) -> [Index; 4] {
+        [0, 1, 2, 3].map(|axis| em.extent(&self[axis]))
+    }
+}
+
+fn product(em: &mut Emitter, [m, n, k]: [Index; 3], a: Matrix, b: Matrix, c: Matrix, accumulate: Accumulate) {
+    em.b.gemm(Gemm { m, n, k, a, b, c, accumulate: accumulate == Accumulate::Yes });
+}
+
+/// Whether a product is added to what is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Accumulate {
+    Yes,
+    No,
+}
+
+type Row<'r> = dyn FnMut(&mut Emitter, Index) -> Result<(), Unsuited> + 'r;
+
+impl Kernel<'_> {
+    /// Columns that a block has.
+    fn block_columns(&self) -> i64 {
+        self.columns.as_constant().map_or(COLUMNS, |columns| columns.clamp(1, COLUMNS))
+    }
+
+    /// Rows that a block has.
+    fn block_rows(&self) -> i64 {
+        self.extents[1].as_constant().map_or(ROWS, |rows| rows.clamp(1, ROWS))
+    }
+
+    /// Whether what lies after a row's position contributes nothing, in no row.
+    fn skips(&self) -> bool {
+        self.settings.causal && self.mask.is_none() && self.bias.is_none()
+    }
+
+    /// A task for each block of an axis, in each batch and head.
+    fn tasks(
+        &self,
+        em: &mut Emitter,
+        extent: &Dim,
+        block: i64,
+        body: impl FnOnce(&mut Emitter, Place, Range) -> Result<(), Unsuited>,
+    ) -> Result<Dim, Unsuited> {
+        let [batch, _, heads] = self.extents.clone();
+        let shape = [batch, heads, extent.ceil_div(block)];
+        let (tasks, first, length) = divide(em, &shape.iter().cloned().product(), 1);
+        let end = em.hold(first.clone() + length);
+        em.for_each(first, end, 1, |em, unit| {
+            let mut indices = em.unravel(&shape, unit);
+            let number = indices.pop().unwrap_or(Index::Constant(0));
+            let head = indices.pop().unwrap_or(Index::Constant(0));
+            let batch = indices.pop().unwrap_or(Index::Constant(0));
+            let first = em.hold(number * block);
+            let range = self.range(em, extent, block, first);
+            body(em, Place { batch, head }, range)
+        })?;
+        Ok(tasks)
+    }
+
+    fn range(&self, em: &mut Emitter, extent: &Dim, block: i64, first: Index) -> Range {
+        let length = match extent.as_constant() {
+            Some(n) if n % block == 0 => Index::Constant(block),
+            _ => {
+                let rest = em.extent(extent) - first.clone();
+                em.hold(rest.min(block))
+            }
+        };
+        Range { first, length }
+    }
+
+    /// Sets rows of a panel to zero.
+    fn clear(&self, em: &mut Emitter, panel: Panel, rows: &Index) -> Result<(), Unsuited> {
+        let length = em.hold(rows.clone() * panel.stride);
+        em.vector_loop(self.lanes, Index::Constant(0), length, &[], |em, position, _| {
+            let zero = em.neutral(Reduction::Sum, DType::F32);
+            em.b.store(panel.memory, position, zero, em.count.clone());
+            Ok(vec![])
+        })?;
+        Ok(())
+    }
+
+    fn each_row(&self, em: &mut Emitter, rows: &Range, body: &mut Row) -> Result<(), Unsuited> {
+        em.for_each(0, rows.length.clone(), 1, |em, row| body(em, row))
+    }
+
+    /// The products of queries and keys of two blocks.
+    fn products(&self, em: &mut Emitter, at: &Place, rows: &Range, columns: &Range, scores: Panel) {
+        let (a, b) = (self.query.rows(em, at, &rows.first), self.key.columns(em, at, &columns.first));
+        let sizes = [rows.length.clone(), columns.length.clone(), Index::Constant(self.query.features)];
+        product(em, sizes, a, b, scores.matrix(), Accumulate::No);
+    }
+
+    /// Where a score lies among all: `column` is in lanes.
+    fn index(at: &Place, row: &Index, column: &Index) -> [Coordinate; 4] {
+        let [batch, head, row] = [&at.batch, &at.head, row].map(|index| Coordinate::fixed(index.clone()));
+        [batch, head, row, Coordinate::lanes(column.clone())]
+    }
+
+    /// What an operand that broadcasts to the scores is there.
+    fn broadcast(em: &mut Emitter, operand: Value, index: &[Coordinate; 4]) -> Result<Register, Unsuited> {
+        let shape = &em.ty(operand).shape;
+        let picked = shape.iter().zip(&index[4 - shape.len()..]).map(|(extent, coordinate)| match extent.is(1) {
+            true => Coordinate::fixed(0),
+            false => coordinate.clone(),
+        });
+        em.value(operand, &At::Multi(picked.collect()))
+    }
+
+    /// Whether scores are kept, where some may be excluded.
+    fn kept(&self, em: &mut Emitter, at: &Place, row: &Index, column: &Index) -> Result<Option<Register>, Unsuited> {
+        let mask = match self.mask {
+            Some(mask) => Some(Self::broadcast(em, mask, &Self::index(at, row, column))?),
+            None => None,
+        };
+        if !self.settings.causal {
+            return Ok(mask);
+        }
+        let lanes = em.lanes;
+        let [column, row] = [(column.clone(), 1), (row.clone(), 0)]
+            .map(|(index, step)| em.b.instruction(DType::I32, lanes, Instruction::Position { index, step }));
+        let causal = em.b.compare(Compare::LessEqual, column, row);
+        Ok(Some(match mask {
+            Some(mask) => binary(&mut em.b, Binary::And, mask, causal),
+            None => causal,
+        }))
+    }
+
+    /// A score: the product that the panel holds, scaled, biased and masked; and whether it is kept.
+    fn score(
+        &self,
+        em: &mut Emitter,
+        at: &Place,
+        scores: Panel,
+        (local, row): (&Index, &Index),
+        (offset, column): (Index, &Index),
+    ) -> Result<(Register, Option<Register>), Unsuited> {
+        let lanes = em.lanes;
+        let products = scores.load(em, local, offset);
+        let scale = em.b.constant(DType::F32, lanes, Scalar::Float(self.settings.scale.0));
+        let mut score = binary(&mut em.b, Binary::Multiply, products, scale);
+        if let Some(bias) = self.bias {
+            let bias = Self::broadcast(em, bias, &Self::index(at, row, column))?;
+            let bias = em.b.convert(DType::F32, bias);
+            score = binary(&mut em.b, Binary::Add, score, bias);
+        }
+        let kept = self.kept(em, at, row, column)?;
+        if let Some(kept) = kept {
+            let excluded = em.b.constant(DType::F32, lanes, Scalar::Float(EXCLUDED));
+            score = em.b.select(kept, score, excluded);
+        }
+        Ok((score, kept))
+    }
+
+    fn write(&self, em: &mut Emitter, result: usize, index: Vec<Coordinate>, value: Register) -> Result<(), Unsuited> {
+        let of = |output: &Stored| match &em.graph.node(output.value).op {
+            Op::Projection(projection) => projection.index,
+            _ => 0,
+        };
+        let Some(output) = self.outputs.iter().find(|output| of(output) == result) else { return Ok(()) };
+        em.store(output.memory, output.shape, &At::Multi(index), value)
+    }
+
+    /// Writes rows of a panel as the positions of a result `[batch, positions, heads, features]`.
+    fn write_rows(
+        &self,
+        em: &mut Emitter,
+        result: usize,
+        at: &Place,
+        rows: &Range,
+        panel: Panel,
+        of: &mut dyn FnMut(&mut Emitter, &Index, Register) -> Register,
+    ) -> Result<(), Unsuited> {
+        self.each_row(em, rows, &mut |em, local| {
+            let row = em.hold(rows.first.clone() + local.clone());
+            em.vector_loop(self.lanes, Index::Constant(0), Index::Constant(panel.stride), &[], |em, column, _| {
+                let value = panel.load(em, &local, column.clone());
+                let value = of(em, &local, value);
+                let fixed = [&at.batch, &row, &at.head].map(|index| Coordinate::fixed(index.clone()));
+                self.write(em, result, fixed.into_iter().chain([Coordinate::lanes(column)]).collect(), value)?;
+                Ok(vec![])
+            })?;
+            Ok(())
+        })
+    }
+
+    /// Blocks of columns that rows attend to.
+    fn each_columns(
+        &self,
+        em: &mut Emitter,
+        rows: &Range,
+        body: &mut dyn FnMut(&mut Emitter, Range) -> Result<(), Unsuited>,
+    ) -> Result<(), Unsuited> {
+        let block = self.block_columns();
+        let mut end = em.extent(&self.columns);
+        if self.skips() {
+            end = em.hold(end.min(rows.first.clone() + rows.length.clone()));
+        }
+        em.for_each(0, end, block, |em, first| {
+            let columns = self.range(em, &self.columns, block, first);
+            body(em, columns)
+        })
+    }
+
+    fn forward(&self, em: &mut Emitter) -> Result<Dim, Unsuited> {
+        let (height, width) = (self.block_rows(), self.block_columns());
+        let scores = Panel::new(em, "scores", height, width);
+        let sums = Panel::new(em, "sums", height, self.value.features);
+        let [largest, total] = ["largest", "total"].map(|name| Panel::new(em, name, height, 1));
+        self.tasks(em, &self.extents[1], height, |em, at, rows| {
+            self.clear(em, sums, &rows.length)?;
+            self.each_row(em, &rows, &mut |em, local| {
+                let start = em.b.constant(DType::F32, 1, Scalar::Float(f64::NEG_INFINITY));
+                largest.store(em, &local, Index::Constant(0), start);
+                let zero = em.b.constant(DType::F32, 1, Scalar::Float(0.0));
+                total.store(em, &local, Index::Constant(0), zero);
+                Ok(())
+            })?;
+            self.each_columns(em, &rows, &mut |em, columns| {
+                self.products(em, &at, &rows, &columns, scores);
+                self.each_row(em, &rows, &mut |em, local| {
+                    self.powers(em, &at, (&rows, &columns), &local, (scores, sums), [largest, total])
+                })?;
+                let values = self.value.rows(em, &at, &columns.first);
+                let sizes = [rows.length.clone(), Index::Constant(self.value.features), columns.length.clone()];
+                product(em, sizes, scores.matrix(), values, sums.matrix(), Accumulate::Yes);
+                Ok(())
+            })?;
+            for (result, panel) in [(1, largest), (2, total)] {
+                self.each_row(em, &rows, &mut |em, local| {
+                    let value = panel.scalar(em, &local);
+                    let row = em.hold(rows.first.clone() + local);
+                    let index = [&at.batch, &at.head, &row].map(|index| Coordinate::fixed(index.clone()));
+                    self.write(em, result, index.into(), value)
+                })?;
+            }
+            self.write_rows(em, 0, &at, &rows, sums, &mut |em, local, sum| {
+                let lanes = em.lanes;
+                let all = total.scalar(em, local);
+                let all = em.b.splat(lanes, all);
+                let y = binary(&mut em.b, Binary::Divide, sum, all);
+                let largest = largest.scalar(em, local);
+                self.zero_where_all_are_excluded(em, largest, y)
+            })
+        })
+    }
+
+    /// A row's value, or zero where all of the row is excluded and that is to have no probability.
+    fn zero_where_all_are_excluded(&self, em: &mut Emitter, largest: Register, value: Register) -> Register {
+        if !self.settings.zero_excluded || self.mask.is_none() {
+            return value;
+        }
+        let lanes = em.lanes;
+        let excluded = em.b.constant(DType::F32, 1, Scalar::Float(EXCLUDED));
+        let all = em.b.compare(Compare::Equal, largest, excluded);
+        let all = em.b.splat(lanes, all);
+        let zero = em.b.constant(DType::F32, lanes, Scalar::Float(0.0));
+        em.b.select(all, zero, value)
+    }
+
+    /// Turns a row of products into powers of the scores, relative to the largest so far, and brings the row's statistics and its
+    /// sums of values up to date.
+    fn powers(
+        &self,
+        em: &mut Emitter,
+        at: &Place,
+        (rows, columns): (&Range, &Range),
+        local: &Index,
+        (scores, sums): (Panel, Panel),
+        [largest, total]: [Panel; 2],
+    ) -> Result<(), Unsuited> {
+        let row = em.hold(rows.first.clone() + local.clone());
+        em.lanes = self.lanes;
+        let low = em.neutral(Reduction::Max, DType::F32);
+        em.lanes = 1;
+        let length = columns.length.clone();
+        let most = em.vector_loop(self.lanes, Index::Constant(0), length.clone(), &[low], |em, offset, carried| {
+            let column = em.hold(columns.first.clone() + offset.clone());
+            let (score, _) = self.score(em, at, scores, (local, &row), (offset.clone(), &column))?;
+            scores.store(em, local, offset, score);
+            let low = em.neutral(Reduction::Max, DType::F32);
+            let score = em.masked(score, low);
+            Ok(vec![em.combine(Reduction::Max, carried[0], score)])
+        })?;
+        let most = em.b.reduce_lanes(Reduction::Max, most[0]);
+        let before = largest.scalar(em, local);
+        let after = binary(&mut em.b, Binary::Maximum, before, most);
+        let shrink = binary(&mut em.b, Binary::Subtract, before, after);
+        let shrink = unary(&mut em.b, Unary::Exp, shrink);
+        largest.store(em, local, Index::Constant(0), after);
+        em.lanes = self.lanes;
+        let zero = em.neutral(Reduction::Sum, DType::F32);
+        em.lanes = 1;
+        let sum = em.vector_loop(self.lanes, Index::Constant(0), length, &[zero], |em, offset, carried| {
+            let lanes = em.lanes;
+            let score = scores.load(em, local, offset.clone());
+            let after = em.b.splat(lanes, after);
+            let power = binary(&mut em.b, Binary::Subtract, score, after);
+            let power = unary(&mut em.b, Unary::Exp, power);
+            scores.store(em, local, offset, power);
+            let zero = em.neutral(Reduction::Sum, DType::F32);
+            let power = em.masked(power, zero);
+            Ok(vec![em.combine(Reduction::Sum, carried[0], power)])
+        })?;
+        let sum = em.b.reduce_lanes(Reduction::Sum, sum[0]);
+        let old = total.scalar(em, local);
+        let old = binary(&mut em.b, Binary::Multiply, old, shrink);
+        let new = binary(&mut em.b, Binary::Add, old, sum);
+        total.store(em, local, Index::Constant(0), new);
+        em.vector_loop(self.lanes, Index::Constant(0), Index::Constant(sums.stride), &[], |em, column, _| {
+            let lanes = em.lanes;
+            let value = sums.load(em, local, column.clone());
+            let shrink = em.b.splat(lanes, shrink);
+            let value = binary(&mut em.b, Binary::Multiply, value, shrink);
+            sums.store(em, local, column, value);
+            Ok(vec![])
+        })?;
+        Ok(())
+    }
+
+    /// Of two blocks the probabilities, where a panel for them is given, and the derivative by the products of queries and keys, which
+    /// takes the place of the products.
+    fn derivative(
+        &self,
+        em: &mut Emitter,
+        at: &Place,
+        (rows, columns): (&Range, &Range),
+        given: &Given,
+        (scores, by_values): (Panel, Panel),
+        probabilities: Option<Panel>,
+    ) -> Result<(), Unsuited> {
+        self.products(em, at, rows, columns, scores);
+        let (a, b) = (given.cotangent.rows(em, at, &rows.first), self.value.columns(em, at, &columns.first));
+        let sizes = [rows.length.clone(), columns.length.clone(), Index::Constant(self.value.features)];
+        product(em, sizes, a, b, by_values.matrix(), Accumulate::No);
+        self.each_row(em, rows, &mut |em, local| {
+            let row = em.hold(rows.first.clone() + local.clone());
+            let index = At::Multi([&at.batch, &at.head, &row].map(|index| Coordinate::fixed(index.clone())).into());
+            let mut statistics = vec![];
+            for statistic in given.statistics {
+                statistics.push(em.scalar(statistic, &index)?);
+            }
+            em.vector_loop(self.lanes, Index::Constant(0), columns.length.clone(), &[], |em, offset, _| {
+                let lanes = em.lanes;
+                let column = em.hold(columns.first.clone() + offset.clone());
+                let (score, kept) = self.score(em, at, scores, (&local, &row), (offset.clone(), &column))?;
+                let [largest, sum, delta] = [0, 1, 2].map(|i| em.b.splat(lanes, statistics[i]));
+                let power = binary(&mut em.b, Binary::Subtract, score, largest);
+                let power = unary(&mut em.b, Unary::Exp, power);
+                let probability = binary(&mut em.b, Binary::Divide, power, sum);
+                let probability = self.zero_where_all_are_excluded(em, statistics[0], probability);
+                let by_probability = by_values.load(em, &local, offset.clone());
+                let centred = binary(&mut em.b, Binary::Subtract, by_probability, delta);
+                let mut by_score = binary(&mut em.b, Binary::Multiply, probability, centred);
+                if let (Some(kept), true) = (kept, self.mask.is_some()) {
+                    let zero = em.b.constant(DType::F32, lanes, Scalar::Float(0.0));
+                    by_score = em.b.select(kept, by_score, zero);
+                }
+                let scale = em.b.constant(DType::F32, lanes, Scalar::Float(self.settings.scale.0));
+                let by_product = binary(&mut em.b, Binary::Multiply, by_score, scale);
+                scores.store(em, &local, offset.clone(), by_product);
+                if let Some(panel) = probabilities {
+                    panel.store(em, &local, offset, probability);
+                }
+                Ok(vec![])
+            })?;
+            Ok(())
+        })
+    }
+
+    fn query_gradient(&self, em: &mut Emitter, given: &Given) -> Result<Dim, Unsuited> {
+        let (height, width) = (self.block_rows(), self.block_columns());
+        let [scores, by_values] = ["scores", "by_values"].map(|name| Panel::new(em, name, height, width));
+        let sums = Panel::new(em, "sums", height, self.query.features);
+        self.tasks(em, &self.extents[1], height, |em, at, rows| {
+            self.clear(em, sums, &rows.length)?;
+            self.each_columns(em, &rows, &mut |em, columns| {
+                self.derivative(em, &at, (&rows, &columns), given, (scores, by_values), None)?;
+                let keys = self.key.rows(em, &at, &columns.first);
+                let sizes = [rows.length.clone(), Index::Constant(self.query.features), columns.length.clone()];
+                product(em, sizes, scores.matrix(), keys, sums.matrix(), Accumulate::Yes);
+                Ok(())
+            })?;
+            self.write_rows(em, 0, &at, &rows, sums, &mut |_, _, sum| sum)
+        })
+    }
+
+    fn key_value_gradient(&self, em: &mut Emitter, given: &Given) -> Result<Dim, Unsuited> {
+        let (height, width) = (self.block_rows(), self.block_columns());
+        let [scores, by_values, probabilities] =
+            ["scores", "by_values", "probabilities"].map(|name| Panel::new(em, name, height, width));
+        let by_keys = Panel::new(em, "by_keys", width, self.key.features);
+        let by_value = Panel::new(em, "by_value", width, self.value.features);
+        self.tasks(em, &self.columns, width, |em, at, columns| {
+            self.clear(em, by_keys, &columns.length)?;
+            self.clear(em, by_value, &columns.length)?;
+            let first = match self.skips() {
+                true => em.hold(columns.first.clone().floor_div(height) * height),
+                false => Index::Constant(0),
+            };
+            let end = em.extent(&self.extents[1]);
+            em.for_each(first, end, height, |em, first| {
+                let rows = self.range(em, &self.extents[1], height, first);
+                let panels = (scores, by_values);
+                self.derivative(em, &at, (&rows, &columns), given, panels, Some(probabilities))?;
+                let queries = self.query.rows(em, &at, &rows.first);
+                let cotangents = given.cotangent.rows(em, &at, &rows.first);
+                for (panel, b, c) in [(scores, queries, by_keys), (probabilities, cotangents, by_value)] {
+                    let sizes = [columns.length.clone(), Index::Constant(c.stride), rows.length.clone()];
+                    product(em, sizes, panel.transposed(), b, c.matrix(), Accumulate::Yes);
+                }
+                Ok(())
+            })?;
+            for (result, panel) in [(0, by_keys), (1, by_value)] {
+                self.write_rows(em, result, &at, &columns, panel, &mut |_, _, sum| sum)?;
+            }
+            Ok(())
+        })
+    }
+}
