@@ -1,5 +1,7 @@
 //! Reverse-mode differentiation: replaces `gradient` ops by the graph that computes the derivatives.
 
+mod control;
+
 use kc_ir::tensor::ops::{Backward, Binary};
 use kc_ir::tensor::{Builder, Graph, Node, Op, Type, TypeError, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -71,7 +73,7 @@ impl Expansion {
     ) -> Result<Vec<Option<Value>>, TypeError> {
         let targets: BTreeSet<Value> = by.iter().copied().collect();
         let end = seeds.iter().map(|(value, _)| value.index() + 1).max().unwrap_or(0);
-        let depends = self.dependents(end, &targets, stops);
+        let depends = dependents(self.builder.graph(), end, &targets, stops);
         let mut found: BTreeMap<Value, Value> = BTreeMap::new();
         // cotangents of each node's results, of the nodes that are still to be visited
         let mut pending: BTreeMap<Value, Vec<Option<Value>>> = BTreeMap::new();
@@ -108,24 +110,6 @@ impl Expansion {
         Ok(by.iter().map(|value| found.get(value).copied()).collect())
     }
 
-    /// For each node below `end` whether a derivative by the targets may pass through it.
-    fn dependents(&self, end: usize, targets: &BTreeSet<Value>, stops: bool) -> Vec<bool> {
-        let graph = self.builder.graph();
-        let mut depends: Vec<bool> = Vec::with_capacity(end);
-        for value in graph.values().take(end) {
-            let node = graph.node(value);
-            let smooth = match &node.ty {
-                Type::Tensor(ty) => ty.dtype.is_float(),
-                Type::Tuple(_) => true,
-            };
-            let is_target = targets.contains(&value);
-            let ends_here = matches!(node.op, Op::StopGradient(_)) || stops && is_target;
-            let through = !ends_here && node.operands.iter().any(|operand| depends[operand.index()]);
-            depends.push(smooth && (is_target || through));
-        }
-        depends
-    }
-
     /// Adds a cotangent of a value's result to what is there.
     fn contribute(
         &mut self,
@@ -159,8 +143,11 @@ impl Expansion {
     ) -> Result<Vec<Option<Value>>, TypeError> {
         let results = self.builder.projections(value)?;
         let at = Backward { operands: &node.operands, results: &results, cotangents, wanted };
-        let Op::Composite(composite) = &node.op else {
-            return node.op.operation().gradient(&mut self.builder, &at);
+        let composite = match &node.op {
+            Op::Composite(composite) => composite,
+            Op::Cond(cond) => return self.cond_cotangents(cond, node, cotangents, wanted),
+            Op::Scan(scan) => return self.scan_cotangents(scan, node, &results, cotangents, wanted),
+            op => return op.operation().gradient(&mut self.builder, &at),
         };
         let composition = composite.composition();
         if let Some(own) = composition.gradient(&mut self.builder, &at)? {
@@ -218,6 +205,23 @@ impl Expansion {
         }
         Ok(builder.finish(results.iter().map(|&result| new[&resolve(result)]).collect()))
     }
+}
+
+/// For each node below `end` whether a derivative by the targets may pass through it; where `stops` is true, it ends there.
+fn dependents(graph: &Graph, end: usize, targets: &BTreeSet<Value>, stops: bool) -> Vec<bool> {
+    let mut depends: Vec<bool> = Vec::with_capacity(end);
+    for value in graph.values().take(end) {
+        let node = graph.node(value);
+        let smooth = match &node.ty {
+            Type::Tensor(ty) => ty.dtype.is_float(),
+            Type::Tuple(_) => true,
+        };
+        let is_target = targets.contains(&value);
+        let ends_here = matches!(node.op, Op::StopGradient(_)) || stops && is_target;
+        let through = !ends_here && node.operands.iter().any(|operand| depends[operand.index()]);
+        depends.push(smooth && (is_target || through));
+    }
+    depends
 }
 
 /// Adds a parameter node as the builder's next parameter.

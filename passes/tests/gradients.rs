@@ -4,7 +4,7 @@ mod cases;
 
 use cases::Case;
 use kc_ir::tensor::ops::*;
-use kc_ir::tensor::{Builder, Graph, Literal, Op, Scalar, Type, Value, interpret, verify};
+use kc_ir::tensor::{Builder, Graph, Literal, Op, Scalar, ScanOptions, Type, TypeError, Value, interpret, verify};
 use kc_ir::{DType, Dim, TensorType};
 use kc_passes::differentiate;
 
@@ -107,7 +107,6 @@ fn is_compared(case: &Case) -> bool {
     let result = match &case.op {
         // declared to be zero, expanded before, or an error: tested below
         Op::StopGradient(_) | Op::Gradient(_) | Op::Unary(Unary::Digamma) | Op::While(_) => return false,
-        Op::Cond(_) | Op::Scan(_) => return false,
         // the parameter of a case is an op like others only in its text
         Op::Parameter(_) => return false,
         op => b.add(op.clone(), &operands).unwrap_or_else(|error| panic!("{}: {error}", case.name)),
@@ -139,6 +138,73 @@ fn derivatives_of_derivatives_agree_with_central_differences() {
     let compared: Vec<Case> = cases::all().into_iter().filter(suits).collect();
     assert!(compared.len() > 40, "only {} cases", compared.len());
     compared.iter().for_each(|case| check(case, Order::Second));
+}
+
+#[test]
+fn derivatives_of_loops_and_choices_are_differentiated_themselves() {
+    let has_regions = |case: &Case| !case.op.operation().regions().is_empty();
+    let compared: Vec<Case> = cases::all().into_iter().filter(|case| has_regions(case) && is_compared(case)).collect();
+    assert!(compared.len() > 10, "only {} cases", compared.len());
+    compared.iter().for_each(|case| check(case, Order::Second));
+}
+
+#[test]
+fn a_loop_of_an_unknown_number_of_rounds_has_no_derivative() {
+    let mut b = Builder::new();
+    let x = b.parameter("x", TensorType::scalar(DType::F32)).unwrap();
+    let doubled = b
+        .while_loop::<TypeError>(
+            &[x],
+            |b, carried| {
+                let nine = b.splat_like(9.0, carried[0])?;
+                b.compare(Compare::Less, carried[0], nine)
+            },
+            |b, carried| Ok(vec![b.binary(Binary::Add, carried[0], carried[0])?]),
+        )
+        .unwrap();
+    let gradient = b.add(Gradient {}, &[doubled[0], x]).unwrap();
+    let derivative = b.projections(gradient).unwrap();
+    let error = differentiate(&b.finish(derivative)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "while: the number of its rounds is not known, so it cannot be differentiated in reverse; use a scan, or a loop \
+         whose number of rounds is known"
+    );
+}
+
+#[test]
+fn a_scan_keeps_what_its_derivative_needs_and_nothing_else() {
+    // s' = s + tanh(x[t] w): tanh alone is kept, the derivative by w is one contraction over all rounds, and what is not
+    // asked for (by x) is not computed
+    let mut b = Builder::new();
+    let s = b.parameter("s", TensorType::new(DType::F32, [2i64, 3])).unwrap();
+    let x = b.parameter("x", TensorType::new(DType::F32, [5i64, 2, 4])).unwrap();
+    let w = b.parameter("w", TensorType::new(DType::F32, [4i64, 3])).unwrap();
+    let scanned = b
+        .scan::<TypeError>(&[s], &[x], &ScanOptions::default(), |b, carried, elements| {
+            let product = b.matmul(elements[0], w)?;
+            let squashed = b.unary(Unary::Tanh, product)?;
+            Ok((vec![b.binary(Binary::Add, carried[0], squashed)?], vec![]))
+        })
+        .unwrap();
+    let sum = b.reduce(Reduction::Sum, &[0, 1], scanned.carried[0]).unwrap();
+    let gradient = b.add(Gradient {}, &[sum, w]).unwrap();
+    let derivative = b.projections(gradient).unwrap();
+    let graph = differentiate(&b.finish([derivative, vec![sum]].concat())).unwrap();
+    let scans: Vec<(&Scan, String)> = graph
+        .nodes
+        .iter()
+        .filter_map(|node| match &node.op {
+            Op::Scan(scan) => Some((scan, node.ty.to_string())),
+            _ => None,
+        })
+        .collect();
+    let text = kc_ir::tensor::text::print_graph(&graph);
+    let [(forward, there), (backward, back)] = &scans[..] else { panic!("{text}") };
+    assert_eq!((there.as_str(), back.as_str()), ("(f32[2, 3], f32[5, 2, 3])", "(f32[2, 3], f32[5, 2, 3])"), "{text}");
+    assert_eq!((forward.reverse, backward.reverse), (false, true), "{text}");
+    let count = |graph: &Graph| graph.nodes.iter().filter(|node| matches!(node.op, Op::DotGeneral(_))).count();
+    assert_eq!([count(forward.body.graph()), count(backward.body.graph()), count(&graph)], [1, 0, 1], "{text}");
 }
 
 /// The derivatives of a scalar that `build` makes of one f32 vector.

@@ -73,6 +73,19 @@ fn networks() -> Vec<Network> {
             build: lstm,
         },
         Network {
+            name: "the derivatives of an lstm by its sequence and its weights",
+            parameters: vec![f32s(&["B", "T", "5"]), f32s(&["5", "12"]), f32s(&["3", "12"]), f32s(&["12"])],
+            build: |b, p| {
+                let results = lstm(b, p)?;
+                let square = b.binary(Binary::Multiply, results[0], results[0])?;
+                let sum = b.reduce(Reduction::Sum, &[0, 1, 2], square)?;
+                let last = b.reduce(Reduction::Sum, &[0, 1], results[2])?;
+                let sum = b.binary(Binary::Add, sum, last)?;
+                let gradient = b.add(Gradient {}, &[&[sum], p].concat())?;
+                Ok([results, b.projections(gradient)?].concat())
+            },
+        },
+        Network {
             name: "running sums in both directions, one loop in the other's outputs",
             parameters: vec![f32s(&["T", "B"])],
             build: |b, p| {
@@ -159,6 +172,41 @@ fn networks() -> Vec<Network> {
                     Ok::<_, TypeError>((inner.carried, inner.outputs))
                 })?;
                 Ok([scanned.carried, scanned.outputs].concat())
+            },
+        },
+        Network {
+            name: "derivatives through a loop with a choice in a loop",
+            parameters: vec![f32s(&["B", "T", "3"]), f32s(&["3"]), f32s(&["3"])],
+            build: |b, p| {
+                let w = p[2];
+                let scanned = b.scan(&[p[1]], &p[..1], &ScanOptions::default(), |b, carried, elements| {
+                    let outer = carried[0];
+                    let inner = b.scan(&[outer], &elements[..1], &ScanOptions::default(), |b, carried, elements| {
+                        let (x, h) = (elements[0], carried[0]);
+                        let sum = b.reduce(Reduction::Sum, &[0], x)?;
+                        let zero = b.splat_like(0.0, sum)?;
+                        let positive = b.compare(Compare::Greater, sum, zero)?;
+                        let scaled = b.cond(
+                            positive,
+                            |b| {
+                                let product = b.binary(Binary::Multiply, h, w)?;
+                                Ok::<_, TypeError>(vec![b.unary(Unary::Tanh, product)?])
+                            },
+                            |b| Ok(vec![b.binary(Binary::Add, h, outer)?]),
+                        )?;
+                        let next = b.binary(Binary::Add, scaled[0], x)?;
+                        Ok::<_, TypeError>((vec![next], vec![scaled[0]]))
+                    })?;
+                    let half = b.splat_like(0.5, outer)?;
+                    let next = b.binary(Binary::Multiply, inner.carried[0], half)?;
+                    Ok::<_, TypeError>((vec![next], inner.outputs))
+                })?;
+                let square = b.binary(Binary::Multiply, scanned.outputs[0], scanned.outputs[0])?;
+                let sum = b.reduce(Reduction::Sum, &[0, 1, 2], square)?;
+                let last = b.reduce(Reduction::Sum, &[0], scanned.carried[0])?;
+                let sum = b.binary(Binary::Add, sum, last)?;
+                let gradient = b.add(Gradient {}, &[&[sum], p].concat())?;
+                b.projections(gradient)
             },
         },
         Network {
