@@ -192,6 +192,8 @@ fn is_part_of_reader(op: &Op) -> bool {
         | Op::Convolution(_)
         | Op::ReduceWindow(_)
         | Op::SelectAndScatter(_)
+        | Op::Sort(_)
+        | Op::TopK(_)
         | Op::RandomBits(_)
         | Op::Composite(_)
         | Op::Gradient(_)

@@ -1,13 +1,13 @@
 //! The one pipeline: from a traced module to a package.
 
 use crate::{Backend, CodegenError};
-use kc_ir::kernel::{Kernel, Program, print_kernel};
+use kc_ir::kernel::{Kernel, Program, Statement, print_kernel};
 use kc_ir::manifest::{self, Code, Entry, FORMAT_VERSION, Manifest};
 use kc_ir::tensor::{Function, Module, TypeError};
 use kc_passes::{SaturationOptions, SaturationReport, Target, differentiate, plan, saturate, schedule, simplify};
 use kc_runtime::Package;
 use kc_runtime::kc_abi::call::INTRINSICS_VERSION;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a compilation may do.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -144,11 +144,34 @@ pub(crate) fn compile_programs(
         target: kc_runtime::intrinsics::host_target().to_string(),
         features: image.features.clone(),
         intrinsics_version: INTRINSICS_VERSION,
+        library: library_functions(&kernels),
         kernels: described.collect(),
     };
     let manifest =
         Manifest { format: FORMAT_VERSION, model: module.model.clone(), state: module.state.clone(), entries, code };
     Ok(Package { manifest, code: image.bytes, constants, state: None })
+}
+
+/// The names of the library functions that kernels call, ascending.
+fn library_functions(kernels: &[Kernel]) -> Vec<String> {
+    fn collect(statements: &[Statement], names: &mut BTreeSet<&'static str>) {
+        for statement in statements {
+            match statement {
+                Statement::Library(call) => {
+                    names.insert(call.function.name());
+                }
+                Statement::For(inner) => collect(&inner.body, names),
+                Statement::If(branch) => {
+                    collect(&branch.then, names);
+                    collect(&branch.otherwise, names);
+                }
+                Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) => {}
+            }
+        }
+    }
+    let mut names = BTreeSet::new();
+    kernels.iter().for_each(|kernel| collect(&kernel.body, &mut names));
+    names.into_iter().map(String::from).collect()
 }
 
 /// The kernel's number among all; equal kernels have one.

@@ -143,6 +143,8 @@ impl Simplifier {
             | Op::Convolution(_)
             | Op::ReduceWindow(_)
             | Op::SelectAndScatter(_)
+            | Op::Sort(_)
+            | Op::TopK(_)
             | Op::RandomBits(_)
             | Op::Dimension(_)
             | Op::Composite(_)

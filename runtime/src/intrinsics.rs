@@ -1,10 +1,12 @@
-//! The functions that compiled code may call outside its image: matrix products and scalar functions.
+//! The functions that compiled code may call outside its image: matrix products, scalar functions, and those of the library.
 
 mod gemm;
+mod library;
 mod math;
 
 use kc_abi::call::{INTRINSICS_VERSION, Intrinsics};
 
+pub use library::provides;
 pub use math::{evaluate, evaluate2};
 
 /// The table that every kernel of this process is given.
@@ -17,6 +19,7 @@ pub fn table() -> &'static Intrinsics {
         math_f64: math::math_f64,
         math2_f64: math::math2_f64,
         user_data: std::ptr::null(),
+        library: library::library,
     });
     &TABLE.0
 }

@@ -10,12 +10,13 @@ pub use profile::{LaunchTime, Profile};
 
 use crate::array::{Array, shape_text};
 use crate::image::Image;
-use crate::intrinsics::{host_target, machine_has};
+use crate::intrinsics::{host_target, machine_has, provides};
 use crate::memory::AlignedBytes;
 use crate::package::Package;
 use crate::pool::Pool;
 use bind::Signature;
 use kc_abi::call::{ALIGNMENT, INTRINSICS_VERSION, KernelFn};
+use kc_abi::library::LibraryFunction;
 use kc_abi::manifest::{Manifest, StateRole};
 use prepare::{Prepared, Surroundings};
 use std::borrow::Borrow;
@@ -391,6 +392,16 @@ fn check_machine(manifest: &Manifest) -> Result<(), SessionError> {
     }
     if code.intrinsics_version > INTRINSICS_VERSION {
         return Err(SessionError::Intrinsics { package: code.intrinsics_version, runtime: INTRINSICS_VERSION });
+    }
+    for name in &code.library {
+        match LibraryFunction::from_name(name) {
+            None => return Err(SessionError::UnknownFunction { function: name.clone() }),
+            Some(function) if !provides(function) => {
+                let feature = function.provider().feature().unwrap_or("default");
+                return Err(SessionError::Function { function: name.clone(), feature });
+            }
+            Some(_) => {}
+        }
     }
     let mut missing: Vec<String> = code.features.iter().filter(|feature| !machine_has(feature)).cloned().collect();
     missing.sort();

@@ -33,6 +33,7 @@ fn sample() -> Package {
             target: "x86_64-linux".into(),
             features: vec!["avx2".into()],
             intrinsics_version: 1,
+            library: vec![],
             kernels: vec![Kernel { name: "k".into(), offset: 3, scratch_bytes: 0 }],
         },
     };

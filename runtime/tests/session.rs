@@ -230,6 +230,7 @@ fn compiled(code: &[u8]) -> Package {
             target: kc_runtime::intrinsics::host_target().into(),
             features: vec![],
             intrinsics_version: 1,
+            library: vec![],
             kernels: vec![Kernel { name: "add".into(), offset: 64, scratch_bytes: 0 }],
         },
     };
@@ -270,8 +271,18 @@ fn code_for_another_machine_is_refused() {
     );
     assert_eq!(
         package(&|code| code.intrinsics_version = 7).to_string(),
-        "the package needs version 7 of the runtime's functions, this runtime has version 1; update the runtime"
+        "the package needs version 7 of the runtime's functions, this runtime has version 2; update the runtime"
     );
+    assert_eq!(
+        package(&|code| code.library = vec!["argsort".into(), "divine".into()]).to_string(),
+        "the package calls `divine`, which this runtime does not know; update the runtime"
+    );
+    let without = package(&|code| code.library = vec!["svd".into()]);
+    let expected = "the package calls `svd`, which this runtime was built without; build it with the feature `linalg` of kc-runtime";
+    match cfg!(feature = "linalg") {
+        true => assert!(matches!(without, SessionError::Image(_)), "{without}"),
+        false => assert_eq!(without.to_string(), expected),
+    }
     assert!(matches!(package(&|code| code.kernels[0].offset = 1 << 40), SessionError::Image(_)));
 }
 

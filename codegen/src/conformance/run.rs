@@ -4,8 +4,10 @@ use super::memory::Guarded;
 use crate::Backend;
 use kc_ir::kernel::Kernel;
 use kc_ir::kernel::interpret::math;
+use kc_ir::library::evaluate_bytes;
 use kc_runtime::image::Image;
 use kc_runtime::kc_abi::call::{Environment, GemmArguments, INTRINSICS_VERSION, Intrinsics, KernelFn, MathFunction};
+use kc_runtime::kc_abi::library::{Extents, LibraryFunction, Region, dtype_of_number};
 use std::ops::Range;
 
 /// Kernels that a back end has compiled, ready to run.
@@ -50,6 +52,7 @@ impl Loaded {
             math_f64,
             math2_f64,
             user_data: std::ptr::null(),
+            library,
         };
         let environment = Environment { intrinsics: &intrinsics, scratch: scratch.pointer() };
         let middle = tasks.start + (tasks.end - tasks.start) / 2;
@@ -84,6 +87,50 @@ unsafe extern "C" fn gemm_f32(arguments: *const GemmArguments) {
 unsafe extern "C" fn gemm_f64(arguments: *const GemmArguments) {
     // SAFETY: the kernel passes the arguments of one product.
     unsafe { gemm::<f64>(arguments, |x| x, |x| x) }
+}
+
+/// As the interpreter computes it.
+unsafe extern "C" fn library(function: i64, regions: *const Region, region_count: i64, attributes: *const i64) {
+    let Some(function) = LibraryFunction::from_number(function) else { return };
+    // SAFETY: the kernel passes so many regions, and as many attributes as the function has.
+    let (regions, attributes) = unsafe {
+        (
+            std::slice::from_raw_parts(regions, region_count as usize),
+            std::slice::from_raw_parts(attributes, function.attributes()),
+        )
+    };
+    let extents = |region: &Region| {
+        let dtype = dtype_of_number(region.dtype)?;
+        Some(Extents { dtype, rows: region.rows, columns: region.columns })
+    };
+    let (Some(all), true) = (regions.iter().map(extents).collect::<Option<Vec<_>>>(), function.takes(regions.len()))
+    else {
+        return;
+    };
+    let elements = |number: usize| {
+        let (region, size) = (&regions[number], all[number].dtype.bytes() as i64);
+        (0..region.rows).flat_map(move |i| {
+            (0..region.columns).map(move |j| {
+                region.pointer.wrapping_offset(((i * region.row_stride + j * region.column_stride) * size) as isize)
+            })
+        })
+    };
+    let reads = regions.len() - function.writes();
+    let given: Vec<(Extents, Vec<u8>)> = (0..reads)
+        .map(|number| {
+            let size = all[number].dtype.bytes();
+            // SAFETY: the kernel's regions lie in its memory.
+            let bytes = elements(number).flat_map(|start| unsafe { std::slice::from_raw_parts(start, size) }.to_vec());
+            (all[number], bytes.collect())
+        })
+        .collect();
+    let Ok(results) = evaluate_bytes(function, attributes, &given, &all[reads..]) else { return };
+    for (number, result) in (reads..).zip(results) {
+        for (start, element) in elements(number).zip(result.chunks_exact(all[number].dtype.bytes())) {
+            // SAFETY: as above.
+            unsafe { std::ptr::copy_nonoverlapping(element.as_ptr(), start, element.len()) };
+        }
+    }
 }
 
 /// As the interpreter computes it: accumulated in f64 in order of `k`, rounded once.

@@ -5,8 +5,9 @@ use super::vector::Vector;
 use cranelift_codegen::ir::types::*;
 use cranelift_codegen::ir::{AbiParam, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, Value};
 use kc_ir::DType;
-use kc_ir::kernel::{Gemm, Matrix};
+use kc_ir::kernel::{Gemm, LibraryCall, Matrix};
 use kc_runtime::kc_abi::call::{Environment, GemmArguments, Intrinsics, MathFunction};
+use kc_runtime::kc_abi::library::{Region, dtype_number};
 use std::mem::{offset_of, size_of};
 
 impl Translator<'_, '_> {
@@ -89,6 +90,46 @@ impl Translator<'_, '_> {
             _ => offset_of!(Intrinsics, gemm_f32),
         };
         self.call(function, &[address], &[]);
+    }
+
+    /// The regions, then the attributes, in one stack slot.
+    pub fn library(&mut self, call: &LibraryCall) {
+        let regions = call.regions().count();
+        let attributes_at = regions * size_of::<Region>();
+        let bytes = (attributes_at + call.attributes.len() * 8) as u32;
+        let slot = match self.library_slot {
+            Some((slot, known)) if known >= bytes => slot,
+            _ => {
+                let data = StackSlotData::new(StackSlotKind::ExplicitSlot, bytes.max(8), 3);
+                let slot = self.builder.create_sized_stack_slot(data);
+                self.library_slot.insert((slot, bytes)).0
+            }
+        };
+        let address = self.builder.ins().stack_addr(I64, slot, 0);
+        for (number, region) in call.regions().enumerate() {
+            let start = number * size_of::<Region>();
+            let pointer = self.matrix_address(&region.matrix);
+            let dtype = self.kernel.memory[region.matrix.memory.0 as usize].dtype;
+            let fields = [
+                (offset_of!(Region, pointer), pointer),
+                (offset_of!(Region, rows), self.index(&region.rows)),
+                (offset_of!(Region, columns), self.index(&region.columns)),
+                (offset_of!(Region, row_stride), self.index(&region.matrix.row_stride)),
+                (offset_of!(Region, column_stride), self.index(&region.matrix.column_stride)),
+                (offset_of!(Region, dtype), self.integer(I64, dtype_number(dtype))),
+            ];
+            for (offset, value) in fields {
+                self.builder.ins().store(self.stack_flags, value, address, (start + offset) as i32);
+            }
+        }
+        for (number, &attribute) in call.attributes.iter().enumerate() {
+            let value = self.integer(I64, attribute);
+            self.builder.ins().store(self.stack_flags, value, address, (attributes_at + number * 8) as i32);
+        }
+        let function = self.integer(I64, i64::from(call.function as u32));
+        let count = self.integer(I64, regions as i64);
+        let attributes = self.builder.ins().stack_addr(I64, slot, attributes_at as i32);
+        self.call(offset_of!(Intrinsics, library), &[function, address, count, attributes], &[]);
     }
 
     fn matrix_address(&mut self, matrix: &Matrix) -> Value {

@@ -57,6 +57,7 @@ pub(super) fn function(
         environment: parameters[4],
         slot,
         gemm_slot: None,
+        library_slot: None,
     };
     translator.arguments(parameters[0], parameters[1]);
     translator.tasks(parameters[2], parameters[3])?;
@@ -84,6 +85,8 @@ pub(super) struct Translator<'k, 'f> {
     pub environment: Value,
     pub slot: StackSlot,
     pub gemm_slot: Option<StackSlot>,
+    /// Arguments of the largest library call so far, and its bytes.
+    pub library_slot: Option<(StackSlot, u32)>,
 }
 
 impl Translator<'_, '_> {
@@ -209,6 +212,7 @@ impl Translator<'_, '_> {
             Statement::For(l) => self.for_loop(l)?,
             Statement::If(branch) => self.branch(branch)?,
             Statement::Gemm(gemm) => self.gemm(gemm),
+            Statement::Library(call) => self.library(call),
         }
         Ok(())
     }

@@ -283,4 +283,9 @@ impl KernelBuilder {
     pub fn gemm(&mut self, gemm: Gemm) {
         self.push(Statement::Gemm(Box::new(gemm)));
     }
+
+    /// A call of another function of the runtime's library.
+    pub fn library(&mut self, call: LibraryCall) {
+        self.push(Statement::Library(Box::new(call)));
+    }
 }

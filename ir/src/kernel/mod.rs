@@ -27,6 +27,7 @@ use crate::tensor::ops::{Binary, Compare, Reduction, Unary};
 use kc_abi::DType;
 use kc_abi::call::ALIGNMENT;
 pub use kc_abi::call::MathFunction;
+pub use kc_abi::library::LibraryFunction;
 use std::fmt;
 
 /// A register: the result of an instruction, a loop's carried value or a loop's result.
@@ -167,6 +168,8 @@ pub enum Statement {
     If(If),
     /// A matrix product by the runtime's library.
     Gemm(Box<Gemm>),
+    /// Another function of the runtime's library.
+    Library(Box<LibraryCall>),
 }
 
 /// A loop over `start, start + step, ...` below `end`. Carried values: `parameters[i]` is `initial[i]` in the first round,
@@ -240,6 +243,38 @@ pub struct Gemm {
     pub c: Matrix,
     /// Whether the product is added to `c`.
     pub accumulate: bool,
+}
+
+/// A two-dimensional part of memory with its extents; a vector has one row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Region {
+    /// Where it lies.
+    pub matrix: Matrix,
+    /// Number of rows.
+    pub rows: Index,
+    /// Number of columns.
+    pub columns: Index,
+}
+
+/// A call of a function of the runtime's library: it reads all of the regions `reads`, and nothing else, and writes `writes`, none of which
+/// lies in the memory of another region.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LibraryCall {
+    /// The function; its documentation says what the regions and attributes are.
+    pub function: LibraryFunction,
+    /// What it reads.
+    pub reads: Vec<Region>,
+    /// What it writes.
+    pub writes: Vec<Region>,
+    /// Integer attributes.
+    pub attributes: Vec<i64>,
+}
+
+impl LibraryCall {
+    /// All regions, in the order in which the function takes them.
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.reads.iter().chain(&self.writes)
+    }
 }
 
 /// What computes a register. Operands of lanewise instructions have as many lanes as the result.

@@ -71,6 +71,22 @@ fn the_verifier_says_what_is_wrong() {
             "gemm s[0 strides 1, 1] = x[0 strides 1, 1] * x[0 strides 1, 1] size 1 by 1 by 1",
             "gemm: the matrices are of f32, f32 and f64; expected f32 or f64 for all three",
         ),
+        (
+            "library argsort(x[0 strides 0, 1] size 1 by 2) to (s[0 strides 0, 1] size 1 by 2) with 0",
+            "library argsort: got regions of (f32, f64), expected positions of u64",
+        ),
+        (
+            "library fft(x[0 strides 0, 1] size 1 by 2) to (y[0 strides 0, 1] size 1 by 2) with 0",
+            "library fft: got regions of (f32, f32), expected another number of regions",
+        ),
+        (
+            "library cholesky(x[0 strides 2, 1] size 2 by 2) to (y[0 strides 2, 1] size 2 by 2) with 0",
+            "library cholesky: got 1 attributes, expected 0",
+        ),
+        (
+            "library cholesky(s[0 strides 2, 1] size 2 by 2) to (s[4 strides 2, 1] size 2 by 2)",
+            "library cholesky: `s` is written, but it holds another region too",
+        ),
     ] {
         assert_eq!(refusal(body), format!("kernel `k`, {expected}"), "of\n{body}");
     }

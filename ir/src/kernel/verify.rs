@@ -1,6 +1,7 @@
 use super::*;
 use crate::tensor::ops::Domain;
 use kc_abi::Symbol;
+use kc_abi::library::Extents;
 
 /// What is wrong with a kernel, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -175,7 +176,43 @@ impl Verifier<'_> {
                     }
                 }
             }
+            Statement::Library(call) => self.library(call),
         }
+    }
+
+    fn library(&mut self, call: &LibraryCall) -> Verified {
+        self.place = format!("library {}", call.function.name());
+        let mut extents = Vec::new();
+        let usages = call.reads.iter().map(|_| Use::Read).chain(call.writes.iter().map(|_| Use::Write));
+        for (region, usage) in call.regions().zip(usages) {
+            let dtype = self.memory(region.matrix.memory, usage)?.dtype;
+            extents.push(Extents { dtype, rows: 0, columns: 0 });
+            let matrix = &region.matrix;
+            for index in [&matrix.position, &matrix.row_stride, &matrix.column_stride, &region.rows, &region.columns] {
+                self.index(index)?;
+            }
+        }
+        let (given, expected) = (call.attributes.len(), call.function.attributes());
+        if given != expected {
+            return self.fail(format!("got {given} attributes, expected {expected}"));
+        }
+        let wrong_number = (call.writes.len() != call.function.writes()).then_some("another number of regions");
+        if let Some(expected) = wrong_number.or(call.function.check_dtypes(&extents).err()) {
+            let given: Vec<String> = extents.iter().map(|region| region.dtype.to_string()).collect();
+            return self.fail(format!("got regions of ({}), expected {expected}", given.join(", ")));
+        }
+        for (number, written) in call.writes.iter().enumerate() {
+            let others = call.writes[number + 1..].iter().chain(&call.reads);
+            if others.into_iter().any(|other| other.matrix.memory == written.matrix.memory) {
+                let name = &self.kernel.memory[written.matrix.memory.0 as usize].name;
+                return self.fail(format!("`{name}` is written, but it holds another region too"));
+            }
+        }
+        let side_by_side = matches!(call.function, LibraryFunction::Argsort | LibraryFunction::Argtop);
+        if side_by_side && call.writes[0].matrix.column_stride != Index::Constant(1) {
+            return self.fail("positions are written side by side, expected the column stride 1".to_string());
+        }
+        Ok(())
     }
 
     fn for_loop(&mut self, l: &For, scope: &mut Vec<Register>) -> Verified {

@@ -81,6 +81,8 @@ pub fn with_dims(op: &Op, dim: &dyn Fn(&Dim) -> Dim) -> Op {
         | Op::Convolution(_)
         | Op::ReduceWindow(_)
         | Op::SelectAndScatter(_)
+        | Op::Sort(_)
+        | Op::TopK(_)
         | Op::Gradient(_)
         | Op::Projection(_)
         | Op::StopGradient(_)

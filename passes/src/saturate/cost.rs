@@ -13,6 +13,9 @@ const FUSED_TRAFFIC: f64 = 0.1;
 /// Nanoseconds of any op at all, so that of two equal costs the one of fewer ops is taken.
 const OP: f64 = 0.5;
 
+/// Operations of sorting, an element.
+const SORTING: f64 = 40.0;
+
 /// What ops cost on a machine, in nanoseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CostModel {
@@ -140,6 +143,7 @@ impl CostModel {
             Op::SelectAndScatter(scatter) => root(
                 operand(1).map_or(0.0, |ty| self.elements(ty)) * scatter.window.size.iter().product::<i64>() as f64,
             ),
+            Op::Sort(_) | Op::TopK(_) => root(given * SORTING),
             Op::Composite(composite) => self.composite(composite.composition(), operands),
             Op::Parameter(_) | Op::Constant(_) | Op::Dimension(_) | Op::Projection(_) => Work::default(),
             Op::Gradient(_) => root(0.0),

@@ -6,7 +6,7 @@
 
 use super::expand::live;
 use kc_ir::Dim;
-use kc_ir::tensor::{Graph, Op, TypeError, Value};
+use kc_ir::tensor::{Graph, Op, Type, TypeError, Value};
 use std::collections::BTreeSet;
 
 /// What a cluster's kernel iterates over.
@@ -89,10 +89,17 @@ pub(super) fn role(op: &Op) -> Role {
         Op::Reduce(_) | Op::ArgReduce(_) => Role::Reduction,
         Op::DotGeneral(_) | Op::Convolution(_) | Op::ReduceWindow(_) | Op::SelectAndScatter(_) => Role::Root,
         Op::Scatter(_) | Op::Cumulative(_) | Op::Recurrence(_) => Role::Root,
+        Op::Sort(_) | Op::TopK(_) => Role::Root,
         Op::Composite(_) | Op::Gradient(_) => Role::Root,
         Op::Cond(_) | Op::While(_) | Op::Scan(_) => Role::Regions,
         Op::Projection(_) => Role::Projection,
     }
+}
+
+/// Whether the op's results are complete only when all of its loops have ended: its cluster takes no function of them, only the
+/// projections that name them.
+pub(super) fn is_whole(op: &Op) -> bool {
+    scatters(op) || matches!(op, Op::Sort(_) | Op::TopK(_))
 }
 
 /// The reduced axes of a reduction.
@@ -129,9 +136,11 @@ impl Clusters {
         }
         let joined = match role(&node.op) {
             Role::Source => None,
-            Role::Root => Some(match &node.op {
-                Op::Composite(_) => self.create(Space::Alone { op: value }),
-                _ => self.create(Space::Root { op: value, shape: graph.tensor_type(value).shape.clone() }),
+            Role::Root => Some(match (&node.op, &node.ty) {
+                (Op::Composite(_), _) => self.create(Space::Alone { op: value }),
+                (_, Type::Tensor(ty)) => self.create(Space::Root { op: value, shape: ty.shape.clone() }),
+                // the projections say the shapes
+                (_, Type::Tuple(_)) => self.create(Space::Root { op: value, shape: vec![] }),
             }),
             Role::Regions => Some(self.create(Space::Regions { op: value })),
             Role::Projection => self.cluster_of[node.operands[0].index()],
@@ -146,7 +155,7 @@ impl Clusters {
                     .into_iter()
                     .find(|&c| self.takes_shape(c, graph, shape) && self.can_join(c, graph, value, &reads));
                 // a function of parameters only is computed where it is read
-                found.or_else(|| (!reads.is_empty()).then(|| self.create(Space::Map(shape.clone()))))
+                found.or_else(|| (!reads.is_empty()).then(|| self.create(Space::Map(shape.to_vec()))))
             }
             Role::Reduction => Some(self.place_reduction(graph, value, &reads)),
         };
@@ -174,8 +183,7 @@ impl Clusters {
 
     fn takes_shape(&self, cluster: usize, graph: &Graph, shape: &[Dim]) -> bool {
         match &self.clusters[cluster].space {
-            // its result is complete only when all its tasks have ended
-            Space::Root { op, .. } if scatters(&graph.node(*op).op) => false,
+            Space::Root { op, .. } if is_whole(&graph.node(*op).op) => false,
             Space::Alone { .. } => false,
             Space::Map(space) => space == shape,
             Space::Rows { outer, inner } => outer == shape || outer.iter().chain(inner).eq(shape),

@@ -413,7 +413,9 @@ impl<'a> Emitter<'a> {
             | Op::Convolution(_)
             | Op::ReduceWindow(_)
             | Op::SelectAndScatter(_)
-            | Op::Scatter(_) => Err(Unsuited),
+            | Op::Scatter(_)
+            | Op::Sort(_)
+            | Op::TopK(_) => Err(Unsuited),
             Op::Unary(_)
             | Op::Binary(_)
             | Op::Compare(_)

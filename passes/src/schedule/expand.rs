@@ -81,7 +81,10 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
             }
             Ok(vec![b.reshape(source, &reshape.shape)?])
         }
-        op => Ok(vec![b.add(op.clone(), operands)?]),
+        op => {
+            let value = b.add(op.clone(), operands)?;
+            b.projections(value)
+        }
     }
 }
 

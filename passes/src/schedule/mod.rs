@@ -16,6 +16,7 @@ mod emit;
 mod expand;
 mod functions;
 mod indexed;
+mod library;
 mod loops;
 mod map;
 mod roots;
@@ -87,6 +88,13 @@ fn copy(graph: &mut Graph, value: Value) -> Value {
     Value(graph.nodes.len() as u32 - 1)
 }
 
+/// The buffer parameters of a kernel: those of the values that it reads and writes, then its temporaries.
+struct Assigned {
+    of: BTreeMap<Value, MemoryId>,
+    first_temporary: u32,
+    temporaries: Vec<kc_ir::TensorType>,
+}
+
 /// A graph with its clusters and buffers.
 struct Draft<'f> {
     function: &'f Function,
@@ -142,6 +150,7 @@ impl<'f> Draft<'f> {
                 roots.extend(match graph.node(op).op {
                     Op::DotGeneral(_) | Op::Convolution(_) => contraction::operands(&graph, op),
                     Op::ReduceWindow(_) | Op::SelectAndScatter(_) => graph.node(op).operands.clone(),
+                    Op::Sort(_) | Op::TopK(_) => library::results(&graph, op),
                     _ => vec![],
                 });
                 if cluster::scatters(&graph.node(op).op) {
@@ -300,7 +309,14 @@ impl<'f> Draft<'f> {
                 });
                 memory_of.insert(*value, MemoryId(place as u32));
             }
-            let (kernel, dims, tasks) = self.kernel(target, number, &inputs, &outputs, &memory_of, buffers.len())?;
+            let temporaries = self.temporaries(number);
+            let first_temporary = buffers.len() as u32;
+            for ty in &temporaries {
+                buffers.push(assembly.program.buffers.len());
+                assembly.program.buffers.push(kc_ir::kernel::Buffer { ty: ty.clone(), role: Role::Temporary });
+            }
+            let memory = Assigned { of: memory_of, first_temporary, temporaries };
+            let (kernel, dims, tasks) = self.kernel(target, number, &inputs, &outputs, &memory)?;
             let kernel = assembly.kernel(kernel);
             let dims = dims.iter().map(|symbol| Dim::symbol(&symbol.0)).collect();
             launches.push(Launch { kernel, buffers, dims, tasks, work: self.work(number) });
@@ -311,6 +327,14 @@ impl<'f> Draft<'f> {
             program.steps.extend(others);
         }
         Ok(program)
+    }
+
+    /// Types of the buffers that a cluster's kernel needs beside what it reads and writes.
+    fn temporaries(&self, number: usize) -> Vec<kc_ir::TensorType> {
+        match self.clusters.clusters[number].space {
+            Space::Root { op, .. } => library::temporaries(&self.graph, op),
+            Space::Map(_) | Space::Rows { .. } | Space::Regions { .. } | Space::Alone { .. } => vec![],
+        }
     }
 
     fn buffer(&self, value: Value, assembly: &mut Assembly) -> usize {
@@ -341,14 +365,14 @@ impl<'f> Draft<'f> {
         number: usize,
         inputs: &[Value],
         outputs: &[Value],
-        memory_of: &BTreeMap<Value, MemoryId>,
-        parameters: usize,
+        memory: &Assigned,
     ) -> Result<(Kernel, Vec<Symbol>, Dim), TypeError> {
         let cluster = &self.clusters.clusters[number];
         let needed = self.needed(number);
         let members: Vec<Value> = cluster.members.iter().copied().filter(|member| needed.contains(member)).collect();
         let name = self.kernel_name(&members);
-        let mut declared = vec![None; parameters];
+        let memory_of = &memory.of;
+        let mut declared = vec![None; memory.first_temporary as usize];
         for (values, access) in [(inputs, Access::Read), (outputs, Access::Write)] {
             for value in values {
                 let entry = &mut declared[memory_of[value].0 as usize];
@@ -368,7 +392,9 @@ impl<'f> Draft<'f> {
             .map(|(name, dtype, access)| {
                 (name, dtype, if scatters && access == Access::Write { Access::ReadWrite } else { access })
             })
+            .chain((0..).zip(&memory.temporaries).map(|(i, ty)| (format!("line{i}"), ty.dtype, Access::ReadWrite)))
             .collect();
+        let temporaries: Vec<MemoryId> = (memory.first_temporary..declared.len() as u32).map(MemoryId).collect();
         let mut start = Emitter::new(&self.graph, &name, &declared);
         inputs.iter().for_each(|&value| start.set_readable(value, memory_of[&value]));
         let stored: Vec<loops::Stored> = outputs
@@ -397,6 +423,7 @@ impl<'f> Draft<'f> {
                         contraction::contraction(&mut em, target, lanes, *op, memory, &stored)?
                     }
                     Op::Reduce(_) | Op::ArgReduce(_) => roots::reduce(&mut em, lanes, *op, &stored)?,
+                    Op::Sort(_) | Op::TopK(_) => library::sort(&mut em, lanes, *op, &stored, &temporaries)?,
                     Op::ReduceWindow(_) => roots::reduce_window(&mut em, lanes, *op, &stored)?,
                     Op::SelectAndScatter(_) => roots::select_and_scatter(&mut em, lanes, *op, memory_of[op])?,
                     Op::Cumulative(_) | Op::Recurrence(_) => cumulative::running(&mut em, lanes, *op, &stored)?,
@@ -416,7 +443,7 @@ impl<'f> Draft<'f> {
     /// Arithmetic operations of a cluster, where they outweigh the bytes it moves; else 0.
     fn work(&self, number: usize) -> Dim {
         match self.clusters.clusters[number].space {
-            Space::Root { op, .. } => contraction::operations(&self.graph, op),
+            Space::Root { op, .. } => contraction::operations(&self.graph, op) + library::operations(&self.graph, op),
             Space::Alone { op } => attention::operations(&self.graph, op),
             _ => Dim::default(),
         }

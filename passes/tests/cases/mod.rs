@@ -279,6 +279,23 @@ fn cases(name: &str) -> Option<Vec<Case>> {
                 case(SelectAndScatter { window: apart }, vec![small(&[4, 6]), small(&[2, 3])]),
             ]
         }
+        "sort" => {
+            let op = |axis, keys, direction| Sort { axis, keys, direction };
+            // every key twice, so that the second key decides
+            let pairs = Literal::from_scalars(
+                DType::F64,
+                vec![2, 4],
+                [1, 0, 1, 0, 0, 0, 1, 1].map(|x| Scalar::Float(x as f64)),
+            );
+            vec![
+                case(op(1, 1, Direction::Ascending), vec![small(&[2, 5])]),
+                case(op(0, 1, Direction::Descending), vec![small(&[4, 3])]),
+                case(op(1, 1, Direction::Ascending), vec![small(&[2, 4, 3]), between(&[2, 4, 3], 1.0, 2.0)]),
+                case(op(0, 1, Direction::Descending), vec![u32s(&[3, 1, 3, 2]), small(&[4])]),
+                case(op(1, 2, Direction::Ascending), vec![small(&[2, 4]), pairs]),
+            ]
+        }
+        "top_k" => vec![case(TopK { k: 3 }, vec![small(&[2, 7])]), case(TopK { k: 2 }, vec![u32s(&[5, 7, 7, 7, 1])])],
         "unary" => Unary::ALL.iter().flat_map(|&function| unary(function)).collect(),
         "binary" => Binary::ALL.iter().flat_map(|&function| binary(function)).collect(),
         other => return control::cases(other),

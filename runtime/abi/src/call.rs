@@ -4,6 +4,7 @@
 //! reads and writes only the buffers that it is given, and its thread's scratch memory. Any partition of a
 //! launch's tasks over threads gives the same bits.
 
+use crate::library::Region;
 use core::ffi::c_void;
 
 /// A compiled kernel.
@@ -30,7 +31,7 @@ pub type KernelFn = unsafe extern "C" fn(
 pub const ALIGNMENT: usize = 64;
 
 /// The version of [`Intrinsics`]; a table only grows, and a package names the version it needs.
-pub const INTRINSICS_VERSION: u32 = 1;
+pub const INTRINSICS_VERSION: u32 = 2;
 
 /// What one thread hands to the kernels it runs.
 #[repr(C)]
@@ -61,6 +62,9 @@ pub struct Intrinsics {
     pub math2_f64: extern "C" fn(function: u32, x: f64, y: f64) -> f64,
     /// Reserved for extensions of the embedding program; null (offset 40).
     pub user_data: *const c_void,
+    /// A function of the library on parts of memory: the number of a [`LibraryFunction`](crate::library::LibraryFunction), the regions
+    /// and their number, and the attributes (offset 48). Since version 2.
+    pub library: unsafe extern "C" fn(function: i64, regions: *const Region, region_count: i64, attributes: *const i64),
 }
 
 /// Matrices of one product: `c[m, n] (+)= a[m, k] * b[k, n]`. Strides count elements and may be any

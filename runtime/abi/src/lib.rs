@@ -1,5 +1,5 @@
 //! What the compiler and the runtime of kc share, and nothing else: [`DType`], symbolic dimensions
-//! ([`Dim`]), the package's [`manifest`] and the calling convention of compiled kernels ([`call`]).
+//! ([`Dim`]), the package's [`manifest`], the calling convention of compiled kernels ([`call`]) and the [`library`] that they may call.
 //!
 //! The crate is `no_std` (with `alloc`) and imports no other crate of the workspace.
 #![no_std]
@@ -8,6 +8,7 @@ extern crate alloc;
 pub mod call;
 mod dim;
 mod dtype;
+pub mod library;
 pub mod manifest;
 
 pub use dim::{Atom, Dim, DimError, Symbol, Term};

@@ -307,6 +307,9 @@ pub struct Code {
     pub features: Vec<String>,
     /// Version of the intrinsics' table it was made for.
     pub intrinsics_version: u32,
+    /// Names of the functions of the runtime's library that the code calls, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub library: Vec<String>,
     /// The kernels.
     pub kernels: Vec<Kernel>,
 }

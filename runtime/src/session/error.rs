@@ -31,6 +31,22 @@ pub enum SessionError {
         /// What this runtime has.
         runtime: u32,
     },
+    /// The code calls a function that no version of this runtime has.
+    #[error("the package calls `{function}`, which this runtime does not know; update the runtime")]
+    UnknownFunction {
+        /// Its name.
+        function: String,
+    },
+    /// The code calls a function that this runtime was built without.
+    #[error(
+        "the package calls `{function}`, which this runtime was built without; build it with the feature `{feature}` of kc-runtime"
+    )]
+    Function {
+        /// Its name.
+        function: String,
+        /// The feature that has it.
+        feature: &'static str,
+    },
     /// The code cannot be loaded.
     #[error(transparent)]
     Image(#[from] ImageError),

@@ -191,6 +191,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
             target: "none".into(),
             features: vec![],
             intrinsics_version: 1,
+            library: vec![],
             kernels: ["forward", "loss", "update", "results", "init"]
                 .map(|name| Kernel { name: name.into(), offset: 0, scratch_bytes: 100 })
                 .into(),

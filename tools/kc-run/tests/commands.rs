@@ -73,6 +73,7 @@ fn package(path: &Path, state: Option<Vec<Array>>) {
             target: kc_runtime::intrinsics::host_target().into(),
             features: vec![],
             intrinsics_version: 1,
+            library: vec![],
             kernels: vec![Kernel { name: "add".into(), offset: 0, scratch_bytes: 0 }],
         },
     };

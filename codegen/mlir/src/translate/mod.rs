@@ -15,7 +15,8 @@ mod value;
 use crate::cpu::Cpu;
 use kc_abi::DType;
 use kc_abi::call::ALIGNMENT;
-use kc_ir::kernel::{Access, For, Gemm, If, Index, Kernel, Matrix, MemoryId, Register, Space, Statement};
+use kc_abi::library::dtype_number;
+use kc_ir::kernel::{Access, For, Gemm, If, Index, Kernel, LibraryCall, Matrix, MemoryId, Register, Space, Statement};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -59,6 +60,8 @@ struct Translator<'k> {
     scopes: Vec<HashMap<Known, String>>,
     pointers: Vec<String>,
     gemm_slot: bool,
+    /// Words of the arguments of the largest library call.
+    library_words: usize,
 }
 
 impl<'k> Translator<'k> {
@@ -77,6 +80,7 @@ impl<'k> Translator<'k> {
             scopes: vec![HashMap::new()],
             pointers: pointers.collect(),
             gemm_slot: false,
+            library_words: 0,
         }
     }
 
@@ -205,6 +209,7 @@ impl<'k> Translator<'k> {
             Statement::For(f) => self.for_loop(f),
             Statement::If(branch) => self.branch(branch),
             Statement::Gemm(gemm) => self.gemm(gemm),
+            Statement::Library(call) => self.library(call),
         }
     }
 
@@ -298,6 +303,37 @@ impl<'k> Translator<'k> {
         Ok(())
     }
 
+    /// The regions, six words each, then the attributes, in one stack slot.
+    fn library(&mut self, call: &LibraryCall) -> Result<()> {
+        let mut fields = Vec::new();
+        for region in call.regions() {
+            let Matrix { memory, position, row_stride, column_stride } = &region.matrix;
+            fields.push((self.address(*memory, position)?, "!llvm.ptr"));
+            for index in [&region.rows, &region.columns, row_stride, column_stride] {
+                fields.push((self.index(index)?, "i64"));
+            }
+            let dtype = self.memory_dtype(*memory)?;
+            fields.push((self.i64(dtype_number(dtype)), "i64"));
+        }
+        let attributes_at = fields.len();
+        for &attribute in &call.attributes {
+            fields.push((self.i64(attribute), "i64"));
+        }
+        self.library_words = self.library_words.max(fields.len());
+        for (i, (name, ty)) in fields.iter().enumerate() {
+            let slot = self.op(&format!("llvm.getelementptr %library[{i}] : (!llvm.ptr) -> !llvm.ptr, i64"));
+            self.line(&format!("llvm.store {name}, {slot} : {ty}, !llvm.ptr"));
+        }
+        let attributes =
+            self.op(&format!("llvm.getelementptr %library[{attributes_at}] : (!llvm.ptr) -> !llvm.ptr, i64"));
+        let (number, count) = (self.i64(i64::from(call.function as u32)), self.i64(call.regions().count() as i64));
+        let function = self.intrinsic(48);
+        self.line(&format!(
+            "llvm.call {function}({number}, %library, {count}, {attributes}) : !llvm.ptr, (i64, !llvm.ptr, i64, !llvm.ptr) -> ()"
+        ));
+        Ok(())
+    }
+
     /// The functions around the body.
     fn finish(self, number: usize) -> String {
         let kernel = self.kernel;
@@ -354,12 +390,21 @@ impl<'k> Translator<'k> {
         );
         let names: Vec<&str> = arguments.iter().map(|(name, _)| name.as_str()).collect();
         let types: Vec<&str> = arguments.iter().map(|(_, ty)| *ty).collect();
-        let slot = if self.gemm_slot {
-            "    %gemm_slots = arith.constant 1 : i64\n    \
-             %gemm = llvm.alloca %gemm_slots x !llvm.array<13 x i64> {alignment = 8 : i64} : (i64) -> !llvm.ptr\n"
-        } else {
-            ""
-        };
+        let mut slot = String::new();
+        if self.library_words > 0 {
+            let _ = writeln!(
+                slot,
+                "    %library_slots = arith.constant 1 : i64\n    \
+                 %library = llvm.alloca %library_slots x !llvm.array<{} x i64> {{alignment = 8 : i64}} : (i64) -> !llvm.ptr",
+                self.library_words
+            );
+        }
+        if self.gemm_slot {
+            slot.push_str(
+                "    %gemm_slots = arith.constant 1 : i64\n    \
+             %gemm = llvm.alloca %gemm_slots x !llvm.array<13 x i64> {alignment = 8 : i64} : (i64) -> !llvm.ptr\n",
+            );
+        }
         format!(
             "  // {name}\n  llvm.func internal @tasks_{number}({parameters}) attributes {{{attributes}}} {{\n{slot}{prelude}{out}    llvm.return\n  }}\n  \
              llvm.func @{entry}(%buffers: !llvm.ptr, %dims: !llvm.ptr, %first_task: i64, %end_task: i64, %environment: !llvm.ptr) attributes {{{attributes}}} {{\n\

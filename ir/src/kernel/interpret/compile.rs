@@ -65,6 +65,21 @@ pub(super) struct GemmCode {
     pub accumulate: bool,
 }
 
+#[derive(Clone, Debug)]
+pub(super) struct RegionCode {
+    pub matrix: MatrixCode,
+    pub rows: IndexCode,
+    pub columns: IndexCode,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct LibraryCode {
+    pub function: LibraryFunction,
+    pub attributes: Vec<i64>,
+    pub reads: Vec<RegionCode>,
+    pub writes: Vec<RegionCode>,
+}
+
 /// A step of the flat form. `d` is the destination; operands are first slots.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
@@ -143,6 +158,7 @@ pub(super) enum Op {
     Load(Access),
     Store(Access),
     Gemm(Box<GemmCode>),
+    Library(Box<LibraryCode>),
     /// Starts a loop: jumps to `exit` where there is no round.
     Begin {
         axis: u32,
@@ -274,6 +290,20 @@ impl Compiler<'_> {
                     accumulate: gemm.accumulate,
                 };
                 self.ops.push(Op::Gemm(Box::new(code)));
+            }
+            Statement::Library(call) => {
+                let mut region = |region: &Region| RegionCode {
+                    matrix: self.matrix(&region.matrix),
+                    rows: self.index(&region.rows),
+                    columns: self.index(&region.columns),
+                };
+                let code = LibraryCode {
+                    function: call.function,
+                    attributes: call.attributes.clone(),
+                    reads: call.reads.iter().map(&mut region).collect(),
+                    writes: call.writes.iter().map(&mut region).collect(),
+                };
+                self.ops.push(Op::Library(Box::new(code)));
             }
         }
     }

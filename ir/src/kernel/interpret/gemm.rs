@@ -3,14 +3,14 @@ use super::machine::{Executed, Machine};
 use kc_abi::DType;
 
 /// Position of the first element and strides.
-struct View {
-    position: i64,
-    row: i64,
-    column: i64,
+pub(super) struct View {
+    pub position: i64,
+    pub row: i64,
+    pub column: i64,
 }
 
 impl View {
-    fn at(&self, row: usize, column: usize) -> usize {
+    pub fn at(&self, row: usize, column: usize) -> usize {
         (self.position + row as i64 * self.row + column as i64 * self.column) as usize
     }
 }
@@ -22,12 +22,12 @@ pub(super) fn gemm(machine: &mut Machine, code: &GemmCode, buffers: &mut [Vec<u8
     if m == 0 || n == 0 {
         return Ok(());
     }
-    let c = view(machine, &code.c, code.dtype, (m, n), buffers)?;
+    let c = view(machine, "gemm", &code.c, (m, n), buffers)?;
     let (m, n, k) = (m as usize, n as usize, k as usize);
     let mut sums = vec![0.0f64; m * n];
     if k > 0 {
-        let a = view(machine, &code.a, code.dtype, (m as i64, k as i64), buffers)?;
-        let b = view(machine, &code.b, code.dtype, (k as i64, n as i64), buffers)?;
+        let a = view(machine, "gemm", &code.a, (m as i64, k as i64), buffers)?;
+        let b = view(machine, "gemm", &code.b, (k as i64, n as i64), buffers)?;
         let left = gathered(machine, code.a.memory, &a, code.dtype, (m, k), buffers);
         let right = gathered(machine, code.b.memory, &b, code.dtype, (k, n), buffers);
         for (row, sums) in left.chunks_exact(k).zip(sums.chunks_exact_mut(n)) {
@@ -61,16 +61,17 @@ pub(super) fn gemm(machine: &mut Machine, code: &GemmCode, buffers: &mut [Vec<u8
 }
 
 /// The view, after a check that its corners lie in the memory.
-fn view(
+pub(super) fn view(
     machine: &mut Machine,
+    access: &'static str,
     matrix: &MatrixCode,
-    dtype: DType,
     (rows, columns): (i64, i64),
     buffers: &mut [Vec<u8>],
 ) -> Executed<View> {
     let position = machine.index(matrix.position)?;
     let row = machine.index(matrix.row_stride)?;
     let column = machine.index(matrix.column_stride)?;
+    let dtype = machine.code.kernel.memory[matrix.memory as usize].dtype;
     let elements = machine.bytes(matrix.memory, buffers).len() / dtype.bytes();
     let down = row.checked_mul(rows - 1);
     let across = column.checked_mul(columns - 1);
@@ -79,7 +80,7 @@ fn view(
     };
     match (extent(i64::min), extent(i64::max)) {
         (Some(low), Some(high)) if low >= 0 && high < elements as i64 => Ok(View { position, row, column }),
-        _ => Err(machine.out_of_bounds("gemm", matrix.memory, (position, rows.saturating_mul(columns)), elements)),
+        _ => Err(machine.out_of_bounds(access, matrix.memory, (position, rows.saturating_mul(columns)), elements)),
     }
 }
 

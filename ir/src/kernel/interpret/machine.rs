@@ -1,6 +1,6 @@
 use super::compile::{Access, CompiledKernel, IndexCode, IndexStep, Op};
 use super::lanes::{self, Operands, integer_of};
-use super::{InterpretError, MultiplyAddRounding, convert, gemm};
+use super::{InterpretError, MultiplyAddRounding, convert, gemm, library};
 use crate::kernel::Space;
 use kc_abi::DType;
 use std::ops::Range;
@@ -128,6 +128,7 @@ impl<'a> Machine<'a> {
                 Op::Load(access) => self.load(access, buffers)?,
                 Op::Store(access) => self.store(access, buffers)?,
                 Op::Gemm(code) => gemm::gemm(self, code, buffers)?,
+                Op::Library(code) => library::call(self, code, buffers)?,
                 Op::Begin { axis, start, end, limit, exit } => {
                     let (first, end) = (self.index(*start)?, self.index(*end)?);
                     self.variables[*axis as usize] = first;

@@ -9,6 +9,7 @@ mod compile;
 mod convert;
 mod gemm;
 mod lanes;
+mod library;
 mod machine;
 mod math;
 mod program;
@@ -55,7 +56,7 @@ pub enum InterpretError {
         kernel: String,
         /// The task's number.
         task: i64,
-        /// `load`, `store` or `gemm`.
+        /// `load`, `store`, `gemm` or the name of a library function.
         access: &'static str,
         /// The memory's name.
         memory: String,
@@ -65,6 +66,16 @@ pub enum InterpretError {
         count: i64,
         /// How many there are.
         elements: usize,
+    },
+    /// A call of a library function with regions that do not fit to each other.
+    #[error("kernel `{kernel}`, task {task}: {message}")]
+    Library {
+        /// The kernel's name.
+        kernel: String,
+        /// The task's number.
+        task: i64,
+        /// The function, and what it expects.
+        message: String,
     },
     /// An index divides by what is not above 0.
     #[error("kernel `{kernel}`, task {task}: an index divides by {divisor}, expected a divisor above 0")]

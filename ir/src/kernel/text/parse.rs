@@ -347,9 +347,11 @@ impl<'a> Parser<'a> {
                     Ok(Statement::Store { memory, position, value, count: self.count()? })
                 }
                 "gemm" => self.gemm(),
-                _ => self.expected("a statement: `%0: f32 = ..`, `store`, `for`, `if`, `gemm`, `yield` or `}`"),
+                "library" => self.library(),
+                _ => self
+                    .expected("a statement: `%0: f32 = ..`, `store`, `for`, `if`, `gemm`, `library`, `yield` or `}`"),
             },
-            _ => self.expected("a statement: `%0: f32 = ..`, `store`, `for`, `if`, `gemm`, `yield` or `}`"),
+            _ => self.expected("a statement: `%0: f32 = ..`, `store`, `for`, `if`, `gemm`, `library`, `yield` or `}`"),
         }
     }
 
@@ -442,5 +444,36 @@ impl<'a> Parser<'a> {
         self.expect("by")?;
         let k = self.index()?;
         Ok(Statement::Gemm(Box::new(Gemm { m, n, k, a, b, c, accumulate })))
+    }
+
+    fn region(&mut self) -> Parsed<Region> {
+        let matrix = self.matrix()?;
+        self.expect("size")?;
+        let rows = self.index()?;
+        self.expect("by")?;
+        Ok(Region { matrix, rows, columns: self.index()? })
+    }
+
+    fn library(&mut self) -> Parsed<Statement> {
+        self.expect("library")?;
+        let function = match self.peek() {
+            Token::Word(word) => LibraryFunction::from_name(word),
+            _ => None,
+        };
+        let Some(function) = function else { return self.expected("a function of the library such as `argsort`") };
+        self.next();
+        self.expect("(")?;
+        let reads = self.separated(")", Self::region)?;
+        self.expect("to")?;
+        self.expect("(")?;
+        let writes = self.separated(")", Self::region)?;
+        let mut attributes = Vec::new();
+        if self.eat("with") {
+            attributes.push(self.number("an integer attribute")?);
+            while self.eat(",") {
+                attributes.push(self.number("an integer attribute")?);
+            }
+        }
+        Ok(Statement::Library(Box::new(LibraryCall { function, reads, writes, attributes })))
     }
 }

@@ -242,7 +242,25 @@ impl Printer<'_> {
                 );
                 self.line(&line);
             }
+            Statement::Library(call) => {
+                let regions = |regions: &[Region]| {
+                    regions.iter().map(|region| self.region(region)).collect::<Vec<_>>().join(", ")
+                };
+                let attributes: Vec<String> = call.attributes.iter().map(|value| value.to_string()).collect();
+                let line = format!(
+                    "library {}({}) to ({}){}",
+                    call.function.name(),
+                    regions(&call.reads),
+                    regions(&call.writes),
+                    if attributes.is_empty() { String::new() } else { format!(" with {}", attributes.join(", ")) },
+                );
+                self.line(&line);
+            }
         }
+    }
+
+    fn region(&self, region: &Region) -> String {
+        format!("{} size {} by {}", self.matrix(&region.matrix), self.index(&region.rows), self.index(&region.columns))
     }
 
     fn matrix(&self, matrix: &Matrix) -> String {
@@ -305,7 +323,7 @@ fn mark_definitions(statements: &[Statement], defined: &mut [bool]) {
                 define(&l.results);
             }
             Statement::If(branch) => define(&branch.results),
-            Statement::Store { .. } | Statement::Gemm(_) => {}
+            Statement::Store { .. } | Statement::Gemm(_) | Statement::Library(_) => {}
         }
     }
     for statement in statements {
@@ -315,7 +333,7 @@ fn mark_definitions(statements: &[Statement], defined: &mut [bool]) {
                 mark_definitions(&branch.then, defined);
                 mark_definitions(&branch.otherwise, defined);
             }
-            Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) => {}
+            Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) | Statement::Library(_) => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 use crate::kernel::*;
 
 /// Every construct of the language, in its printed form.
-const EVERYTHING: &str = r#"kernel everything(x: f32 read, w: bf16 read, "two words": i64 readwrite, y: f32 write; scratch panel: f32[512]; dims 2) task t0 {
+const EVERYTHING: &str = r#"kernel everything(x: f32 read, w: bf16 read, "two words": i64 readwrite, y: f32 write; scratch panel: f32[512], scratch order: u64[64]; dims 2) task t0 {
   unused %13: u8x4, %14: bool
   %0: f32x16 = constant -0.5
   %1: f32x16 = constant inf
@@ -26,6 +26,8 @@ const EVERYTHING: &str = r#"kernel everything(x: f32 read, w: bf16 read, "two wo
     }
   }
   gemm y[t0*64 strides d0, 1] += x[0 strides 1, d1] * panel[0 strides %2, 1] size 4 by d0%%2 by d1
+  library argsort(x[t0*8 strides d0, 1] size 1 by d1) to (order[0 strides 0, 1] size 1 by d1) with 1
+  library argtop(x[0 strides 0, -1] size 1 by 9) to (order[0 strides 0, 1] size 1 by 3)
   store y[t0*16], %4 count d0 - 9223372036854775807 + -9223372036854775808
 }
 "#;

@@ -14,6 +14,7 @@ mod random;
 mod reduce;
 mod scalar;
 mod scatter;
+mod sort;
 mod source;
 mod structure;
 mod window;
@@ -29,6 +30,7 @@ pub use movement::{Broadcast, Concatenate, Pad, Reshape, Reverse, Slice, Transpo
 pub use random::RandomBits;
 pub use reduce::{ArgReduce, Extremum, Reduce, Reduction};
 pub use scatter::{Scatter, ScatterKind, ScatterMode};
+pub use sort::{Direction, Sort, TopK};
 pub use source::{Constant, Dimension, Iota, Parameter};
 pub use structure::{Gradient, Projection, StopGradient};
 pub use window::{ReduceWindow, SelectAndScatter, Window};
@@ -166,6 +168,10 @@ operations! {
     SelectAndScatter,
     /// Random bits from a key.
     RandomBits,
+    /// Operands sorted together along an axis.
+    Sort,
+    /// The largest elements along the last axis.
+    TopK,
     /// A named composition of ops.
     Composite,
     /// Derivatives, before differentiation.

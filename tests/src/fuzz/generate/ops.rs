@@ -43,6 +43,7 @@ impl Generator {
             92..95 => self.concatenate(),
             95..97 => self.broadcast(),
             97..98 => self.random_bits(),
+            98..99 => self.sort(),
             _ => self.source(),
         }
     }
@@ -432,6 +433,29 @@ impl Generator {
         };
         let shape = self.ty(self.pool[0]).shape;
         self.builder.add(RandomBits { shape }, &[key]).map(Some)
+    }
+
+    fn sort(&mut self) -> Made {
+        let Some(x) = self.any_with_rank(1..=4) else { return Ok(None) };
+        let ty = self.ty(x);
+        let last = ty.shape.last().and_then(Dim::as_constant).unwrap_or(0);
+        if last > 0 && self.random.chance(30) {
+            let k = self.random.between(1, last) as usize;
+            let both = self.builder.top_k(x, k)?;
+            return Ok(Some(self.random.pick(&both)));
+        }
+        let axis = self.random.below(ty.rank());
+        let direction = self.random.pick(&[Direction::Ascending, Direction::Descending]);
+        if self.random.chance(50) {
+            return self.builder.sort(x, axis, direction).map(Some);
+        }
+        let other = TensorType { dtype: self.dtype(), ..ty };
+        let other = self.of_type(&other)?;
+        let keys = self.random.between(1, 2) as usize;
+        let sorted = self.builder.add(Sort { axis, keys, direction }, &[x, other])?;
+        let both = self.builder.projections(sorted)?;
+        self.pool.push(both[0]);
+        Ok(Some(both[1]))
     }
 
     fn source(&mut self) -> Made {

@@ -1,0 +1,172 @@
+//! Kernels around calls of the runtime's library: sorting. A task handles whole lines, so tasks are independent.
+
+use super::emit::{At, Coordinate, Emitter, Unsuited};
+use super::loops::Stored;
+use super::map::{divide, nominal};
+use kc_ir::kernel::{Index, LibraryCall, LibraryFunction, Matrix, MemoryId, Region};
+use kc_ir::tensor::ops::*;
+use kc_ir::tensor::{Graph, Op, Value};
+use kc_ir::{DType, Dim, TensorType};
+
+/// Elementary operations that one task executes, about.
+const OPERATIONS_PER_TASK: i64 = 1 << 15;
+/// Elementary operations of sorting, an element.
+const SORTING: i64 = 32;
+/// Bytes of a line's workspace up to which it is the thread's scratch memory; a larger or unknown one is a buffer.
+const SCRATCH: i64 = 1 << 18;
+
+/// The results of an op: itself, or the projections of the tuple that the graph has.
+pub(super) fn results(graph: &Graph, op: Value) -> Vec<Value> {
+    if graph.node(op).ty.as_tensor().is_some() {
+        return vec![op];
+    }
+    let names = |value: &Value| {
+        let node = graph.node(*value);
+        matches!(node.op, Op::Projection(_)) && node.operands[0] == op
+    };
+    graph.values().filter(names).collect()
+}
+
+/// The position of a result among the op's results.
+fn number(graph: &Graph, result: Value) -> usize {
+    match &graph.node(result).op {
+        Op::Projection(projection) => projection.index,
+        _ => 0,
+    }
+}
+
+/// Memory that a line needs beside operands and results: keys and positions of a sort.
+struct Workspace {
+    dtypes: Vec<DType>,
+    /// Elements of each.
+    length: Dim,
+    /// Lines.
+    lines: Dim,
+}
+
+fn workspace(graph: &Graph, op: Value) -> Option<Workspace> {
+    let node = graph.node(op);
+    let key = |i: usize| graph.tensor_type(node.operands[i]);
+    let along = |axis: usize| {
+        let mut others = key(0).shape.clone();
+        let length = others.remove(axis);
+        (length, others.into_iter().product())
+    };
+    let (keys, axis) = match &node.op {
+        Op::Sort(sort) => (sort.keys, sort.axis),
+        Op::TopK(_) => (1, key(0).rank() - 1),
+        _ => return None,
+    };
+    let (length, lines) = along(axis);
+    Some(Workspace { dtypes: (0..keys).map(|i| key(i).dtype).chain([DType::U64]).collect(), length, lines })
+}
+
+impl Workspace {
+    /// Elements of each, where the scratch memory of a thread holds all.
+    fn scratch(&self) -> Option<u64> {
+        let length = self.length.as_constant().filter(|&n| n >= 0)?;
+        let bytes: i64 = self.dtypes.iter().map(|dtype| dtype.bytes() as i64).sum();
+        (length.checked_mul(bytes)? <= SCRATCH).then_some(length as u64)
+    }
+}
+
+/// The buffers that an op's kernel needs beside operands and results; they live as long as its step.
+pub(super) fn temporaries(graph: &Graph, op: Value) -> Vec<TensorType> {
+    match workspace(graph, op) {
+        Some(workspace) if workspace.scratch().is_none() => {
+            let shape = || [workspace.lines.clone(), workspace.length.clone()];
+            workspace.dtypes.iter().map(|&dtype| TensorType::new(dtype, shape())).collect()
+        }
+        _ => vec![],
+    }
+}
+
+/// Elementary operations of all lines, about.
+pub(super) fn operations(graph: &Graph, op: Value) -> Dim {
+    match workspace(graph, op) {
+        Some(workspace) => workspace.lines * workspace.length * Dim::constant(SORTING),
+        None => Dim::default(),
+    }
+}
+
+/// A vector in memory.
+fn vector(memory: MemoryId, position: Index, length: Index) -> Region {
+    let matrix = Matrix { memory, position, row_stride: Index::Constant(0), column_stride: Index::Constant(1) };
+    Region { matrix, rows: Index::Constant(1), columns: length }
+}
+
+/// Sorts: each line's keys are copied side by side, the library finds their order, and the operands' elements are stored in it.
+pub(super) fn sort(
+    em: &mut Emitter,
+    lanes: u32,
+    op: Value,
+    outputs: &[Stored],
+    temporaries: &[MemoryId],
+) -> Result<Dim, Unsuited> {
+    let node = em.graph.node(op);
+    let first = em.ty(node.operands[0]);
+    let (axis, keys, call, taken) = match &node.op {
+        Op::Sort(sort) => {
+            let descending = i64::from(sort.direction == Direction::Descending);
+            (sort.axis, sort.keys, (LibraryFunction::Argsort, vec![descending]), first.shape[sort.axis].clone())
+        }
+        Op::TopK(top) => (first.rank() - 1, 1, (LibraryFunction::Argtop, vec![]), Dim::constant(top.k as i64)),
+        _ => return Err(Unsuited),
+    };
+    let space = workspace(em.graph, op).ok_or(Unsuited)?;
+    let scratch: Option<Vec<MemoryId>> = space.scratch().map(|elements| {
+        let declare = |(i, &dtype): (usize, &DType)| em.b.scratch(&format!("line{i}"), dtype, elements.max(1));
+        space.dtypes.iter().enumerate().map(declare).collect()
+    });
+    let memory = scratch.as_deref().unwrap_or(temporaries).to_vec();
+    let mut others = first.shape.clone();
+    others.remove(axis);
+    let per_task = (OPERATIONS_PER_TASK / (nominal(&space.length) * SORTING)).max(1);
+    let (tasks, start, count) = divide(em, &space.lines, per_task);
+    let end = em.hold(start.clone() + count);
+    let length = em.extent(&space.length);
+    let taken = em.extent(&taken);
+    em.for_each(start, end, 1, |em, line| {
+        let place = match scratch {
+            Some(_) => Index::Constant(0),
+            None => em.hold(line.clone() * length.clone()),
+        };
+        let fixed: Vec<Coordinate> = em.unravel(&others, line).into_iter().map(Coordinate::fixed).collect();
+        let at = |along: Coordinate| {
+            let mut coordinates = fixed.clone();
+            coordinates.insert(axis, along);
+            At::Multi(coordinates)
+        };
+        em.vector_loop(lanes, Index::Constant(0), length.clone(), &[], |em, position, _| {
+            for (key, &memory) in memory.iter().enumerate().take(keys) {
+                let value = em.value(node.operands[key], &at(Coordinate::lanes(position.clone())))?;
+                em.b.store(memory, place.clone() + position.clone(), value, em.count.clone());
+            }
+            Ok(vec![])
+        })?;
+        em.b.library(LibraryCall {
+            function: call.0,
+            reads: memory[..keys].iter().map(|&key| vector(key, place.clone(), length.clone())).collect(),
+            writes: vec![vector(memory[keys], place.clone(), taken.clone())],
+            attributes: call.1.clone(),
+        });
+        em.lanes = 1;
+        em.for_each(0, taken, 1, |em, rank| {
+            let source = em.b.load(memory[keys], place.clone() + rank.clone(), 1, None);
+            let from = at(Coordinate::fixed(Index::Register(source)));
+            let to = at(Coordinate::fixed(rank));
+            let mut values = Vec::with_capacity(outputs.len());
+            for output in outputs {
+                values.push(match (&node.op, number(em.graph, output.value)) {
+                    (Op::TopK(_), 1) => em.b.convert(DType::I32, source),
+                    (_, number) => em.value(node.operands[number], &from)?,
+                });
+            }
+            for (output, value) in outputs.iter().zip(values) {
+                em.store(output.memory, output.shape, &to, value)?;
+            }
+            Ok(())
+        })
+    })?;
+    Ok(tasks)
+}
