@@ -1,6 +1,6 @@
 //! Equality saturation: the cheapest graph that is equal to a graph by the rules, under a cost model of the machine.
 //!
-//! A graph becomes an e-graph (`convert`, `term`), whose classes know their type and constants (`facts`). The rules of the math
+//! A graph is cut where equal blocks repeat (`regions`), and each kind of block becomes an e-graph (`convert`, `term`), whose classes know their type and constants (`facts`). The rules of the math
 //! mode (`rules/`, by topic) add equal forms until nothing new is found or a limit is hit. Extraction (`extract`) chooses one
 //! form of each value so that the whole costs least (`cost`). Nothing depends on time, addresses or the order of a hash table.
 
@@ -12,6 +12,7 @@ mod explain;
 mod extract;
 mod facts;
 mod instance;
+mod regions;
 mod report;
 mod rule;
 pub mod rules;
@@ -26,6 +27,7 @@ use crate::{Target, simplify};
 use egg::{Rewrite, Runner, SimpleScheduler, StopReason};
 use facts::{EGraph, Facts};
 use kc_ir::tensor::{Graph, TypeError, verify};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 use std::time::Duration;
 use term::Term;
@@ -67,9 +69,34 @@ pub fn saturate(graph: &Graph, target: &Target, options: &SaturationOptions) -> 
 /// [`saturate`] under a cost model.
 pub fn saturate_with(graph: &Graph, model: &CostModel, options: &SaturationOptions) -> Result<Saturation, TypeError> {
     let before = simplify(graph);
+    let regions = regions::regions(&before);
+    // for each region the number of the first equal one, and the result of those
+    let mut firsts: Vec<usize> = Vec::with_capacity(regions.len());
+    let mut made: BTreeMap<usize, Saturation> = BTreeMap::new();
+    let mut known: HashMap<u64, Vec<usize>> = HashMap::new();
+    for (number, region) in regions.iter().enumerate() {
+        let same = known.entry(region.signature()).or_default();
+        let first = same.iter().copied().find(|&other| regions[other].equals(region));
+        if first.is_none() {
+            same.push(number);
+            made.insert(number, saturate_region(&region.graph, model, options)?);
+        }
+        firsts.push(first.unwrap_or(number));
+    }
+    let parts = regions.iter().zip(&firsts).map(|(region, first)| (region, &regions[*first], &made[first].graph));
+    let after = simplify(&regions::join(&before, parts)?);
+    debug_assert_eq!(verify(&after), Ok(()), "saturation made a graph that breaks the laws of the IR");
+    let mut report = SaturationReport { regions: regions.len(), saturated: made.len(), ..SaturationReport::default() };
+    firsts.iter().for_each(|first| report.add(&made[first].report));
+    report.compare(&before, &after, model);
+    Ok(Saturation { graph: after, report })
+}
+
+/// Saturates a simplified graph as a whole.
+fn saturate_region(before: &Graph, model: &CostModel, options: &SaturationOptions) -> Result<Saturation, TypeError> {
     let egraph = EGraph::new(Facts);
     let egraph = if options.explain { egraph.with_explanations_enabled() } else { egraph };
-    let mut entered = convert::enter(&before, egraph);
+    let mut entered = convert::enter(before, egraph);
     for (&id, node) in entered.ids.iter().zip(&before.nodes) {
         if let facts::Fact::Invalid(message) = &entered.egraph[id].data {
             return Err(TypeError::new(node.op.operation().name(), message.clone()));
@@ -104,12 +131,10 @@ pub fn saturate_with(graph: &Graph, model: &CostModel, options: &SaturationOptio
         .map(|value| entered.egraph.find(entered.ids[value.index()]))
         .collect();
     let selection = extract::extract(&entered.egraph, &entered.ids, &roots, model);
-    let after = simplify(&convert::leave(&before, &entered, &selection)?);
-    debug_assert_eq!(verify(&after), Ok(()), "saturation made a graph that breaks the laws of the IR");
+    let after = convert::leave(before, &entered, &selection)?;
     if options.explain {
-        report.led = Some(explain::rules_used(&mut entered, &before, &selection));
+        report.led = Some(explain::rules_used(&mut entered, before, &selection));
     }
-    report.compare(&before, &after, model);
     Ok(Saturation { graph: after, report })
 }
 

@@ -31,11 +31,15 @@ pub struct OpCost {
 pub struct SaturationReport {
     /// Why it ended.
     pub stop: Stop,
-    /// Rounds of all rules.
+    /// Parts of the graph.
+    pub regions: usize,
+    /// Parts that were saturated: others equal one of them.
+    pub saturated: usize,
+    /// Rounds of all rules, the most of any part.
     pub iterations: usize,
-    /// E-nodes at the end.
+    /// E-nodes at the end, in all parts.
     pub nodes: usize,
-    /// E-classes at the end.
+    /// E-classes at the end, in all parts.
     pub classes: usize,
     /// How often each rule found something new, by name.
     pub fired: BTreeMap<String, usize>,
@@ -49,6 +53,22 @@ impl SaturationReport {
     /// Estimated nanoseconds of the given graph and of the chosen one.
     pub fn cost(&self) -> (f64, f64) {
         self.ops.values().fold((0.0, 0.0), |sum, (before, after)| (sum.0 + before.cost, sum.1 + after.cost))
+    }
+
+    /// Counts what saturating a part did.
+    pub(super) fn add(&mut self, part: &SaturationReport) {
+        if self.stop == Stop::Saturated {
+            self.stop = part.stop;
+        }
+        self.iterations = self.iterations.max(part.iterations);
+        self.nodes += part.nodes;
+        self.classes += part.classes;
+        for (name, count) in &part.fired {
+            *self.fired.entry(name.clone()).or_default() += count;
+        }
+        if let Some(led) = &part.led {
+            self.led.get_or_insert_default().extend(led.iter().cloned());
+        }
     }
 
     pub(super) fn compare(&mut self, before: &Graph, after: &Graph, model: &CostModel) {
@@ -72,9 +92,11 @@ impl fmt::Display for SaturationReport {
         let (before, after) = self.cost();
         writeln!(
             formatter,
-            "estimated cost: {:.1} us -> {:.1} us; {} rounds, {} e-nodes in {} classes",
+            "estimated cost: {:.1} us -> {:.1} us; {} regions, {} of them unlike others; {} rounds, {} e-nodes in {} classes",
             before / 1e3,
             after / 1e3,
+            self.regions,
+            self.saturated,
             self.iterations,
             self.nodes,
             self.classes
