@@ -9,11 +9,11 @@ mod cases;
 use kc_ir::kernel::interpret::run_program;
 use kc_ir::kernel::{Program, print_program, verify_program};
 use kc_ir::manifest::{Input, InputRole, Output};
-use kc_ir::tensor::ops::{Gradient, Op};
+use kc_ir::tensor::ops::*;
 use kc_ir::tensor::text::parse_module;
 use kc_ir::tensor::{Argument, Builder, Function, Graph, Literal, ResultSlot, Scalar, Value, interpret};
-use kc_ir::{DType, Symbol};
-use kc_passes::{Contraction, Target, plan, schedule};
+use kc_ir::{DType, Dim, Symbol, TensorType};
+use kc_passes::{Contraction, Target, differentiate, plan, schedule};
 use std::path::Path;
 
 /// Machines whose programs differ.
@@ -133,6 +133,82 @@ fn every_op_by_itself() {
     }
     assert!(failures.is_empty(), "{} of {tried} fail\n{}", failures.len(), failures.join("\n"));
     assert!(tried > 100);
+}
+
+/// The derivatives of an op's weighted result by its operands, of which `shape` is the first one's.
+fn derivatives(op: impl Into<Op>, shape: &[Dim], others: &[TensorType]) -> Graph {
+    let mut b = Builder::new();
+    let mut operands = vec![b.parameter("x", TensorType { dtype: DType::F64, shape: shape.to_vec() }).unwrap()];
+    operands.extend(others.iter().map(|ty| b.parameter("w", ty.clone()).unwrap()));
+    let y = b.add(op, &operands).unwrap();
+    // weights that follow from the position
+    let ty = b.tensor_type(y).clone();
+    let mut scalar = b.binary(Binary::Multiply, y, y).unwrap();
+    for axis in 0..ty.rank() {
+        let position = b.add(Iota { ty: ty.clone(), axis }, &[]).unwrap();
+        let position = b.unary(Unary::Cos, position).unwrap();
+        scalar = b.binary(Binary::Multiply, scalar, position).unwrap();
+    }
+    let axes: Vec<usize> = (0..ty.rank()).collect();
+    scalar = b.reduce(Reduction::Sum, &axes, scalar).unwrap();
+    let arguments: Vec<Value> = [scalar].into_iter().chain(operands).collect();
+    let gradient = b.add(Gradient {}, &arguments).unwrap();
+    let results = b.projections(gradient).unwrap();
+    differentiate(&b.finish(results)).unwrap()
+}
+
+#[test]
+fn derivatives_over_unknown_extents_are_those_over_known_ones() {
+    let window = |size: i64, stride: i64, padding: (i64, i64), dilation: (i64, i64)| Window {
+        size: vec![1, size, 1],
+        strides: vec![1, stride, 1],
+        padding: vec![(0, 0), padding, (0, 0)],
+        base_dilation: vec![1, dilation.0, 1],
+        window_dilation: vec![1, dilation.1, 1],
+    };
+    let pooled = |kind, window| Op::from(ReduceWindow { kind, window });
+    let convolution = |stride: i64, padding: (i64, i64), dilation: (i64, i64)| {
+        Op::from(Convolution {
+            strides: vec![stride],
+            padding: vec![padding],
+            lhs_dilation: vec![dilation.0],
+            rhs_dilation: vec![dilation.1],
+            ..cases::convolution(ConvolutionAxes::channels_last(1))
+        })
+    };
+    let slice = |extent: &Dim| {
+        let start = [0i64, 1, 0].map(Dim::constant).to_vec();
+        let limit = vec![Dim::constant(2), extent.clone(), Dim::constant(3)];
+        Op::from(Slice { start, limit, stride: vec![1, 3, 1] })
+    };
+    let kernel = TensorType::new(DType::F64, [3i64, 3, 2]);
+    type Build<'a> = Box<dyn Fn(&Dim) -> Op + 'a>;
+    let ops: Vec<(Build<'_>, Vec<TensorType>)> = vec![
+        (Box::new(|_| pooled(Reduction::Sum, window(3, 2, (1, 1), (1, 1)))), vec![]),
+        (Box::new(|_| pooled(Reduction::Sum, window(2, 3, (0, 1), (2, 2)))), vec![]),
+        (Box::new(|_| pooled(Reduction::Max, window(2, 2, (0, 0), (1, 1)))), vec![]),
+        (Box::new(|_| pooled(Reduction::Product, window(2, 2, (0, 1), (1, 2)))), vec![]),
+        (Box::new(|_| convolution(2, (0, 1), (1, 1))), vec![kernel.clone()]),
+        (Box::new(|_| convolution(3, (1, 2), (1, 1))), vec![kernel.clone()]),
+        (Box::new(|_| convolution(2, (2, 2), (2, 2))), vec![kernel]),
+        (Box::new(slice), vec![]),
+    ];
+    for (op, others) in &ops {
+        let shape = |extent: Dim| vec![Dim::constant(2), extent, Dim::constant(3)];
+        let unknown = derivatives(op(&Dim::symbol("T")), &shape(Dim::symbol("T")), others);
+        let function = function(unknown);
+        for extent in 4..10 {
+            let known = derivatives(op(&Dim::constant(extent)), &shape(Dim::constant(extent)), others);
+            let arguments: Vec<Literal> =
+                known.parameters.iter().zip(1..).map(|(&p, seed)| sample(known.tensor_type(p), 1, seed)).collect();
+            let expected = interpret(&known, &arguments).unwrap();
+            let name = format!("{:?} of {extent}", op(&Dim::symbol("T")));
+            let given = interpret(&function.graph, &arguments).unwrap_or_else(|error| panic!("{name}: {error}"));
+            compare(&name, &expected, &given).unwrap();
+            let given = run(&function, &targets()[1], &[(Symbol::new("T"), extent)], &arguments);
+            given.and_then(|given| compare(&name, &expected, &given)).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
 }
 
 /// A tensor of reproducible values: integers below 7, floats within 1 of 0.

@@ -39,6 +39,12 @@ pub fn small(shape: &[usize]) -> Literal {
     between(shape, -1.0, 1.0)
 }
 
+/// Between -1 and 1, but 0 at some positions.
+fn with_zeros(shape: &[usize], zeros: &[usize]) -> Literal {
+    let value = |(i, x): (usize, Scalar)| if zeros.contains(&i) { Scalar::Float(0.0) } else { x };
+    Literal::from_scalars(DType::F64, shape.to_vec(), small(shape).scalars().enumerate().map(value))
+}
+
 pub fn u32s(values: &[i128]) -> Literal {
     Literal::from_scalars(DType::U32, vec![values.len()], values.iter().map(|&value| Scalar::Int(value)))
 }
@@ -77,7 +83,7 @@ fn unary(function: Unary) -> Vec<Case> {
         Unary::Log1p | Unary::Asin | Unary::Acos | Unary::Atanh | Unary::ErfInv | Unary::Tan => {
             between(&[7], -0.8, 0.85)
         }
-        Unary::Digamma => between(&[7], 0.3, 4.0),
+        Unary::Digamma => between(&[9], -1.8, 4.0),
         Unary::Not | Unary::PopulationCount | Unary::CountLeadingZeros => u32s(&[0, 1, 42]),
         _ => between(&[7], -2.2, 2.3),
     };
@@ -162,30 +168,18 @@ fn cases(name: &str) -> Option<Vec<Case>> {
         "gather" => indexed::gather(),
         "scatter" => indexed::scatter(),
         "reduce" => {
-            let with_zeros = |zeros: &[usize]| {
-                let given = small(&[2, 4]);
-                let values = given.scalars().enumerate().map(|(i, x)| match zeros.contains(&i) {
-                    true => Scalar::Float(0.0),
-                    false => x,
-                });
-                Literal::from_scalars(DType::F64, vec![2, 4], values.collect::<Vec<_>>())
-            };
             let op = |kind, axes: &[usize]| Reduce { kind, axes: axes.to_vec() };
             vec![
                 case(op(Reduction::Sum, &[0, 2]), vec![small(&[2, 3, 2])]),
                 case(op(Reduction::Max, &[1]), vec![small(&[3, 4])]),
                 case(op(Reduction::Min, &[0]), vec![small(&[3, 4])]),
-                case(op(Reduction::Product, &[1]), vec![with_zeros(&[])]),
-                case(op(Reduction::Product, &[1]), vec![with_zeros(&[2, 4, 7])]),
+                case(op(Reduction::Product, &[1]), vec![with_zeros(&[2, 4], &[])]),
+                case(op(Reduction::Product, &[1]), vec![with_zeros(&[2, 4], &[2, 4, 7])]),
             ]
         }
         "cumulative" => {
             let op = |kind, axis, reverse| Cumulative { kind, axis, reverse };
-            let zeros = |zeros: &[usize]| {
-                let given = between(&[2, 5], -1.4, 1.5).to_f64_vec();
-                let value = |(i, x): (usize, f64)| Scalar::Float(if zeros.contains(&i) { 0.0 } else { x });
-                Literal::from_scalars(DType::F64, vec![2, 5], given.into_iter().enumerate().map(value))
-            };
+            let zeros = |zeros: &[usize]| with_zeros(&[2, 5], zeros);
             let mut cases = vec![
                 case(op(Reduction::Product, 1, false), vec![zeros(&[])]),
                 case(op(Reduction::Product, 1, false), vec![zeros(&[2, 6, 8])]),
@@ -269,12 +263,24 @@ fn cases(name: &str) -> Option<Vec<Case>> {
                 case(op(Reduction::Sum, dilated()), vec![small(&[3, 2, 4])]),
                 case(op(Reduction::Max, strided()), vec![small(&[2, 5, 4])]),
                 case(op(Reduction::Min, strided()), vec![small(&[2, 5, 4])]),
+                case(op(Reduction::Max, dilated()), vec![small(&[3, 2, 4])]),
+                case(op(Reduction::Product, strided()), vec![with_zeros(&[2, 5, 4], &[])]),
+                case(op(Reduction::Product, strided()), vec![with_zeros(&[1, 5, 4], &[0, 5, 6, 17])]),
+                case(op(Reduction::Product, dilated()), vec![with_zeros(&[3, 2, 4], &[3, 9])]),
             ]
         }
         "select_and_scatter" => {
             let strided = Window { size: vec![3, 2], strides: vec![2, 2], padding: vec![(1, 1), (0, 1)], ..window(2) };
             let apart = Window { size: vec![2, 2], strides: vec![2, 2], ..window(2) };
+            let dilated = Window {
+                size: vec![2, 3],
+                base_dilation: vec![1, 2],
+                window_dilation: vec![2, 2],
+                padding: vec![(1, 0), (2, 1)],
+                ..window(2)
+            };
             vec![
+                case(SelectAndScatter { window: dilated }, vec![small(&[4, 3]), between(&[3, 4], 2.0, 3.0)]),
                 case(SelectAndScatter { window: strided }, vec![small(&[5, 4]), between(&[3, 2], 2.0, 3.0)]),
                 case(SelectAndScatter { window: apart }, vec![small(&[4, 6]), small(&[2, 3])]),
             ]

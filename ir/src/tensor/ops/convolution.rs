@@ -1,8 +1,9 @@
 //! Convolutions.
 
+use super::movement::known_zeros;
 use super::{Backward, Cotangents, Operation, arity, permutation, tensor};
 use crate::tensor::interpret::{Array, Data, Evaluation, strides};
-use crate::tensor::{Builder, Type, TypeError, Value};
+use crate::tensor::{Builder, Literal, Type, TypeError, Value};
 use kc_abi::{Dim, TensorType};
 use serde::{Deserialize, Serialize};
 
@@ -267,14 +268,31 @@ impl Convolution {
             .collect()
     }
 
+    /// For each spatial axis how many positions of the dilated and padded input lie behind the last window.
+    fn rest(&self, dilated: &[[Dim; 3]]) -> Vec<Dim> {
+        let rest = |(s, [input, kernel, result]): (usize, &[Dim; 3])| {
+            let (low, high) = self.padding[s];
+            input.clone() + Dim::constant(low + high + 1) - kernel.clone() - result.clone()
+        };
+        dilated.iter().enumerate().map(rest).collect()
+    }
+
     /// The cotangent convolved with the reversed kernel, whose features are exchanged.
     fn input_cotangent(&self, b: &mut Builder, lhs: Value, rhs: Value, g: Value) -> Result<Value, TypeError> {
-        let padding = self.dilated(b, lhs, rhs, g)?.into_iter().enumerate().map(|(s, [input, kernel, result])| {
-            let low = kernel.clone() - Dim::constant(self.padding[s].0 + 1);
-            let high = input + kernel - Dim::constant(1) - result - low.clone();
-            known_padding(low, high)
-        });
-        let padding = padding.collect::<Result<_, _>>()?;
+        let dilated = self.dilated(b, lhs, rhs, g)?;
+        let rank = b.tensor_type(g).rank();
+        let mut interior = vec![0; rank];
+        let (mut low, mut high) = (vec![Dim::constant(0); rank], vec![Dim::constant(0); rank]);
+        for (s, (rest, [_, kernel, _])) in self.rest(&dilated).into_iter().zip(&dilated).enumerate() {
+            let axis = self.axes.out[2 + s];
+            let reach = kernel.clone() - Dim::constant(1);
+            interior[axis] = self.strides[s] - 1;
+            (low[axis], high[axis]) = (reach.clone(), reach + rest);
+        }
+        let (g, pad) = known_zeros(b, g, interior, &low, &high)?;
+        let spatial = || self.axes.out[2..].iter().zip(&self.padding);
+        let padding = spatial().map(|(&axis, (low, high))| (pad.low[axis] - low, pad.high[axis] - high)).collect();
+        let lhs_dilation = spatial().map(|(&axis, _)| pad.interior[axis] + 1).collect();
         let groups = self.feature_groups.max(self.batch_groups);
         let mut kernel = rhs;
         if groups > 1 {
@@ -291,7 +309,7 @@ impl Convolution {
             axes,
             strides: self.lhs_dilation.clone(),
             padding,
-            lhs_dilation: self.strides.clone(),
+            lhs_dilation,
             rhs_dilation: self.rhs_dilation.clone(),
             feature_groups: groups,
             batch_groups: 1,
@@ -305,34 +323,49 @@ impl Convolution {
 
     /// The input convolved with the cotangent, with batch and features exchanged.
     fn kernel_cotangent(&self, b: &mut Builder, lhs: Value, rhs: Value, g: Value) -> Result<Value, TypeError> {
-        let padding = self.dilated(b, lhs, rhs, g)?.into_iter().enumerate().map(|(s, [input, kernel, result])| {
-            let low = Dim::constant(self.padding[s].0);
-            let high = result - input + kernel - low.clone() - Dim::constant(1);
-            known_padding(low, high)
-        });
+        let dilated = self.dilated(b, lhs, rhs, g)?;
+        let rest = self.rest(&dilated);
+        let known: Option<Vec<i64>> = rest.iter().map(Dim::as_constant).collect();
+        let (lhs, padding, lhs_dilation) = match known {
+            // what no window reaches is not read
+            Some(rest) => {
+                let padding = self.padding.iter().zip(rest).map(|(&(low, high), rest)| (low, high - rest)).collect();
+                (lhs, padding, self.lhs_dilation.clone())
+            }
+            None => (self.reached(b, lhs, &rest)?, vec![(0, 0); self.padding.len()], vec![1; self.padding.len()]),
+        };
         let backward = Convolution {
-            padding: padding.collect::<Result<_, _>>()?,
+            padding,
             axes: ConvolutionAxes {
                 lhs: exchanged(&self.axes.lhs),
                 rhs: exchanged(&self.axes.out),
                 out: exchanged(&self.axes.rhs),
             },
             strides: self.rhs_dilation.clone(),
-            lhs_dilation: self.lhs_dilation.clone(),
+            lhs_dilation,
             rhs_dilation: self.strides.clone(),
             feature_groups: self.batch_groups,
             batch_groups: self.feature_groups,
         };
         b.add(backward, &[lhs, g])
     }
-}
 
-fn known_padding(low: Dim, high: Dim) -> Result<(i64, i64), TypeError> {
-    low.as_constant().zip(high.as_constant()).ok_or_else(|| {
-        let message =
-            format!("its gradient would be padded by {low} and {high}: with strides the spatial extents must be known");
-        TypeError::new("convolution", message)
-    })
+    /// The dilated and padded input without what lies behind the last window.
+    fn reached(&self, b: &mut Builder, lhs: Value, rest: &[Dim]) -> Result<Value, TypeError> {
+        let rank = b.tensor_type(lhs).rank();
+        let mut pad = super::Pad { low: vec![0; rank], high: vec![0; rank], interior: vec![0; rank] };
+        for (s, &axis) in self.axes.lhs[2..].iter().enumerate() {
+            (pad.low[axis], pad.high[axis]) = self.padding[s];
+            pad.interior[axis] = self.lhs_dilation[s] - 1;
+        }
+        let zero = b.constant(Literal::scalar(b.tensor_type(lhs).dtype, 0.0))?;
+        let padded = b.add(pad, &[lhs, zero])?;
+        let mut limit = b.tensor_type(padded).shape.clone();
+        for (&axis, rest) in self.axes.lhs[2..].iter().zip(rest) {
+            limit[axis] = limit[axis].clone() - rest.clone();
+        }
+        b.add(super::Slice { start: vec![Dim::constant(0); rank], limit, stride: vec![1; rank] }, &[padded])
+    }
 }
 
 /// Splits `groups` off the front of one axis and merges them into the front of another.

@@ -34,10 +34,28 @@ pub(super) fn unary<'s, 'b>(function: Unary, x: Tensor<'s, 'b>, y: Tensor<'s, 'b
         Unary::Erfc     => g * -FRAC_2_SQRT_PI * (-x.square()).exp(),
         Unary::ErfInv   => g * (PI.sqrt() / 2.0) * y.square().exp(),
         Unary::Lgamma   => g * x.digamma(),
-        Unary::Digamma  => return Err(TypeError::new("digamma", "its derivative, the trigamma function, is not an op")),
+        Unary::Digamma  => g * trigamma(x),
         Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Trunc | Unary::RoundEven => return Ok(None),
         Unary::IsFinite | Unary::Not | Unary::PopulationCount | Unary::CountLeadingZeros => return Ok(None),
     }))
+}
+
+/// The derivative of the digamma function: `sum of 1/(x + k)^2` over all `k >= 0`.
+fn trigamma<'s, 'b>(x: Tensor<'s, 'b>) -> Tensor<'s, 'b> {
+    // below 1/2 by reflection, where the sine is that of the fraction; elsewhere the sine is not to be 0
+    let is_low = x.less(0.5);
+    let z = is_low.select(1.0 - x, x);
+    let sine = (is_low.select(x - x.floor(), 0.5) * PI).sin();
+    // the first terms, and the asymptotic series of the others
+    const TERMS: usize = 8;
+    let first = (0..TERMS).fold(x.zeros_like(), |sum, k| sum + 1.0 / (z + k as f64).square());
+    let inverse = 1.0 / (z + TERMS as f64);
+    let square = inverse.square();
+    const BERNOULLI: [f64; 7] =
+        [7.0 / 6.0, -691.0 / 2730.0, 5.0 / 66.0, -1.0 / 30.0, 1.0 / 42.0, -1.0 / 30.0, 1.0 / 6.0];
+    let series = BERNOULLI.into_iter().fold(x.zeros_like(), |sum, number| (sum + number) * square);
+    let sum = first + inverse * (inverse * 0.5 + series + 1.0);
+    is_low.select((PI / sine).square() - sum, sum)
 }
 
 /// The cotangents of `a` and `b`; `None` where the derivatives are zero.

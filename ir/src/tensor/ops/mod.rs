@@ -18,6 +18,7 @@ mod sort;
 mod source;
 mod structure;
 mod window;
+mod window_gradient;
 
 pub use contract::DotGeneral;
 pub use control::{Cond, Scan, While};

@@ -5,7 +5,7 @@ use super::{
     tensor,
 };
 use crate::tensor::interpret::{Array, Data, Evaluation, strides};
-use crate::tensor::{Builder, Literal, Type, TypeError};
+use crate::tensor::{Builder, Literal, Type, TypeError, Value};
 use kc_abi::{Dim, TensorType};
 use serde::{Deserialize, Serialize};
 
@@ -190,17 +190,14 @@ impl Operation for Slice {
             return Ok(vec![Some(b.add(Pad { low, high, interior }, &[g, zero])?)]);
         }
         // a padding that is a symbol's is made of blocks of zeros
-        if self.stride.iter().any(|&stride| stride != 1) {
-            return Err(TypeError::new("slice", format!("with a stride other than 1 on {ty} it has no gradient")));
-        }
         let mut sum = g;
+        if interior.iter().any(|&interior| interior != 0) {
+            let zero = b.constant(Literal::scalar(ty.dtype, 0.0))?;
+            let none = vec![0; interior.len()];
+            sum = b.add(Pad { low: none.clone(), high: none, interior }, &[g, zero])?;
+        }
         for (i, (low, high)) in ends.into_iter().enumerate() {
-            let block = |b: &mut Builder, extent: Dim| {
-                let mut shape = b.tensor_type(sum).shape.clone();
-                shape[i] = extent;
-                b.splat(ty.dtype, 0.0, &shape)
-            };
-            let (before, after) = (block(b, low)?, block(b, high)?);
+            let (before, after) = (zeros_along(b, sum, i, low)?, zeros_along(b, sum, i, high)?);
             sum = b.add(Concatenate { axis: i }, &[before, sum, after])?;
         }
         Ok(vec![Some(sum)])
@@ -320,6 +317,44 @@ pub(crate) fn padded(op: &str, extent: &Dim, low: i64, high: i64, interior: i64)
         _ => extent.clone() * Dim::constant(interior + 1) - Dim::constant(interior),
     };
     Ok(spread + Dim::constant(low + high))
+}
+
+/// Zeros of the shape of a value but for the extent of an axis.
+fn zeros_along(b: &mut Builder, like: Value, axis: usize, extent: Dim) -> Result<Value, TypeError> {
+    let TensorType { dtype, mut shape } = b.tensor_type(like).clone();
+    shape[axis] = extent;
+    b.splat(dtype, 0.0, &shape)
+}
+
+/// What a value must be padded with, by zeros, for `interior` zeros between neighbours, `low` before and `high` behind them. What is
+/// not known of it is added here, as blocks of zeros.
+pub(super) fn known_zeros(
+    b: &mut Builder,
+    x: Value,
+    interior: Vec<i64>,
+    low: &[Dim],
+    high: &[Dim],
+) -> Result<(Value, Pad), TypeError> {
+    let known = |ends: &[Dim]| ends.iter().map(|end| end.as_constant().unwrap_or(0)).collect::<Vec<_>>();
+    let rest = Pad { low: known(low), high: known(high), interior };
+    if low.iter().chain(high).all(|end| end.as_constant().is_some()) {
+        return Ok((x, rest));
+    }
+    let none = vec![0; low.len()];
+    let zero = b.constant(Literal::scalar(b.tensor_type(x).dtype, 0.0))?;
+    let spread = Pad { low: none.clone(), high: none.clone(), interior: rest.interior };
+    let mut x = b.add(spread, &[x, zero])?;
+    for axis in 0..low.len() {
+        if low[axis].as_constant().is_none() {
+            let zeros = zeros_along(b, x, axis, low[axis].clone())?;
+            x = b.add(Concatenate { axis }, &[zeros, x])?;
+        }
+        if high[axis].as_constant().is_none() {
+            let zeros = zeros_along(b, x, axis, high[axis].clone())?;
+            x = b.add(Concatenate { axis }, &[x, zeros])?;
+        }
+    }
+    Ok((x, Pad { interior: none, ..rest }))
 }
 
 /// The elements in reversed order along the axes.

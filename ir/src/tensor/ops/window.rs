@@ -1,12 +1,8 @@
 //! Reductions over sliding windows.
 
-use super::movement::padded;
-use super::{
-    Backward, Binary, Compare, Cotangents, Operation, Pad, Reduction, Slice, Unary, arity, one_per_axis, one_tensor,
-    tensor,
-};
+use super::{Backward, Compare, Cotangents, Operation, Reduction, Unary, arity, one_per_axis, one_tensor, tensor};
 use crate::tensor::interpret::{Array, Data, Evaluation, strides};
-use crate::tensor::{Builder, Literal, Scalar, Type, TypeError, Value};
+use crate::tensor::{Builder, Scalar, Type, TypeError};
 use kc_abi::{DType, Dim, TensorType};
 use serde::{Deserialize, Serialize};
 
@@ -105,7 +101,7 @@ impl Operation for ReduceWindow {
         Ok(Type::Tensor(TensorType { dtype: ty.dtype, shape: self.window.infer("reduce_window", ty)? }))
     }
     /// Of a sum the windows of the cotangent, spread by the strides, that an element lies in; of an extremum
-    /// [`SelectAndScatter`].
+    /// [`SelectAndScatter`]; of a product by the products of all other elements of the window.
     fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         let (x, g) = (at.operands[0], at.cotangent("reduce_window")?);
         let cotangent = match self.kind {
@@ -115,7 +111,7 @@ impl Operation for ReduceWindow {
                 let negated = b.unary(Unary::Negate, x)?;
                 b.add(SelectAndScatter { window: self.window.clone() }, &[negated, g])?
             }
-            Reduction::Product => return Err(TypeError::new("reduce_window", "products of windows have no gradient")),
+            Reduction::Product => self.window.product_cotangent(b, x, g)?,
         };
         Ok(vec![Some(cotangent)])
     }
@@ -141,7 +137,6 @@ impl Operation for ReduceWindow {
 
 /// The gradient of a maximum over windows: operands are the tensor and a source of one element a window position; each
 /// source element is added to a zero tensor at the first largest element of its window (row-major; a NaN is largest).
-/// Dilations must be 1.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelectAndScatter {
@@ -157,9 +152,6 @@ impl Operation for SelectAndScatter {
         let op = "select_and_scatter";
         arity(op, operands, 2)?;
         let (ty, source) = (tensor(op, operands, 0)?, tensor(op, operands, 1)?);
-        if self.window.base_dilation.iter().chain(&self.window.window_dilation).any(|&d| d != 1) {
-            return Err(TypeError::new(op, "dilations must be 1"));
-        }
         let expected = TensorType { dtype: ty.dtype, shape: self.window.infer(op, ty)? };
         if *source != expected {
             return Err(TypeError::new(op, format!("the source is {source}, expected {expected}")));
@@ -188,86 +180,6 @@ impl Operation for SelectAndScatter {
             }
         }
         at.result(Data::collect(x.dtype().is_float(), sums.into_iter()))
-    }
-}
-
-impl Window {
-    /// Number of positions in a window, where it is below a limit.
-    fn positions_below(&self, limit: usize) -> Option<usize> {
-        let product = |product: usize, &size: &i64| product.checked_mul(usize::try_from(size).ok()?);
-        self.size.iter().try_fold(1usize, product).filter(|&positions| positions < limit)
-    }
-
-    /// For each element of `x` the sum of `g` over the windows that the element lies in.
-    fn spread(&self, b: &mut Builder, x: Value, g: Value) -> Result<Value, TypeError> {
-        let (extents, positions) = (b.tensor_type(x).shape.clone(), b.tensor_type(g).shape.clone());
-        let rank = extents.len();
-        let (mut low, mut high) = (vec![0; rank], vec![0; rank]);
-        for i in 0..rank {
-            let input = padded("reduce_window", &extents[i], 0, 0, self.base_dilation[i] - 1)?;
-            let result = padded("reduce_window", &positions[i], 0, 0, self.strides[i] - 1)?;
-            let reach = (self.size[i] - 1) * self.window_dilation[i];
-            low[i] = reach - self.padding[i].0;
-            high[i] = (input - result).as_constant().map(|rest| rest + self.padding[i].0).ok_or_else(|| {
-                let message =
-                    format!("with a stride on axis {i} its extent {} must be known for the gradient", extents[i]);
-                TypeError::new("reduce_window", message)
-            })?;
-        }
-        let zero = b.constant(Literal::scalar(b.tensor_type(g).dtype, 0.0))?;
-        let interior = self.strides.iter().map(|stride| stride - 1).collect();
-        let spread = b.add(Pad { low, high, interior }, &[g, zero])?;
-        let window = Window {
-            size: self.size.clone(),
-            strides: self.base_dilation.clone(),
-            padding: vec![(0, 0); rank],
-            base_dilation: vec![1; rank],
-            window_dilation: self.window_dilation.clone(),
-        };
-        b.add(ReduceWindow { kind: Reduction::Sum, window }, &[spread])
-    }
-
-    /// For each window position the element of `values` where `x` is largest in the window (the first one): position by position
-    /// of the window, the better so far is kept.
-    fn gather_largest(&self, b: &mut Builder, x: Value, values: Value) -> Result<Value, TypeError> {
-        let ty = b.tensor_type(x).clone();
-        if self.positions_below(1 << 12).is_none() {
-            let message =
-                format!("with windows of {:?} it has no gradient, which takes ops for each position", self.size);
-            return Err(TypeError::new("select_and_scatter", message));
-        }
-        let shape = self.infer("select_and_scatter", &ty)?;
-        let lowest = b.constant(Literal::scalar(ty.dtype, f64::NEG_INFINITY))?;
-        let zero = b.constant(Literal::scalar(ty.dtype, 0.0))?;
-        let (low, high): (Vec<i64>, Vec<i64>) = self.padding.iter().copied().unzip();
-        let pad = Pad { low, high, interior: vec![0; ty.rank()] };
-        let (x, values) = (b.add(pad.clone(), &[x, lowest])?, b.add(pad, &[values, zero])?);
-        let mut best: Option<(Value, Value)> = None;
-        let mut offset = vec![0i64; ty.rank()];
-        loop {
-            let start: Vec<Dim> = offset.iter().map(|&o| Dim::constant(o)).collect();
-            let limit = (0..ty.rank())
-                .map(|i| Ok(start[i].clone() + padded("select_and_scatter", &shape[i], 0, 0, self.strides[i] - 1)?))
-                .collect::<Result<_, TypeError>>()?;
-            let slice = Slice { start, limit, stride: self.strides.clone() };
-            let (candidate, value) = (b.add(slice.clone(), &[x])?, b.add(slice, &[values])?);
-            best = Some(match best {
-                None => (candidate, value),
-                Some((best, chosen)) => {
-                    // larger, or the first NaN
-                    let not_above = b.compare(Compare::LessEqual, candidate, best)?;
-                    let is_number = b.compare(Compare::Equal, best, best)?;
-                    let above = b.unary(Unary::Not, not_above)?;
-                    let better = b.binary(Binary::And, above, is_number)?;
-                    (b.select(better, candidate, best)?, b.select(better, value, chosen)?)
-                }
-            });
-            // the next offset in row-major order
-            let Some(axis) = (0..ty.rank()).rev().find(|&axis| offset[axis] + 1 < self.size[axis]) else { break };
-            offset[axis] += 1;
-            offset[axis + 1..].fill(0);
-        }
-        best.map(|(_, value)| value).ok_or_else(|| TypeError::new("select_and_scatter", "a window without elements"))
     }
 }
 

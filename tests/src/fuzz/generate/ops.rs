@@ -307,6 +307,10 @@ impl Generator {
             }
             window.size[axis] = self.random.between(1, 3);
             window.strides[axis] = self.random.between(1, 2);
+            if self.random.chance(15) {
+                window.base_dilation[axis] = self.random.between(1, 3);
+                window.window_dilation[axis] = self.random.between(1, 2);
+            }
             if self.random.chance(40) {
                 let most = window.size[axis] - 1;
                 window.padding[axis] = (self.random.between(0, most), self.random.between(0, most));
@@ -320,7 +324,7 @@ impl Generator {
             return Ok(None);
         };
         let window = self.a_window(&self.ty(x));
-        let kind = self.random.pick(&[Reduction::Sum, Reduction::Max, Reduction::Min]);
+        let kind = self.random.pick(&[Reduction::Sum, Reduction::Max, Reduction::Min, Reduction::Product]);
         self.builder.add(ReduceWindow { kind, window }, &[x]).map(Some)
     }
 
