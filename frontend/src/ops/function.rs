@@ -8,6 +8,7 @@ use kc_ir::{DType, TensorType};
 use std::fmt;
 use std::ops::Deref;
 use std::panic::Location;
+use std::sync::Arc;
 
 /// A function of tensors with its arguments.
 pub trait Function: fmt::Debug + Send + Sync + 'static {
@@ -16,6 +17,12 @@ pub trait Function: fmt::Debug + Send + Sync + 'static {
 
     /// The name of Keras' operation in a functional model: `Max`.
     fn class(&self) -> &'static str;
+
+    /// The function with what it must know of its operands' values, where the results' shapes depend on them; `None` where they do
+    /// not.
+    fn with_values(&self, _operands: &[Tensor]) -> Result<Option<Arc<dyn Function>>> {
+        Ok(None)
+    }
 
     /// The computation: the results' formulas from those of the operands. An error says what was expected.
     fn build<'s, 'b>(

@@ -29,6 +29,8 @@ pub(super) struct Node {
     pub types: Result<Vec<TensorType>>,
     /// Whether it depends on a symbolic tensor of a functional model.
     pub is_symbolic: bool,
+    /// Whether it depends on arrays and numbers alone.
+    pub is_concrete: bool,
     /// The results as symbolic tensors, once they were asked for.
     pub symbolic: OnceLock<Vec<KerasTensor>>,
 }
@@ -72,7 +74,9 @@ impl Number {
 impl Node {
     fn leaf(source: Source, types: Result<Vec<TensorType>>) -> Tensor {
         let is_symbolic = matches!(source, Source::Symbolic(_));
-        Tensor { node: Arc::new(Node { source, types, is_symbolic, symbolic: OnceLock::new() }), index: 0 }
+        let is_concrete = matches!(source, Source::Array(_) | Source::Number(_));
+        let node = Node { source, types, is_symbolic, is_concrete, symbolic: OnceLock::new() };
+        Tensor { node: Arc::new(node), index: 0 }
     }
 }
 
@@ -101,11 +105,17 @@ impl Tensor {
         operands: Vec<Tensor>,
         place: &'static Location<'static>,
     ) -> Vec<Tensor> {
+        let function = match function.with_values(&operands) {
+            Ok(None) => function,
+            Ok(Some(known)) => known,
+            Err(error) => return vec![Tensor::error(error.at((place.file(), place.line())))],
+        };
         let types = infer(&*function, &operands, place);
         let count = types.as_ref().map_or(1, Vec::len);
         let is_symbolic = operands.iter().any(|operand| operand.node.is_symbolic);
+        let is_concrete = operands.iter().all(|operand| operand.node.is_concrete);
         let source = Source::Call { function, operands, place };
-        let node = Arc::new(Node { source, types, is_symbolic, symbolic: OnceLock::new() });
+        let node = Arc::new(Node { source, types, is_symbolic, is_concrete, symbolic: OnceLock::new() });
         (0..count).map(|index| Tensor { node: node.clone(), index }).collect()
     }
 
