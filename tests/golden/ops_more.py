@@ -113,11 +113,13 @@ for name in BINARY:
     for a, b in PAIRS:
         if "shift" in name and not isinstance(b, (int, float)):
             b = jnp.abs(b) if b.dtype != bool else b
-        if name in ("floor_divide", "mod", "fmod") and not jnp.issubdtype(jnp.result_type(a, b), jnp.floating):
+        if name in ("floor_divide", "mod", "fmod") and not isinstance(b, int) and not jnp.issubdtype(jnp.result_type(a, b), jnp.floating):
             # of a division by zero every machine has its own result
             b = jnp.where(jnp.asarray(b) == 0, jnp.ones_like(b), b)
-        if name == "power" and not jnp.issubdtype(jnp.result_type(a, b), jnp.floating):
-            b = jnp.abs(b) if jnp.asarray(b).dtype != bool else b
+        if name == "power" and not isinstance(b, (int, float)):
+            # of an integer to a negative power every machine has its own result; an integer scalar is a special case in jax
+            b = jnp.abs(b) if jnp.issubdtype(b.dtype, jnp.integer) else b
+            b = b if b.shape else b[None]
         call(name, a, b)
 call("gcd", jnp.asarray([1836311903, 12, 0, 0, -18], "int32"), jnp.asarray([1134903170, 18, 5, 0, 24], "int32"))
 for kwargs in ({"rtol": 0.5}, {"atol": 0.5}, {"equal_nan": True}):
@@ -186,7 +188,7 @@ for side in ("left", "right"):
 call("digitize", SPECIAL, jnp.asarray([-1.0, 0.0, 0.5, 2.0]))
 call("digitize", SPECIAL, jnp.asarray([2.0, 0.5, 0.0, -1.0]))
 call("digitize", draw((2, 3), "int32"), jnp.asarray([-2, 0, 3], "int32"))
-for x in (draw((20,)), draw((3, 5), "int32"), jnp.ones((4,))):
+for x in (draw((20,)), draw((9,), "int32"), jnp.ones((4,))):
     call("histogram", x)
     call("histogram", x, bins=3, range=(-1.0, 1.5))
 call("bincount", draw((9,), "uint8"))
@@ -219,8 +221,8 @@ for k in (0, 1, 2, 3, -1):
     call("rot90", X, k=k, axes=(2, 1))
 for shift, axis in ((1, None), (-7, None), (2, 1), (-1, -1), ((1, -2), (0, 2)), (1, (0, 1))):
     call("roll", X, shift, axis=axis)
-for repeats, axis in ((2, None), (3, 1), (0, 1), ((1, 2, 0), 1), ((2, 1), 0)):
-    call("repeat", X, repeats, axis=axis)
+for repeats, axis in ((2, None), (3, 1), (0, 1), ([1, 2, 0], 1), ([2, 1], 0)):
+    call("repeat", X, np.array(repeats, "int32") if isinstance(repeats, list) else repeats, axis=axis)
 for repeats in (2, (2, 1), (1, 2, 1, 2), (2, 0, 1)):
     call("tile", X, repeats)
 for n, axis in ((1, -1), (2, 1), (0, 0), (3, 1), (1, 0)):
@@ -247,9 +249,10 @@ for axis in (1, -1):
     call("concatenate", MIXED, axis=axis)
     call("stack", MIXED, axis=axis)
 call("append", M, M, axis=0)
-for sections, axis in ((3, 1), ((1, 2), 1), (2, -1), ((0, 3), 2), ((2, 9), 1), ((-1,), 1)):
+for sections, axis in ((3, 1), ((1, 2), 1), (2, -1), ((0, 3), 2)):
     call("split", X, sections, axis=axis)
-    call("array_split", X, sections, axis=axis)
+    if isinstance(sections, int):
+        call("array_split", X, sections, axis=axis)
 call("array_split", X, 3, axis=2)
 call("vsplit", X, 2)
 call("hsplit", X, 3)

@@ -42,7 +42,7 @@ pub fn difference(what: &str, ours: &Array, right: &Array, tolerance: Tolerance)
     for (position, (ours, right)) in ours.iter().zip(&right).enumerate() {
         let error = (ours - right).abs();
         let allowed = tolerance.atol + tolerance.rtol * right.abs();
-        if ours == right || error <= allowed {
+        if ours == right || error <= allowed || (ours.is_nan() && right.is_nan()) {
             continue;
         }
         wrong += 1;

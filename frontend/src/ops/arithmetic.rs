@@ -2,7 +2,7 @@
 
 use super::declare::functions;
 use super::formulas::{is_nan, together};
-use super::promotion::{FLOAT, float, promote, promote_float, result_type};
+use super::promotion::{FLOAT, float, promote, promote_float, promote_numbers, result_type};
 use kc_ir::DType;
 use kc_ir::tensor::Tensor as Formula;
 
@@ -41,22 +41,24 @@ functions! {
     };
     /// `floor(x1 / x2)`
     floor_divide FloorDivide(x1, x2) = |_, &[a, b]| {
-        let [a, b] = promote([a, b]);
-        floor_divide_of(a, b)
+        let [a, b] = promote_numbers([a, b]);
+        let [a, b] = together(a, b)?;
+        Ok(floor_divide_of(a, b))
     };
     /// `x1 - floor(x1 / x2) * x2`: the sign of `x2`. Keras' `mod`.
     mod_ Mod(x1, x2) = |_, &[a, b]| {
-        let [a, b] = promote([a, b]);
-        modulo(a, b)
+        let [a, b] = promote_numbers([a, b]);
+        let [a, b] = together(a, b)?;
+        Ok(modulo(a, b))
     };
     /// `x1 - trunc(x1 / x2) * x2`: the sign of `x1`.
     fmod Fmod(x1, x2) = |_, &[a, b]| {
-        let [a, b] = promote([a, b]);
-        a.remainder(b)
+        let [a, b] = promote_numbers([a, b]);
+        a.remainder(nonzero(b))
     };
     /// `x1^x2`
     power Power(x1, x2) = |_, &[a, b]| {
-        let [a, b] = promote([a, b]);
+        let [a, b] = promote_numbers([a, b]);
         a.power(b)
     };
     /// The larger, NaN where one is NaN.
@@ -85,7 +87,7 @@ functions! {
     heaviside Heaviside(x1, x2) = |_, &[a, b]| {
         let [a, b] = promote_float([a, b]);
         let [a, b] = together(a, b)?;
-        Ok(a.less(0.0).select(a.number(0.0), a.greater(0.0).select(a.number(1.0), b)))
+        Ok(a.less(0.0).select(a.number(0.0), a.greater(0.0).select(a.number(1.0), is_nan(a).select(a, b))))
     };
     /// `-x`
     negative Negative(x) = |_, &[x]| -*x;
@@ -96,7 +98,7 @@ functions! {
     /// `1 / x`, of integers too a floating-point number.
     reciprocal Reciprocal(x) = |_, &[x]| 1.0 / float(x);
     /// `x * x`
-    square Square(x) = |_, &[x]| x.square();
+    square Square(x) = |_, &[x]| promote_numbers([x])[0].square();
     /// -1, 0 or 1; NaN of NaN.
     sign Sign(x) = |_, &[x]| x.sign();
     /// `min(max(x, x_min), x_max)`
@@ -152,8 +154,14 @@ pub(super) fn magnitude<'s, 'b>(x: Formula<'s, 'b>) -> Formula<'s, 'b> {
     if dtype == DType::Bool || dtype.is_unsigned_integer() { x } else { x.abs() }
 }
 
+/// Integers with 1 for 0: a remainder by 0 is then 0.
+fn nonzero<'s, 'b>(x: Formula<'s, 'b>) -> Formula<'s, 'b> {
+    if x.ty().dtype.is_float() { x } else { x.equal(0.0).select(x.number(1.0), x) }
+}
+
 /// `a - floor(a / b) * b`.
 pub(super) fn modulo<'s, 'b>(a: Formula<'s, 'b>, b: Formula<'s, 'b>) -> Formula<'s, 'b> {
+    let b = nonzero(b);
     let rest = a.remainder(b);
     if rest.ty().dtype.is_unsigned_integer() {
         return rest;
@@ -170,7 +178,7 @@ pub(super) fn floor_divide_of<'s, 'b>(a: Formula<'s, 'b>, b: Formula<'s, 'b>) ->
         return a / b;
     }
     if dtype.is_float() {
-        let quotient = (a - rest) / b;
+        let quotient = b.equal(0.0).select(a, a - rest) / b;
         let differs = rest.not_equal(0.0).and(b.sign().not_equal(rest.sign()));
         return differs.select(quotient - 1.0, quotient).round_even();
     }

@@ -25,7 +25,7 @@ functions! {
         dtype: DTypeName = DTypeName::Default,
     } = |scope, []| Ok(scope.scalar(dtype.or(DType::F32)?, 0.0).broadcast_to(&shape.0));
     /// A shape filled with a value, which is broadcast to it.
-    full Full(fill_value; shape: Shape) {
+    full Full(; shape: Shape; fill_value) {
         /// The dtype (default: `"float32"`).
         dtype: DTypeName = DTypeName::Default,
     } = |_, &[value]| Ok(value.convert(dtype.or(DType::F32)?).broadcast_to(&shape.0));

@@ -21,7 +21,7 @@
 /// array or a vector of them, or a `Result`. Arguments are known in it by their names.
 ///
 /// A function without optional arguments gives a `Tensor`; with braces it gives a `Call`, which has a method for each. `(..xs)`
-/// takes a list of tensors.
+/// takes a list of tensors, `(; shape: Shape; x)` has the tensors behind the other arguments.
 macro_rules! functions {
     ($(
         $(#[$meta:meta])*
@@ -38,6 +38,12 @@ macro_rules! functions {
         [..$list:ident $(; $($argument:ident: $argument_type:ty),+ $(,)?)?] $options:tt $scope:tt $pattern:tt $body:tt
     ) => {
         $crate::ops::declare::functions! { @options $meta $name $class [list $list] [$($($argument: $argument_type,)+)?]
+            $options $scope $pattern $body }
+    };
+    (@parse $meta:tt $name:ident $class:ident
+        [; $($argument:ident: $argument_type:ty),+; $($operand:ident),+] $options:tt $scope:tt $pattern:tt $body:tt
+    ) => {
+        $crate::ops::declare::functions! { @options $meta $name $class [behind $($operand)*] [$($argument: $argument_type,)*]
             $options $scope $pattern $body }
     };
     (@parse $meta:tt $name:ident $class:ident
@@ -77,6 +83,16 @@ macro_rules! functions {
         $($meta)*
         #[track_caller]
         pub fn $name($($operand: impl Into<$crate::ops::Tensor>,)* $($argument: impl Into<$argument_type>,)*) -> $result {
+            let function = $class { $($argument: $argument.into(),)* $($option: $default,)* };
+            $crate::ops::Call::new(function, [$($operand.into()),*]).into()
+        }
+    };
+    (@function [$result:ty] [$($meta:tt)*] $name:ident $class:ident [behind $($operand:ident)*]
+        [$($argument:ident: $argument_type:ty,)*] [$($option:ident: $default:expr,)*]
+    ) => {
+        $($meta)*
+        #[track_caller]
+        pub fn $name($($argument: impl Into<$argument_type>,)* $($operand: impl Into<$crate::ops::Tensor>,)*) -> $result {
             let function = $class { $($argument: $argument.into(),)* $($option: $default,)* };
             $crate::ops::Call::new(function, [$($operand.into()),*]).into()
         }

@@ -2,7 +2,7 @@
 
 use super::declare::functions;
 use super::formulas::infinity;
-use super::promotion::{float, promote_float};
+use super::promotion::{float, promote_float, strong};
 use kc_ir::tensor::Tensor as Formula;
 use std::f64::consts::{LN_2, LN_10, PI};
 
@@ -56,7 +56,7 @@ real_functions! {
 functions! {
     /// The angle of the point (x = `x2`, y = `x1`).
     arctan2 Arctan2(x1, x2) = |_, &[y, x]| {
-        let [y, x] = promote_float([y, x]);
+        let [y, x] = promote_float(strong([y, x]));
         y.atan2(x)
     };
     /// The angle of a number in the complex plane: 0, or pi of a negative number.
@@ -92,12 +92,12 @@ functions! {
     log10 Log10(x) = |_, &[x]| float(x).log() / LN_10;
     /// ln(e^x1 + e^x2)
     logaddexp Logaddexp(x1, x2) = |_, &[a, b]| {
-        let [a, b] = promote_float([a, b]);
+        let [a, b] = promote_float(strong([a, b]));
         add_exponentials(a, b, |below| below.exp().log1p())
     };
     /// log2(2^x1 + 2^x2)
     logaddexp2 Logaddexp2(x1, x2) = |_, &[a, b]| {
-        let [a, b] = promote_float([a, b]);
+        let [a, b] = promote_float(strong([a, b]));
         add_exponentials(a, b, |below| (below * LN_2).exp().log1p() / LN_2)
     };
     /// sin(pi x) / (pi x), 1 at 0.

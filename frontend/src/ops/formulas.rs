@@ -1,7 +1,7 @@
 //! Pieces of formulas that several functions are made of.
 
 use super::arguments::wrong;
-use kc_ir::tensor::ops::{Concatenate, Iota, Pad, Reverse, Slice};
+use kc_ir::tensor::ops::{Concatenate, Dimension, Iota, Pad, Reverse, Slice};
 use kc_ir::tensor::{Scope, Tensor as Formula, TypeError};
 use kc_ir::{DType, Dim, TensorType};
 
@@ -121,4 +121,12 @@ pub(super) fn together<'s, 'b>(a: Formula<'s, 'b>, b: Formula<'s, 'b>) -> Result
     let shape = kc_ir::tensor::broadcast_shapes(&a.shape(), &b.shape())
         .ok_or_else(|| wrong(format!("{} and {} cannot be broadcast to one shape", a.ty(), b.ty())))?;
     Ok([a.broadcast_to(&shape), b.broadcast_to(&shape)])
+}
+
+/// An extent as a scalar.
+pub(super) fn extent_of<'s, 'b>(scope: &'s Scope<'b>, extent: &Dim, dtype: DType) -> Formula<'s, 'b> {
+    match extent.as_constant() {
+        Some(extent) => scope.scalar(dtype, extent),
+        None => scope.op(Dimension { dim: extent.clone(), dtype }, &[]),
+    }
 }

@@ -3,6 +3,7 @@
 use super::arguments::{Axes, axis as counted, distinct, resolve_shape, wrong};
 use super::declare::functions;
 use super::formulas::{concatenate as join, elements, flat, known_extent, reverse, slice, with_axis, without_axis};
+use super::promotion::accumulation_type;
 use crate::IntoShape;
 use kc_ir::Dim;
 use kc_ir::tensor::{Tensor as Formula, TypeError};
@@ -279,6 +280,19 @@ functions! {
     } = |_, &[x]| {
         let rank = x.shape().len();
         diagonal_of(*x, offset, counted(axis1, rank)?, counted(axis2, rank)?)
+    };
+    /// The sum of the diagonal of two axes.
+    trace Trace(x) {
+        /// How far above the main diagonal; negative for below (default: 0).
+        offset: i64 = 0,
+        /// The axis of the rows (default: 0).
+        axis1: i64 = 0,
+        /// The axis of the columns (default: 1).
+        axis2: i64 = 1,
+    } = |_, &[x]| {
+        let rank = x.shape().len();
+        let diagonal = diagonal_of(*x, offset, counted(axis1, rank)?, counted(axis2, rank)?)?;
+        Ok(diagonal.convert(accumulation_type(x.ty().dtype)).sum(&[rank - 2]))
     };
 }
 

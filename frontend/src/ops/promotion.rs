@@ -95,6 +95,16 @@ pub(super) fn promote<'s, 'b, const N: usize>(operands: [Operand<'s, 'b>; N]) ->
     operands.map(|operand| operand.convert(dtype))
 }
 
+/// The operands in the number type that they are promoted to: bools as `int32`.
+pub(super) fn promote_numbers<'s, 'b, const N: usize>(operands: [Operand<'s, 'b>; N]) -> [Formula<'s, 'b>; N] {
+    promote(operands).map(|x| if x.ty().dtype == DType::Bool { x.convert(DType::I32) } else { x })
+}
+
+/// The operands with numbers taken as tensors of their dtypes, as Keras takes them in some functions.
+pub(super) fn strong<'s, 'b, const N: usize>(operands: [Operand<'s, 'b>; N]) -> [Operand<'s, 'b>; N] {
+    operands.map(|operand| Operand { kind: Kind { is_weak: false, ..operand.kind }, ..operand })
+}
+
 /// The operands in the floating-point dtype that they are promoted to.
 pub(super) fn promote_float<'s, 'b, const N: usize>(operands: [Operand<'s, 'b>; N]) -> [Formula<'s, 'b>; N] {
     let dtype = result_type(operands.map(|operand| operand.kind).into_iter().chain([FLOAT]));

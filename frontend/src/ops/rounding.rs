@@ -3,7 +3,7 @@
 use super::arguments::{DTypeName, wrong};
 use super::declare::functions;
 use super::formulas::{boolean, concatenate, infinity, is_nan, slice, with_axis};
-use super::promotion::{float, promote, promote_float};
+use super::promotion::{float, promote, promote_float, promote_numbers};
 use kc_ir::tensor::ops::BitcastConvert;
 use kc_ir::tensor::{Tensor as Formula, TypeError};
 use kc_ir::{DType, Dim};
@@ -123,22 +123,22 @@ functions! {
     bitwise_not BitwiseNot(x) = |_, &[x]| x.complement();
     /// `x << y`: zeros move in.
     bitwise_left_shift BitwiseLeftShift(x, y) = |_, &[a, b]| {
-        let [a, b] = promote([a, b]);
+        let [a, b] = promote_numbers([a, b]);
         a.shift_left(b)
     };
     /// `x << y`: zeros move in.
     left_shift LeftShift(x, y) = |_, &[a, b]| {
-        let [a, b] = promote([a, b]);
+        let [a, b] = promote_numbers([a, b]);
         a.shift_left(b)
     };
     /// `x >> y`: the sign bit moves in, of unsigned integers zeros.
     bitwise_right_shift BitwiseRightShift(x, y) = |_, &[a, b]| {
-        let [a, b] = promote([a, b]);
+        let [a, b] = promote_numbers([a, b]);
         a.shift_right(b)
     };
     /// `x >> y`: the sign bit moves in, of unsigned integers zeros.
     right_shift RightShift(x, y) = |_, &[a, b]| {
-        let [a, b] = promote([a, b]);
+        let [a, b] = promote_numbers([a, b]);
         a.shift_right(b)
     };
     /// The conjugate of real numbers: themselves.

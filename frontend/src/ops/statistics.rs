@@ -105,7 +105,7 @@ functions! {
             "right" => false,
             other => return Err(wrong(format!("`side` is `{other}`, expected `left` or `right`"))),
         };
-        count_where(sorted, values, |element, value| if is_left { element.less(value) } else { element.less_equal(value) })
+        count_where(sorted, values, |element, value| if is_left { before(element, value) } else { before(value, element).complement() })
     };
     /// For each element the number of the interval between `bins` that it is in; `int32`. Bins ascend (`bins[i-1] <= x < bins[i]`) or
     /// descend (`bins[i-1] > x >= bins[i]`).
@@ -115,15 +115,20 @@ functions! {
         if count.is(0) {
             return Ok(vec![x.zeros_like().convert(DType::I32)]);
         }
-        let ascending = count_where(bins, x, |bin, x| bin.less_equal(x))?;
-        let descending = count_where(bins, x, |bin, x| bin.greater(x))?;
+        let ascending = count_where(bins, x, |bin, x| before(x, bin).complement())?;
+        let descending = count_where(bins, x, |bin, x| before(x, bin))?;
         let first = super::formulas::at(bins, 0, 0i64);
         let last = super::formulas::at(bins, 0, count - Dim::constant(1));
         last.greater_equal(first).broadcast_to(&x.shape()).select(ascending, descending)
     };
 }
 
-/// For each value the number of a vector's elements for which a relation holds; all for a NaN, which is the last in any order.
+/// `a < b` in an order in which NaN is the last.
+fn before<'s, 'b>(a: Formula<'s, 'b>, b: Formula<'s, 'b>) -> Formula<'s, 'b> {
+    a.less(b).or(is_nan(b).and(is_nan(a).complement()))
+}
+
+/// For each value the number of a vector's elements for which a relation holds.
 fn count_where<'s, 'b>(
     sorted: Formula<'s, 'b>,
     values: Formula<'s, 'b>,
@@ -138,11 +143,7 @@ fn count_where<'s, 'b>(
     let own: Vec<usize> = (0..rank).collect();
     let values = values.broadcast(&pairs, &own);
     let sorted = sorted.broadcast(&pairs, &[rank]);
-    let mut holds = relation(sorted, values);
-    if values.ty().dtype.is_float() {
-        holds = holds.or(is_nan(values).and(is_nan(sorted).complement()));
-    }
-    Ok(holds.convert(DType::I32).reduce(Reduction::Sum, &[rank]))
+    Ok(relation(sorted, values).convert(DType::I32).reduce(Reduction::Sum, &[rank]))
 }
 
 impl Call<Average> {

@@ -5,6 +5,7 @@ mod fit;
 mod losses;
 mod models;
 mod names;
+pub mod ops;
 
 pub use check::check;
 

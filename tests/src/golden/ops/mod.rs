@@ -1,0 +1,55 @@
+//! Functions of `kc::ops` beside what Keras computed: the tables `ops.npz` and `ops_more.npz`.
+
+mod calls;
+mod table;
+
+pub use table::{Row, rows};
+
+use crate::arrays::{Tolerance, difference};
+use crate::runner::Runner;
+use kc::ops::{self, Tensor};
+use kc_ir::DType;
+use kc_runtime::Array;
+
+/// How far an element may be off: as far as the computations of two compilers differ in that dtype.
+fn tolerance(dtype: DType, at_least: f64) -> Tolerance {
+    let relative = match dtype {
+        DType::F16 => 4e-3,
+        DType::Bf16 => 3e-2,
+        _ if dtype.is_float() => 2e-5,
+        _ => return Tolerance { atol: 0.0, rtol: 0.0 },
+    };
+    Tolerance { atol: at_least.max(relative), rtol: at_least.max(relative) }
+}
+
+/// Compares what a runner computes with what Keras computed; the errors are one line a tensor.
+pub fn check(row: &Row, runner: Runner) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    let mut tensors: Vec<Tensor> = Vec::new();
+    let mut expected: Vec<(String, &Array)> = Vec::new();
+    for case in &row.calls {
+        let results = match calls::results(case) {
+            Ok(results) => results,
+            Err(message) => {
+                wrong.push(format!("{}: {message}", case.text));
+                continue;
+            }
+        };
+        if results.len() != case.out.len() {
+            wrong.push(format!("{}: {} results, expected {}", case.text, results.len(), case.out.len()));
+            continue;
+        }
+        tensors.extend(results);
+        expected.extend(case.out.iter().map(|out| (case.text.clone(), out)));
+    }
+    let (module, arrays) = ops::module(&tensors).map_err(|error| error.to_string())?;
+    let mut execution = runner.load(&module, 1)?;
+    let inputs: Vec<&Array> = arrays.iter().collect();
+    for (ours, (text, right)) in execution.run("call", &inputs)?.iter().zip(expected) {
+        if ours.dtype() != right.dtype() {
+            wrong.push(format!("{text}: its dtype is {}, expected {}", ours.dtype(), right.dtype()));
+        }
+        wrong.extend(difference(&text, ours, right, tolerance(right.dtype(), row.tolerance)));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
