@@ -7,6 +7,7 @@ mod differentiate;
 mod dot;
 mod memory;
 mod operations;
+mod region;
 pub mod saturate;
 mod schedule;
 mod simplify;

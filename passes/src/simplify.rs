@@ -3,23 +3,38 @@
 mod fold;
 mod identities;
 mod movement;
+mod regions;
 
 use kc_ir::tensor::ops::{Constant, Projection};
 use kc_ir::tensor::{Builder, Graph, Literal, Node, Op, Scalar, TypeError, Value};
 use kc_ir::{DType, TensorType};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The same function in fewer and plainer ops: equal ops are shared, dead ones dropped, constants folded, chains of
 /// conversions and movements merged, identities (`x * 1`, `-(-x)`) removed, elementwise ops moved before broadcasts, and
 /// the operands of commutative functions put in one order (constants and broadcasts last). Results have the same bits.
+/// Regions are simplified likewise; what they carry, read or give without need is dropped, and choices that are known are made.
 ///
 /// Parameters and results keep their number and order; a surviving op keeps the location of the op that it stands for.
 /// Simplifying twice is simplifying once. A graph that the verifier rejects is returned as it is.
 pub fn simplify(graph: &Graph) -> Graph {
+    simplify_within(graph, has_gradients(graph))
+}
+
+/// Whether a graph or a region in it is yet to be differentiated, so that `stop_gradient` means something.
+fn has_gradients(graph: &Graph) -> bool {
+    let of = |node: &Node| {
+        let regions = node.op.operation().regions();
+        matches!(node.op, Op::Gradient(_)) || regions.iter().any(|region| has_gradients(region.graph()))
+    };
+    graph.nodes.iter().any(of)
+}
+
+fn simplify_within(graph: &Graph, keeps_stops: bool) -> Graph {
     let mut current = graph.clone();
     // One round does nearly all; a round that changes nothing is the proof of the fixed point.
     for _ in 0..MAX_ROUNDS {
-        let Ok(next) = round(&current) else { return current };
+        let Ok(next) = round(&current, keeps_stops) else { return current };
         if next == current {
             break;
         }
@@ -31,8 +46,7 @@ pub fn simplify(graph: &Graph) -> Graph {
 /// Rounds after which [`simplify`] stops looking for more.
 const MAX_ROUNDS: usize = 16;
 
-fn round(graph: &Graph) -> Result<Graph, TypeError> {
-    let keeps_stops = graph.nodes.iter().any(|node| matches!(node.op, Op::Gradient(_)));
+fn round(graph: &Graph, keeps_stops: bool) -> Result<Graph, TypeError> {
     let mut simplifier = Simplifier { builder: Builder::new(), keeps_stops };
     let mut values: Vec<Option<Value>> = vec![None; graph.nodes.len()];
     for &parameter in &graph.parameters {
@@ -42,19 +56,45 @@ fn round(graph: &Graph) -> Result<Graph, TypeError> {
         simplifier.builder.set_location(location.clone());
         values[parameter.index()] = Some(simplifier.builder.parameter(&declared.name, declared.ty.clone())?);
     }
+    let used = used_results(graph);
+    // what becomes of the results of ops with regions
+    let mut tuples: HashMap<Value, Vec<Option<Value>>> = HashMap::new();
     for (index, node) in graph.nodes.iter().enumerate() {
         if values[index].is_some() {
+            continue;
+        }
+        if let (Op::Projection(projection), Some(results)) =
+            (&node.op, node.operands.first().and_then(|t| tuples.get(t)))
+        {
+            values[index] = results.get(projection.index).copied().flatten();
             continue;
         }
         simplifier.builder.set_location(node.location.clone());
         let operands: Option<Vec<Value>> = node.operands.iter().map(|operand| values[operand.index()]).collect();
         let operands =
             operands.ok_or_else(|| TypeError::new("simplify", format!("an operand of node {index} comes after it")))?;
+        if !node.op.operation().regions().is_empty() {
+            let value = Value(index as u32);
+            let used = used.get(&value).cloned().unwrap_or_default();
+            tuples.insert(value, simplifier.regions(&node.op, operands, &used)?);
+            continue;
+        }
         values[index] = Some(simplifier.add(node.op.clone(), operands)?);
     }
     let results = graph.results.iter().map(|result| values[result.index()]).collect::<Option<Vec<Value>>>();
     let results = results.ok_or_else(|| TypeError::new("simplify", "a result names no node"))?;
     Ok(without_dead(&simplifier.builder.finish(results)))
+}
+
+/// For each tuple which of its tensors are used.
+fn used_results(graph: &Graph) -> HashMap<Value, BTreeSet<usize>> {
+    let mut used: HashMap<Value, BTreeSet<usize>> = HashMap::new();
+    for node in &graph.nodes {
+        if let Op::Projection(projection) = &node.op {
+            used.entry(node.operands[0]).or_default().insert(projection.index);
+        }
+    }
+    used
 }
 
 /// The graph without the nodes that no result needs; parameters stay.

@@ -5,6 +5,7 @@
 //! element of a sequence, and is no repetition of something smaller.
 
 use super::{Expansion, add_parameter};
+use crate::region::Extract;
 use kc_ir::TensorType;
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Builder, Graph, Node, Op, Region, TypeError, Value};
@@ -48,46 +49,6 @@ fn pullback(region: &Graph, seeded: &[bool], wanted: &[bool]) -> Result<Pullback
         });
     }
     Ok(Pullback { graph: expansion.finish(&results)?, cotangents })
-}
-
-/// Builds a region of values of another graph: what is needed of them is copied, down to what is bound already.
-struct Extract<'g> {
-    from: &'g Graph,
-    builder: Builder,
-    values: HashMap<Value, Value>,
-}
-
-impl<'g> Extract<'g> {
-    fn new(from: &'g Graph) -> Self {
-        Extract { from, builder: Builder::new(), values: HashMap::new() }
-    }
-
-    /// Adds a parameter that stands for a value.
-    fn bind(&mut self, value: Value, name: &str) -> Result<(), TypeError> {
-        let parameter = self.builder.parameter(name, self.from.tensor_type(value).clone())?;
-        self.values.insert(value, parameter);
-        Ok(())
-    }
-
-    fn value(&mut self, value: Value) -> Result<Value, TypeError> {
-        let mut todo = vec![value];
-        while let Some(&next) = todo.last() {
-            let node = self.from.node(next);
-            let missing: Vec<Value> =
-                node.operands.iter().copied().filter(|operand| !self.values.contains_key(operand)).collect();
-            if self.values.contains_key(&next) {
-                todo.pop();
-            } else if !missing.is_empty() {
-                todo.extend(missing);
-            } else {
-                let operands: Vec<Value> = node.operands.iter().map(|operand| self.values[operand]).collect();
-                self.builder.set_location(node.location.clone());
-                let added = self.builder.add(node.op.clone(), &operands)?;
-                self.values.insert(next, added);
-            }
-        }
-        Ok(self.values[&value])
-    }
 }
 
 impl Expansion {

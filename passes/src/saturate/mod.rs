@@ -11,6 +11,7 @@ mod cost;
 mod explain;
 mod extract;
 mod facts;
+mod inner;
 mod instance;
 mod regions;
 mod report;
@@ -68,7 +69,7 @@ pub fn saturate(graph: &Graph, target: &Target, options: &SaturationOptions) -> 
 
 /// [`saturate`] under a cost model.
 pub fn saturate_with(graph: &Graph, model: &CostModel, options: &SaturationOptions) -> Result<Saturation, TypeError> {
-    let before = simplify(graph);
+    let (before, inner) = inner::saturate_regions(simplify(graph), model, options)?;
     let regions = regions::regions(&before);
     // for each region the number of the first equal one, and the result of those
     let mut firsts: Vec<usize> = Vec::with_capacity(regions.len());
@@ -87,7 +88,7 @@ pub fn saturate_with(graph: &Graph, model: &CostModel, options: &SaturationOptio
     let after = simplify(&regions::join(&before, parts)?);
     debug_assert_eq!(verify(&after), Ok(()), "saturation made a graph that breaks the laws of the IR");
     let mut report = SaturationReport { regions: regions.len(), saturated: made.len(), ..SaturationReport::default() };
-    firsts.iter().for_each(|first| report.add(&made[first].report));
+    firsts.iter().map(|first| &made[first].report).chain(&inner).for_each(|part| report.add(part));
     report.compare(&before, &after, model);
     Ok(Saturation { graph: after, report })
 }
