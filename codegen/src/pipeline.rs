@@ -4,7 +4,9 @@ use crate::{Backend, CodegenError};
 use kc_ir::kernel::{Kernel, Program, Statement, print_kernel};
 use kc_ir::manifest::{self, Code, Entry, FORMAT_VERSION, Manifest};
 use kc_ir::tensor::{Function, Module, TypeError};
-use kc_passes::{SaturationOptions, SaturationReport, Target, differentiate, plan, saturate, schedule, simplify};
+use kc_passes::{
+    SaturationOptions, SaturationReport, Target, differentiate, hoist, plan, saturate, schedule, simplify,
+};
 use kc_runtime::Package;
 use kc_runtime::kc_abi::call::INTRINSICS_VERSION;
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,7 +99,7 @@ pub fn optimise(
 ) -> Result<Optimised, CompileError> {
     let failed = |error| CompileError::Graph { function: function.name.clone(), error };
     observe(Stage::Differentiate, &function.name);
-    let graph = simplify(&differentiate(&function.graph).map_err(failed)?);
+    let graph = hoist(&simplify(&differentiate(&function.graph).map_err(failed)?)).map_err(failed)?;
     observe(Stage::Saturate, &function.name);
     let saturation = saturate(&graph, target, &options.saturation).map_err(failed)?;
     Ok(Optimised { function: Function { graph: saturation.graph, ..function.clone() }, report: saturation.report })

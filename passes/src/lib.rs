@@ -5,6 +5,7 @@
 
 mod differentiate;
 mod dot;
+mod hoist;
 mod memory;
 mod operations;
 mod region;
@@ -15,6 +16,7 @@ mod target;
 
 pub use differentiate::differentiate;
 pub use dot::dot;
+pub use hoist::hoist;
 pub use memory::plan;
 pub use saturate::{MathMode, Saturation, SaturationOptions, SaturationReport, saturate};
 pub use schedule::schedule;

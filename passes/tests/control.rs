@@ -6,7 +6,7 @@ use kc_ir::tensor::ops::*;
 use kc_ir::tensor::text::print_graph;
 use kc_ir::tensor::{Builder, Graph, Literal, Op, ScanOptions, TypeError, Value, interpret, verify};
 use kc_ir::{DType, Dim, TensorType};
-use kc_passes::{SaturationOptions, Target, differentiate, saturate, simplify};
+use kc_passes::{SaturationOptions, Target, differentiate, hoist, saturate, simplify};
 
 type Traced = Result<Vec<Value>, TypeError>;
 
@@ -166,6 +166,42 @@ fn regions_are_simplified_and_saturated_like_graphs() {
 }
 
 #[test]
+fn what_is_the_same_in_all_rounds_leaves_the_loop() {
+    let graph = graph(|b, p| {
+        let (w, matrix) = (p[1], p[2]);
+        let matrix = b.broadcast(matrix, &[Dim::constant(2), Dim::constant(2)], &[1])?;
+        let scanned = b.scan(&[p[2]], &p[..1], &ScanOptions::default(), |b, carried, elements| {
+            let squashed = b.unary(Unary::Tanh, w)?;
+            let scaled = b.binary(Binary::Multiply, squashed, squashed)?;
+            let product = b.add(vector_by_matrix(), &[elements[0], matrix])?;
+            let next = add(b, product, carried[0])?;
+            let next = add(b, next, scaled)?;
+            let next = b.unary(Unary::Tanh, next)?;
+            let other = b.add(vector_by_matrix(), &[next, matrix])?;
+            Ok::<_, TypeError>((vec![next], vec![next, other]))
+        })?;
+        Ok([scanned.carried, scanned.outputs].concat())
+    });
+    let hoisted = hoist(&simplify(&graph)).unwrap();
+    let text = print_graph(&hoisted);
+    assert_eq!(verify(&hoisted), Ok(()), "{text}");
+    assert_eq!(interpret(&hoisted, &arguments()), interpret(&graph, &arguments()), "{text}");
+    let body = hoisted.nodes.iter().find_map(|node| match &node.op {
+        Op::Scan(scan) => Some(scan.body.graph()),
+        _ => None,
+    });
+    let names: Vec<&str> = body.unwrap().nodes.iter().map(|node| node.op.operation().name()).collect();
+    let computed: Vec<&str> = names.into_iter().filter(|name| *name != "parameter").collect();
+    assert_eq!(computed, ["add", "add", "tanh"], "{text}");
+    assert_eq!(hoist(&hoisted).map(|again| simplify(&again)), Ok(simplify(&hoisted)));
+}
+
+/// `f32[2] x f32[2, 2]`
+fn vector_by_matrix() -> DotGeneral {
+    DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![0], rhs_contract: vec![0] }
+}
+
+#[test]
 fn derivatives_of_loops_stay_right_when_they_are_simplified_and_saturated() {
     for case in cases::all().into_iter().filter(|case| matches!(case.op, Op::Scan(_) | Op::Cond(_))) {
         let mut b = Builder::new();
@@ -187,6 +223,9 @@ fn derivatives_of_loops_stay_right_when_they_are_simplified_and_saturated() {
         let simple = simplify(&graph);
         assert_eq!(simplify(&simple), simple, "{}", case.name);
         assert_eq!(interpret(&simple, &case.operands).as_ref(), Ok(&expected), "{}", case.name);
+        let hoisted = hoist(&simple).unwrap();
+        assert_eq!(verify(&hoisted), Ok(()), "{}", case.name);
+        assert_eq!(interpret(&hoisted, &case.operands).as_ref(), Ok(&expected), "{}", case.name);
         let saturated = saturate(&graph, &Target::baseline(), &SaturationOptions::default()).unwrap().graph;
         let given = interpret(&saturated, &case.operands).unwrap();
         for (given, expected) in given.iter().zip(&expected) {
