@@ -1,9 +1,11 @@
 //! What all layers have: an identity, a name, where they were made.
 
+use crate::initializers::Initializer;
+use crate::random::Seed;
 use kc_ir::tensor::Location;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 thread_local! {
     static NEXT_IDENTITY: Cell<u64> = const { Cell::new(1) };
@@ -19,12 +21,15 @@ pub struct Base {
     auto_name: Arc<OnceLock<String>>,
     trainable: bool,
     location: (&'static str, u32),
+    /// Seeds that are drawn when the layer is built, by what they are for.
+    seeds: Arc<Mutex<BTreeMap<String, Seed>>>,
 }
 
 impl Base {
     /// The base of a new layer of that class (Keras' name: `Dense`), made at the caller's place.
     #[track_caller]
     pub fn new(class: &'static str) -> Self {
+        crate::random::begin_layer();
         Base {
             class,
             identity: next_identity(),
@@ -32,6 +37,7 @@ impl Base {
             auto_name: Arc::default(),
             trainable: true,
             location: crate::error::caller(),
+            seeds: Arc::default(),
         }
     }
 
@@ -72,6 +78,21 @@ impl Base {
     /// Says whether the optimizer updates the layer's weights.
     pub fn set_trainable(&mut self, trainable: bool) {
         self.trainable = trainable;
+    }
+
+    /// A seed that is drawn when the layer is first built, for a part that Keras makes then; each name has one.
+    pub fn seed_of_part(&self, part: &str) -> Seed {
+        let mut seeds = self.seeds.lock().unwrap_or_else(PoisonError::into_inner);
+        seeds.entry(part.to_string()).or_insert_with(Seed::drawn).clone()
+    }
+
+    /// A copy of an initializer for a part that Keras makes when the layer is built: one without a given seed has its own.
+    pub fn initializer_of_part(&self, part: &str, initializer: &Initializer) -> Initializer {
+        let mut copy = initializer.clone();
+        if let Some(seed) = copy.seed_mut().filter(|seed| seed.given().is_none()) {
+            *seed = self.seed_of_part(part);
+        }
+        copy
     }
 
     /// File and line where the layer was made.

@@ -1,10 +1,12 @@
-//! How weights start: `keras.initializers`. Each is a composition of ops in the entry point `init`.
+//! How weights start: `keras.initializers`. Each is a composition of ops in the entry point `init`. What is random has a seed of its own:
+//! one that is given, or drawn when the initializer is made (see [`crate::random`]).
 
+use crate::random::{self, Seed};
 use crate::{Result, Scope};
 use kc_ir::TensorType;
 use kc_ir::tensor::composites::{self, RandomNormal as Normal, RandomUniform as Uniform};
 use kc_ir::tensor::ops::Binary;
-use kc_ir::tensor::{Literal, Real, Scalar, Value};
+use kc_ir::tensor::{Real, Scalar, Value};
 
 /// How a weight starts. Made from a name (`"he_normal"`) or from one of the types of this module.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +23,8 @@ pub enum Initializer {
         mean: f64,
         /// The standard deviation.
         stddev: f64,
-        /// The seed; without one it is drawn when the model is initialised.
-        seed: Option<u32>,
+        /// The seed.
+        seed: Seed,
     },
     /// Normal, without what is more than two standard deviations from the mean.
     TruncatedNormal {
@@ -30,8 +32,8 @@ pub enum Initializer {
         mean: f64,
         /// The standard deviation before truncation.
         stddev: f64,
-        /// The seed; without one it is drawn when the model is initialised.
-        seed: Option<u32>,
+        /// The seed.
+        seed: Seed,
     },
     /// Uniform.
     RandomUniform {
@@ -39,8 +41,8 @@ pub enum Initializer {
         minval: f64,
         /// The upper bound, which does not occur.
         maxval: f64,
-        /// The seed; without one it is drawn when the model is initialised.
-        seed: Option<u32>,
+        /// The seed.
+        seed: Seed,
     },
     /// Scaled by the number of inputs, outputs or their mean: variance `scale / n`.
     VarianceScaling {
@@ -50,12 +52,14 @@ pub enum Initializer {
         mode: FanMode,
         /// The distribution.
         distribution: Distribution,
-        /// The seed; without one it is drawn when the model is initialised.
-        seed: Option<u32>,
+        /// The axes of the inputs and those of the outputs, where they are not the last two.
+        axes: Option<(Vec<usize>, Vec<usize>)>,
+        /// The seed.
+        seed: Seed,
     },
     /// The state of a seed generator: the seed and 0.
     #[doc(hidden)]
-    Seed(Option<u32>),
+    Seed(Seed),
     /// A name that no initializer has; the layer that is built with it reports it.
     #[doc(hidden)]
     Unknown(String),
@@ -86,9 +90,9 @@ pub enum Distribution {
 macro_rules! variance_scaling {
     ($($name:ident $function:literal $scale:literal $mode:ident $distribution:ident;)*) => {
         $(#[doc = concat!("`keras.initializers.", stringify!($name), "`.")]
-        #[derive(Clone, Copy, Debug, Default)]
+        #[derive(Clone, Debug, Default)]
         pub struct $name {
-            seed: Option<u32>,
+            seed: Seed,
         }
 
         impl $name {
@@ -96,9 +100,9 @@ macro_rules! variance_scaling {
             pub fn new() -> Self {
                 Self::default()
             }
-            /// The seed; without one it is drawn when the model is initialised.
-            pub fn seed(mut self, seed: u32) -> Self {
-                self.seed = Some(seed);
+            /// The seed (default: drawn where the initializer is made). All weights of one seed and shape start alike.
+            pub fn seed(mut self, seed: impl Into<Seed>) -> Self {
+                random::replace(&mut self.seed, seed.into());
                 self
             }
         }
@@ -109,6 +113,7 @@ macro_rules! variance_scaling {
                     scale: $scale,
                     mode: FanMode::$mode,
                     distribution: Distribution::$distribution,
+                    axes: None,
                     seed: given.seed,
                 }
             }
@@ -120,12 +125,12 @@ macro_rules! variance_scaling {
         impl From<&str> for Initializer {
             fn from(name: &str) -> Self {
                 match name {
-                    $($function | stringify!($name) => $name::new().into(),)*
+                    $($function | stringify!($name) => $name { seed: Seed::by_name() }.into(),)*
                     "zeros" | "Zeros" | "zero" => Initializer::Zeros,
                     "ones" | "Ones" | "one" => Initializer::Ones,
-                    "random_normal" | "RandomNormal" | "normal" => RandomNormal::new().into(),
-                    "random_uniform" | "RandomUniform" | "uniform" => RandomUniform::new().into(),
-                    "truncated_normal" | "TruncatedNormal" => TruncatedNormal::new().into(),
+                    "random_normal" | "RandomNormal" | "normal" => RandomNormal::with(Seed::by_name()).into(),
+                    "random_uniform" | "RandomUniform" | "uniform" => RandomUniform::with(Seed::by_name()).into(),
+                    "truncated_normal" | "TruncatedNormal" => TruncatedNormal::with(Seed::by_name()).into(),
                     _ => Initializer::Unknown(name.to_string()),
                 }
             }
@@ -145,25 +150,28 @@ variance_scaling! {
 macro_rules! distributions {
     ($($name:ident { $($field:ident: $default:literal),* };)*) => {
         $(#[doc = concat!("`keras.initializers.", stringify!($name), "`.")]
-        #[derive(Clone, Copy, Debug)]
+        #[derive(Clone, Debug)]
         pub struct $name {
             $($field: f64,)*
-            seed: Option<u32>,
+            seed: Seed,
         }
 
         impl $name {
             /// With Keras' defaults.
             pub fn new() -> Self {
-                $name { $($field: $default,)* seed: None }
+                Self::with(Seed::drawn())
+            }
+            fn with(seed: Seed) -> Self {
+                $name { $($field: $default,)* seed }
             }
             $(#[doc = concat!("Keras' argument `", stringify!($field), "` (default: ", stringify!($default), ").")]
             pub fn $field(mut self, $field: f64) -> Self {
                 self.$field = $field;
                 self
             })*
-            /// The seed; without one it is drawn when the model is initialised.
-            pub fn seed(mut self, seed: u32) -> Self {
-                self.seed = Some(seed);
+            /// The seed (default: drawn where the initializer is made). All weights of one seed and shape start alike.
+            pub fn seed(mut self, seed: impl Into<Seed>) -> Self {
+                random::replace(&mut self.seed, seed.into());
                 self
             }
         }
@@ -195,20 +203,41 @@ impl From<f64> for Initializer {
 }
 
 impl Initializer {
-    /// Whether a key must be drawn for it.
-    pub(crate) fn needs_key(&self) -> bool {
-        matches!(
-            self,
-            Initializer::RandomNormal { seed: None, .. }
-                | Initializer::TruncatedNormal { seed: None, .. }
-                | Initializer::RandomUniform { seed: None, .. }
-                | Initializer::VarianceScaling { seed: None, .. }
-                | Initializer::Seed(None)
-        )
+    /// The same where the units of a kernel are counted along these axes.
+    pub(crate) fn counting(mut self, inputs: Vec<usize>, outputs: Vec<usize>) -> Self {
+        if let Initializer::VarianceScaling { axes: axes @ None, .. } = &mut self {
+            *axes = Some((inputs, outputs));
+        }
+        self
     }
 
-    /// The first value of a weight; `key` is the key drawn for it where [`Self::needs_key`].
+    /// The seed of what is random.
+    pub(crate) fn seed(&self) -> Option<&Seed> {
+        match self {
+            Initializer::RandomNormal { seed, .. }
+            | Initializer::TruncatedNormal { seed, .. }
+            | Initializer::RandomUniform { seed, .. }
+            | Initializer::VarianceScaling { seed, .. }
+            | Initializer::Seed(seed) => Some(seed),
+            Initializer::Zeros | Initializer::Ones | Initializer::Constant(_) | Initializer::Unknown(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn seed_mut(&mut self) -> Option<&mut Seed> {
+        match self {
+            Initializer::RandomNormal { seed, .. }
+            | Initializer::TruncatedNormal { seed, .. }
+            | Initializer::RandomUniform { seed, .. }
+            | Initializer::VarianceScaling { seed, .. }
+            | Initializer::Seed(seed) => Some(seed),
+            Initializer::Zeros | Initializer::Ones | Initializer::Constant(_) | Initializer::Unknown(_) => None,
+        }
+    }
+
+    /// The first value of a weight; `key` is the key of its [`Self::seed`].
     pub(crate) fn build(&self, scope: &mut Scope, ty: &TensorType, key: Option<Value>) -> Result<Value> {
+        let key = || key.ok_or_else(|| crate::Error::model("a random first value has no key"));
         let constant = |scope: &mut Scope, value: f64| {
             let value = if ty.dtype.is_float() { Scalar::Float(value) } else { Scalar::Int(value as i128) };
             Ok(scope.splat(ty.dtype, value, &ty.shape)?)
@@ -217,23 +246,23 @@ impl Initializer {
             Initializer::Zeros => constant(scope, 0.0),
             Initializer::Ones => constant(scope, 1.0),
             Initializer::Constant(value) => constant(scope, value),
-            Initializer::RandomNormal { mean, stddev, seed } => {
-                let key = key_of(scope, seed, key)?;
+            Initializer::RandomNormal { mean, stddev, .. } => {
+                let key = key()?;
                 let sample = scope.add(Normal { shape: ty.shape.clone() }, &[key])?;
                 affine(scope, sample, stddev, mean)
             }
-            Initializer::TruncatedNormal { mean, stddev, seed } => {
-                let key = key_of(scope, seed, key)?;
+            Initializer::TruncatedNormal { mean, stddev, .. } => {
+                let key = key()?;
                 let sample = scope.add(composites::TruncatedNormal { shape: ty.shape.clone() }, &[key])?;
                 affine(scope, sample, stddev, mean)
             }
-            Initializer::RandomUniform { minval, maxval, seed } => {
-                let key = key_of(scope, seed, key)?;
+            Initializer::RandomUniform { minval, maxval, .. } => {
+                let key = key()?;
                 uniform(scope, key, ty, minval, maxval)
             }
-            Initializer::VarianceScaling { scale, mode, distribution, seed } => {
-                let key = key_of(scope, seed, key)?;
-                let (fan_in, fan_out) = fans(ty);
+            Initializer::VarianceScaling { scale, mode, distribution, ref axes, .. } => {
+                let key = key()?;
+                let (fan_in, fan_out) = fans(ty, axes);
                 let fan = match mode {
                     FanMode::FanIn => fan_in,
                     FanMode::FanOut => fan_out,
@@ -257,7 +286,7 @@ impl Initializer {
                     }
                 }
             }
-            Initializer::Seed(seed) => key_of(scope, seed, key),
+            Initializer::Seed(_) => key(),
             Initializer::Unknown(ref name) => Err(crate::Error::model(format!("unknown initializer `{name}`"))),
         }
     }
@@ -272,20 +301,13 @@ fn affine(scope: &mut Scope, x: Value, factor: f64, offset: f64) -> Result<Value
     scope.binary_constant(Binary::Add, scaled, offset)
 }
 
-/// The key of a seed (the seed and 0), or the one that was drawn.
-fn key_of(scope: &mut Scope, seed: Option<u32>, drawn: Option<Value>) -> Result<Value> {
-    match (seed, drawn) {
-        (None, Some(key)) => Ok(key),
-        (seed, _) => {
-            let words = [Scalar::Int(seed.unwrap_or(0).into()), Scalar::Int(0)];
-            Ok(scope.constant(Literal::from_scalars(kc_ir::DType::U32, vec![2], words))?)
-        }
-    }
-}
-
-/// The number of inputs and outputs of a unit of a kernel `[..., in, out]`.
-fn fans(ty: &TensorType) -> (f64, f64) {
+/// The number of inputs and outputs of a unit of a kernel `[..., in, out]`, or of one with these axes.
+fn fans(ty: &TensorType, axes: &Option<(Vec<usize>, Vec<usize>)>) -> (f64, f64) {
     let extents: Vec<f64> = ty.shape.iter().map(|dim| dim.as_constant().unwrap_or(1) as f64).collect();
+    if let Some((inputs, outputs)) = axes {
+        let product = |axes: &[usize]| axes.iter().filter_map(|&axis| extents.get(axis)).product();
+        return (product(inputs), product(outputs));
+    }
     match extents.as_slice() {
         [] => (1.0, 1.0),
         [n] => (*n, *n),

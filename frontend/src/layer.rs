@@ -150,7 +150,7 @@ macro_rules! arguments {
     ($($(#[$doc:meta])* $name:ident: $ty:ty,)*) => {
         $($(#[$doc])*
         pub fn $name(mut self, $name: impl Into<$ty>) -> Self {
-            self.$name = $name.into();
+            $crate::random::replace(&mut self.$name, $name.into());
             self
         })*
     };

@@ -33,6 +33,7 @@ pub mod metrics;
 pub mod model;
 pub mod ops;
 pub mod optimizers;
+pub mod random;
 #[cfg(feature = "saving")]
 pub mod saving;
 mod scope;
@@ -69,6 +70,7 @@ pub mod prelude {
     pub use crate::model::{Compile, Fit};
     pub use crate::ops::Expression;
     pub use crate::optimizers::*;
+    pub use crate::random::SeedGenerator;
     pub use crate::{
         Array, Base, Call, Config, Dataset, EvaluateOptions, History, Input, IntoLayer, KerasTensor, Layer,
         LayerArguments, LayerRef, Logs, Model, Scope, Sequential, Verbose, layers, ops,

@@ -3,6 +3,7 @@
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::layer::Layer;
+use crate::random::{GeneratorSeed, Seed};
 use crate::{Error, LayerError, Result};
 use kc_ir::manifest::{StateRole, StateTensor};
 use kc_ir::tensor::ops::{Binary, Constant, Projection};
@@ -16,6 +17,8 @@ use std::ops::{Deref, DerefMut};
 pub(crate) struct Variable {
     pub state: StateTensor,
     pub initializer: Initializer,
+    /// What its first value is drawn from: a seed, and how many a generator of that seed gave before.
+    pub seed: Option<(GeneratorSeed, u32)>,
     pub constraint: Constraint,
 }
 
@@ -37,7 +40,7 @@ impl Store {
             )));
         }
         let state = StateTensor { name, role, ty };
-        self.variables.push(Variable { state, initializer, constraint: Constraint::None });
+        self.variables.push(Variable { state, initializer, seed: None, constraint: Constraint::None });
         Ok(self.variables.len() - 1)
     }
 
@@ -185,6 +188,10 @@ impl Scope {
         let frame = self.frame()?;
         let (identity, path) = (frame.identity, format!("{}/{name}", frame.path));
         let index = self.store.add(path, role, ty, initializer.clone())?;
+        self.store.variables[index].seed = match initializer {
+            Initializer::Seed(seed) => Some((seed.of_generator(), 0)),
+            other => other.seed().map(|seed| seed.of_weight(identity, name)),
+        };
         self.store.by_owner.insert((identity, name.to_string()), index);
         Ok(())
     }
@@ -224,11 +231,11 @@ impl Scope {
         self.add_variable(name, StateRole::NonTrainable, ty, initializer)
     }
 
-    /// Creates the state of a seed generator (Keras' `SeedGenerator`): `u32[2]`, at first the seed and 0; without a seed it
-    /// is drawn when the model is initialised.
-    pub fn add_seed_generator(&mut self, seed: Option<u32>) -> Result<()> {
+    /// Creates the state of a seed generator (Keras' `SeedGenerator`): `u32[2]`, at first the seed and 0; one that
+    /// is drawn is part of what the layer is made of, not of its building: see [`Seed::drawn`].
+    pub fn add_seed_generator(&mut self, seed: &Seed) -> Result<()> {
         let ty = TensorType::new(DType::U32, [2i64]);
-        self.add_variable(SEED, StateRole::Seed, ty, &Initializer::Seed(seed))
+        self.add_variable(SEED, StateRole::Seed, ty, &Initializer::Seed(seed.clone()))
     }
 
     fn owned(&self, name: &str) -> Result<usize> {

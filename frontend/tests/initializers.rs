@@ -3,21 +3,19 @@
 use kc::prelude::*;
 use kc_ir::tensor::{Literal, ResultSlot, Scalar, interpret};
 
-/// The first values of a dense layer's kernel `[2, 3]` for a key of the model.
-fn kernel(initializer: impl Into<Initializer>, key: u32) -> Vec<f64> {
+/// The first values of a dense layer's kernel `[2, 3]`.
+fn kernel(initializer: impl Into<Initializer>) -> Vec<f64> {
     kc::utils::clear_session();
     let layer = Dense::new(3).use_bias(false).kernel_initializer(initializer);
     let module = Sequential::new().add(Input::new([2])).add(layer).module().unwrap();
     let init = module.function("init").unwrap();
-    assert_eq!(init.results, [ResultSlot::State(0)]);
-    let key = Literal::from_scalars(DType::U32, vec![2], [Scalar::Int(0), Scalar::Int(key.into())]);
-    let arguments: Vec<Literal> = init.arguments.iter().map(|_| key.clone()).collect();
-    interpret(&init.graph, &arguments).unwrap()[0].to_f64_vec()
+    assert_eq!((init.inputs.len(), init.results.as_slice()), (0, &[ResultSlot::State(0)][..]));
+    interpret(&init.graph, &[]).unwrap()[0].to_f64_vec()
 }
 
 fn check(initializer: impl Into<Initializer>, expected: [f64; 6]) {
     let initializer = initializer.into();
-    let given = kernel(initializer.clone(), 0);
+    let given = kernel(initializer.clone());
     for (given, expected) in given.iter().zip(expected) {
         assert!((given - expected).abs() < 1e-6 + 1e-5 * expected.abs(), "{initializer:?}: {given} is not {expected}");
     }
@@ -49,24 +47,61 @@ fn constants() {
     check(0.25, [0.25; 6]);
 }
 
-#[test]
-fn without_a_seed_the_models_key_decides() {
-    assert_eq!(kernel("he_normal", 1), kernel("he_normal", 1));
-    assert_ne!(kernel("he_normal", 1), kernel("he_normal", 2));
-    assert_eq!(kernel(HeNormal::new().seed(3), 1), kernel(HeNormal::new().seed(3), 2));
+/// The values of the models' weights for seeds of `init`.
+fn weights(layers: Vec<LayerRef>, seeds: &[u32]) -> Vec<Vec<f64>> {
+    kc::utils::clear_session();
+    let module = Sequential::from(layers).module().unwrap();
+    let init = module.function("init").unwrap();
+    assert_eq!(init.inputs[0].ty.to_string(), format!("u32[{}]", seeds.len()));
+    let words = seeds.iter().map(|&seed| Scalar::Int(seed.into()));
+    let seeds = Literal::from_scalars(DType::U32, vec![seeds.len()], words);
+    interpret(&init.graph, &[seeds]).unwrap().iter().map(Literal::to_f64_vec).collect()
 }
 
 #[test]
-fn two_weights_without_a_seed_differ() {
-    kc::utils::clear_session();
-    let module = Sequential::new()
-        .add(Input::new([3]))
-        .add(Dense::new(3).use_bias(false))
-        .add(Dense::new(3).use_bias(false))
-        .module()
-        .unwrap();
-    let init = module.function("init").unwrap();
-    let key = Literal::from_scalars(DType::U32, vec![2], [Scalar::Int(0), Scalar::Int(5)]);
-    let values = interpret(&init.graph, &[key]).unwrap();
+fn what_has_no_seed_has_one_of_those_that_init_takes() {
+    let dense = || Dense::new(3).use_bias(false);
+    let values = weights(layers![Input::new([3]), dense(), dense()], &[42, 7]);
     assert_ne!(values[0], values[1]);
+    let given = dense().kernel_initializer(GlorotUniform::new().seed(7));
+    assert_eq!(weights(layers![Input::new([3]), given, dense()], &[42]), [values[1].clone(), values[0].clone()]);
+    // one initializer is one seed
+    let shared = Initializer::from(GlorotUniform::new());
+    let pair = || dense().kernel_initializer(shared.clone());
+    assert_eq!(weights(layers![Input::new([3]), pair(), pair()], &[7]), [values[1].clone(), values[1].clone()]);
+    // a generator gives each weight another one
+    let generator = SeedGenerator::with_seed(7);
+    let pair = [(); 2].map(|()| dense().kernel_initializer(GlorotUniform::new().seed(&generator)));
+    let [first, second] = pair;
+    let of_generator = weights(layers![Input::new([3]), first, second, dense()], &[42]);
+    assert_eq!(of_generator[0], values[1]);
+    assert_ne!(of_generator[1], values[1]);
+    assert_eq!(of_generator[2], values[0]);
+}
+
+#[test]
+fn seeds_are_drawn_in_the_order_in_which_keras_makes_their_owners() {
+    // Python: random.seed(42); [random.randint(1, 10**9) for _ in range(6)]
+    let drawn = [686579304, 119540832, 26855093, 796233791, 295310486, 262950629];
+    kc::utils::set_random_seed(42);
+    let replaced = Dense::new(3).kernel_initializer("he_normal").bias_initializer("random_normal");
+    let dropped = Dropout::new(0.5);
+    let without = Dropout::new(0.0);
+    let own = HeNormal::new();
+    let layers = layers![Input::new([3]), replaced, dropped, without, Dense::new(3).kernel_initializer(own)];
+    let mut model = Model::from(Sequential::from(layers));
+    model.compile("sgd", "mse", ()).unwrap();
+    let kernel = |seed: u32, shape: &[i64]| {
+        kc::utils::clear_session();
+        let layer = Dense::new(3).use_bias(false).kernel_initializer(HeNormal::new().seed(seed));
+        let module = Sequential::new().add(Input::new(shape)).add(layer).module().unwrap();
+        interpret(&module.function("init").unwrap().graph, &[]).unwrap()[0].to_f64_vec()
+    };
+    let weights = model.get_weights().unwrap();
+    let close = |given: &Array, expected: Vec<f64>| {
+        let given = given.as_slice::<f32>().unwrap();
+        assert!(given.iter().zip(expected).all(|(a, b)| (f64::from(*a) - b).abs() < 1e-6), "{given:?}");
+    };
+    close(&weights[0], kernel(drawn[0], &[3]));
+    close(&weights[2], kernel(drawn[3], &[3]));
 }

@@ -12,8 +12,12 @@ fn points(count: usize) -> (Array, Array) {
 }
 
 fn classifier() -> Sequential {
+    seeded(7)
+}
+
+fn seeded(seed: u32) -> Sequential {
     kc::utils::clear_session();
-    kc::utils::set_random_seed(7);
+    kc::utils::set_random_seed(seed);
     let mut model = Sequential::new()
         .add(Input::new([2]))
         .add(Dense::new(8).activation("relu"))
@@ -51,9 +55,8 @@ fn a_model_learns() {
 #[test]
 fn the_same_seed_trains_the_same_weights() {
     let (x, y) = points(100);
-    let train = |seed: u64| {
-        let mut model = classifier();
-        kc::utils::set_random_seed(seed);
+    let train = |seed: u32| {
+        let mut model = seeded(seed);
         model.fit(&x, &y, quiet().epochs(2)).unwrap();
         model.get_weights().unwrap()
     };
@@ -69,9 +72,7 @@ fn weights_move_from_model_to_model_and_stay_when_it_is_compiled_anew() {
     let weights = model.get_weights().unwrap();
     let shapes: Vec<&[usize]> = weights.iter().map(Array::shape).collect();
     assert_eq!(shapes, [&[2, 8][..], &[8], &[8, 2], &[2]]);
-    kc::utils::set_random_seed(99);
-    let mut other = classifier();
-    kc::utils::set_random_seed(99);
+    let mut other = seeded(99);
     assert_ne!(other.predict(&x).unwrap(), expected);
     other.set_weights(&weights).unwrap();
     assert_eq!(other.predict(&x).unwrap(), expected);

@@ -76,7 +76,7 @@ fn a_compiled_model_has_the_five_entry_points() {
     let logs: Vec<&str> = results.outputs.iter().map(|output| output.name.as_str()).collect();
     assert_eq!(logs, ["loss", "accuracy"]);
     let init = module.function("init").unwrap();
-    assert_eq!(init.inputs[0].role, InputRole::Key);
+    assert_eq!(init.inputs[0].role, InputRole::Seeds);
     assert_eq!(init.results.len(), module.state.len());
     let predict = module.function("predict").unwrap();
     assert_eq!(predict.outputs[0].ty.to_string(), "f32[B, 10]");

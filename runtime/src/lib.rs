@@ -13,6 +13,7 @@ pub mod npy;
 pub mod npz;
 pub mod package;
 pub mod pool;
+pub mod random;
 #[cfg(feature = "npz")]
 pub mod samples;
 mod session;

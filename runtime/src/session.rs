@@ -14,6 +14,7 @@ use crate::intrinsics::{host_target, machine_has, provides};
 use crate::memory::AlignedBytes;
 use crate::package::Package;
 use crate::pool::Pool;
+use crate::random::initial_seeds;
 use bind::Signature;
 use kc_abi::call::{ALIGNMENT, INTRINSICS_VERSION, KernelFn};
 use kc_abi::library::LibraryFunction;
@@ -271,10 +272,19 @@ impl Session {
         Ok(index)
     }
 
-    /// Runs `init`: every state tensor gets its first value, from the key that `jax.random.PRNGKey(seed)` is.
-    pub fn init(&mut self, seed: u64) -> Result<(), SessionError> {
-        let key = Array::from_slice(&[(seed >> 32) as u32, seed as u32], &[2])?;
-        self.run("init", &[&key]).map(drop)
+    /// Runs `init`: every state tensor gets its first value, with the seeds that Keras draws after `set_random_seed(seed)`.
+    pub fn init(&mut self, seed: u32) -> Result<(), SessionError> {
+        let entry = self.entry("init")?;
+        let inputs = initial_seeds(&self.manifest.entries[entry.0].inputs, seed)?;
+        self.run("init", &inputs.iter().collect::<Vec<_>>()).map(drop)
+    }
+
+    /// Runs `init` with these seeds, in the order in which Keras draws them.
+    pub fn init_from(&mut self, seeds: &[u32]) -> Result<(), SessionError> {
+        let seeds = Array::from_slice(seeds, &[seeds.len()])?;
+        let inputs = [&seeds];
+        let inputs = if seeds.bytes().is_empty() { &inputs[..0] } else { &inputs[..] };
+        self.run("init", inputs).map(drop)
     }
 
     /// The state tensors, in the manifest's order.

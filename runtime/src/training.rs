@@ -12,7 +12,6 @@ mod error;
 mod evaluate;
 mod fit;
 mod history;
-mod order;
 mod progress;
 
 pub use callback::{Callback, CallbackError, Training};
@@ -21,5 +20,4 @@ pub use error::{DataError, TrainingError};
 pub use evaluate::{EvaluateOptions, evaluate, predict};
 pub use fit::{FitOptions, fit};
 pub use history::{History, Logs};
-pub use order::permutation;
 pub use progress::Verbose;

@@ -5,8 +5,9 @@ mod common;
 use common::{manifest, session, session_of, weight};
 use kc_abi::DType;
 use kc_abi::manifest::ValueCheck;
+use kc_runtime::random::NumpyRandom;
+use kc_runtime::training::CallbackError;
 use kc_runtime::training::callbacks::*;
-use kc_runtime::training::{CallbackError, permutation};
 use kc_runtime::*;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -47,19 +48,20 @@ fn reference(weight: &mut f32, rate: f32, batches: &[Vec<(f32, f32, f32)>]) -> f
 fn an_epoch_is_every_sample_once_and_its_loss_the_running_mean() {
     let data = line(10);
     let mut session = session(1, 0);
-    let options = FitOptions { batch_size: 4, epochs: 2, seed: 9, ..silent() };
+    let options = FitOptions { batch_size: 4, epochs: 2, order: NumpyRandom::new(9), ..silent() };
     let history = fit(&mut session, &data, &options, &mut []).unwrap();
-    let mut expected = 0f32;
+    let (mut expected, mut random) = (0f32, NumpyRandom::new(9));
     for epoch in 0..2 {
         let mut order = vec![0; 10];
-        permutation(9, epoch, &mut order);
+        random.permutation(&mut order);
         let samples: Vec<(f32, f32, f32)> =
             order.iter().map(|&i| (i as f32 / 10.0, 2.0 * (i as f32 / 10.0), 1.0)).collect();
         let batches: Vec<_> = samples.chunks(4).map(<[_]>::to_vec).collect();
         let loss = reference(&mut expected, 0.25, &batches);
-        assert_eq!(history.get("loss").unwrap()[epoch as usize], loss);
+        assert_eq!(history.get("loss").unwrap()[epoch], loss);
     }
     assert_eq!(weight(&session), expected);
+    assert_eq!(history.order, random);
     assert_eq!((history.epochs, history.interrupted), (vec![0, 1], false));
     assert_eq!(session.state()[2], Array::scalar(6i64), "two epochs of three steps");
 }
@@ -70,7 +72,9 @@ fn a_training_that_is_resumed_ends_where_one_without_a_break_does() {
     let run = |parts: &[(usize, usize)]| {
         let mut session = session(2, 0);
         for &(initial_epoch, epochs) in parts {
-            let options = FitOptions { initial_epoch, epochs, seed: 4, batch_size: 8, ..silent() };
+            let order = NumpyRandom::new(4);
+            let skipped_orders = initial_epoch;
+            let options = FitOptions { initial_epoch, epochs, order, skipped_orders, batch_size: 8, ..silent() };
             fit(&mut session, &data, &options, &mut []).unwrap();
         }
         session.state()[..3].to_vec()
@@ -82,7 +86,7 @@ fn a_training_that_is_resumed_ends_where_one_without_a_break_does() {
 fn the_validation_split_is_the_end_of_the_data_before_shuffling() {
     let data = line(10);
     let mut session = session(1, 0);
-    let options = FitOptions { batch_size: 7, validation_split: 0.3, shuffle: true, seed: 1, ..silent() };
+    let options = FitOptions { batch_size: 7, validation_split: 0.3, shuffle: true, ..silent() };
     let history = fit(&mut session, &data, &options, &mut []).unwrap();
     assert_eq!(session.state()[2], Array::scalar(1i64), "7 samples are one step");
     let w = weight(&session);

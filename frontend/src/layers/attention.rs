@@ -83,7 +83,7 @@ impl MultiHeadAttention {
         bias_constraint: Constraint,
         /// Whether the heads' results are multiplied by a sigmoid of a projection of the query (default: no).
         use_gate: bool,
-        /// The seed of dropout (default: drawn when the model is initialised).
+        /// The seed of dropout (default: drawn when the layer is built).
         seed: Option<u32>,
         /// Whether a position attends only to those that are not after it (default: no). An argument of the call in Keras.
         use_causal_mask: bool,
@@ -136,11 +136,13 @@ impl MultiHeadAttention {
 
     fn add_projection(&self, scope: &mut Scope, name: &str, from: &[i64], to: &[i64]) -> Result<()> {
         let kernel: Vec<i64> = from.iter().chain(to).copied().collect();
-        let (initializer, constraint) = (&self.kernel_initializer, &self.kernel_constraint);
-        scope.add_constrained_weight(&format!("{name}/kernel"), &kernel, initializer, constraint)?;
+        let (kernel_name, bias_name) = (format!("{name}/kernel"), format!("{name}/bias"));
+        let initializer = self.base.initializer_of_part(&kernel_name, &self.kernel_initializer);
+        let initializer = initializer.counting((0..from.len()).collect(), (from.len()..kernel.len()).collect());
+        let bias_initializer = self.base.initializer_of_part(&bias_name, &self.bias_initializer);
+        scope.add_constrained_weight(&kernel_name, &kernel, &initializer, &self.kernel_constraint)?;
         if self.use_bias {
-            let (initializer, constraint) = (&self.bias_initializer, &self.bias_constraint);
-            scope.add_constrained_weight(&format!("{name}/bias"), to, initializer, constraint)?;
+            scope.add_constrained_weight(&bias_name, to, &bias_initializer, &self.bias_constraint)?;
         }
         Ok(())
     }
@@ -368,8 +370,12 @@ impl Layer for MultiHeadAttention {
             self.add_projection(scope, "gate", &[features(&query)?], &[self.num_heads, value_dim])?;
         }
         self.add_projection(scope, "value", &[features(&value)?], &[self.num_heads, value_dim])?;
+        let seed = (self.dropout > 0.0).then(|| match self.seed {
+            Some(seed) => seed.into(),
+            None => self.base.seed_of_part("dropout"),
+        });
         self.add_projection(scope, "attention_output", &[self.num_heads, value_dim], &self.output_extents(&query)?)?;
-        if self.dropout > 0.0 { scope.add_seed_generator(self.seed) } else { Ok(()) }
+        seed.map_or(Ok(()), |seed| scope.add_seed_generator(&seed))
     }
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {

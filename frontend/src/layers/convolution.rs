@@ -1,7 +1,7 @@
 use super::spatial::{DataFormat, Padding, Pair, check_fit, unknown_padding};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
-use crate::initializers::{GlorotUniform, Initializer};
+use crate::initializers::Initializer;
 use crate::layer::{arguments, base, one_input};
 use crate::{Base, Config, Error, Layer, Result, Scope, shape_text};
 use kc_ir::TensorType;
@@ -43,7 +43,7 @@ impl Conv2D {
             groups: 1,
             activation: Activation::Linear,
             use_bias: true,
-            kernel_initializer: GlorotUniform::new().into(),
+            kernel_initializer: "glorot_uniform".into(),
             bias_initializer: Initializer::Zeros,
             kernel_constraint: Constraint::None,
             bias_constraint: Constraint::None,
@@ -225,7 +225,7 @@ impl Conv2DTranspose {
             dilation_rate: Pair([1, 1]),
             activation: Activation::Linear,
             use_bias: true,
-            kernel_initializer: GlorotUniform::new().into(),
+            kernel_initializer: "glorot_uniform".into(),
             bias_initializer: Initializer::Zeros,
         }
     }

@@ -1,6 +1,6 @@
 use crate::activations::Activation;
 use crate::constraints::Constraint;
-use crate::initializers::{GlorotUniform, Initializer};
+use crate::initializers::Initializer;
 use crate::layer::{arguments, base, one_input};
 use crate::{Base, Config, Error, Layer, Result, Scope, shape_text};
 use kc_ir::TensorType;
@@ -30,7 +30,7 @@ impl Dense {
             units,
             activation: Activation::Linear,
             use_bias: true,
-            kernel_initializer: GlorotUniform::new().into(),
+            kernel_initializer: "glorot_uniform".into(),
             bias_initializer: Initializer::Zeros,
             kernel_constraint: Constraint::None,
             bias_constraint: Constraint::None,

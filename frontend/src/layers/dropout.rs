@@ -1,4 +1,5 @@
 use crate::layer::{base, one_input};
+use crate::random::{self, Seed};
 use crate::{Base, Config, Error, Layer, Result, Scope};
 use kc_ir::tensor::ops::{Binary, Compare};
 use kc_ir::tensor::{Real, Value, composites};
@@ -12,14 +13,15 @@ pub struct Dropout {
     base: Base,
     rate: f64,
     noise_shape: Option<Vec<Option<i64>>>,
-    seed: Option<u32>,
+    /// Where elements are dropped.
+    seed: Option<Seed>,
 }
 
 impl Dropout {
     /// Dropout of that fraction, between 0 and 1.
     #[track_caller]
     pub fn new(rate: f64) -> Self {
-        Dropout { base: Base::new("Dropout"), rate, noise_shape: None, seed: None }
+        Dropout { base: Base::new("Dropout"), rate, noise_shape: None, seed: (rate > 0.0).then(Seed::drawn) }
     }
 
     /// The shape of the mask, broadcast to the input's: `None` stands for the input's extent (default: the input's shape).
@@ -28,9 +30,11 @@ impl Dropout {
         self
     }
 
-    /// The seed (default: drawn when the model is initialised).
+    /// The seed (default: drawn where the layer is made).
     pub fn seed(mut self, seed: u32) -> Self {
-        self.seed = Some(seed);
+        if let Some(own) = &mut self.seed {
+            random::replace(own, seed.into());
+        }
         self
     }
 }
@@ -55,7 +59,7 @@ impl Layer for Dropout {
                 )));
             }
         }
-        if self.rate > 0.0 { scope.add_seed_generator(self.seed) } else { Ok(()) }
+        self.seed.as_ref().map_or(Ok(()), |seed| scope.add_seed_generator(seed))
     }
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
@@ -86,7 +90,7 @@ impl Layer for Dropout {
     fn config(&self) -> Config {
         Config::from([
             ("rate".into(), json!(self.rate)),
-            ("seed".into(), json!(self.seed)),
+            ("seed".into(), json!(self.seed.as_ref().and_then(Seed::given))),
             ("noise_shape".into(), json!(self.noise_shape)),
         ])
     }

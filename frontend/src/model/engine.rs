@@ -1,7 +1,7 @@
 //! A model in execution, compiled when it is first needed.
 
 use super::Model;
-use crate::{Error, Result, utils};
+use crate::{Error, Result};
 use kc_ir::manifest::StateRole;
 use kc_ir::tensor::Module;
 use kc_runtime::{Array, Package, Session, SessionOptions};
@@ -18,6 +18,8 @@ struct State {
     session: Option<Session>,
     /// Values that the next session starts with, by name.
     kept: BTreeMap<String, Array>,
+    /// Whether samples were seen since the model was compiled: the first `fit` looks at some to find the shapes.
+    seen: bool,
 }
 
 impl fmt::Debug for Engine {
@@ -32,9 +34,15 @@ impl Engine {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes that samples are seen; whether there were some before, since the model was compiled.
+    pub fn see(&self) -> bool {
+        std::mem::replace(&mut self.lock().seen, true)
+    }
+
     /// Has the model compiled anew when it is next needed; weights stay.
     pub fn reset(&self) {
         let mut state = self.lock();
+        state.seen = false;
         let Some(session) = state.session.take() else { return };
         for (tensor, value) in session.manifest().state.iter().zip(session.state()) {
             if matches!(tensor.role, StateRole::Trainable | StateRole::NonTrainable | StateRole::Seed) {
@@ -51,10 +59,12 @@ impl Model {
         let session = match state.session.take() {
             Some(session) => session,
             None => {
-                let package = compile_module(&self.module()?)?;
+                let (module, seeds) = super::trace::module(self)?;
+                let package = compile_module(&module)?;
                 let mut session = Session::new(&package, &SessionOptions::default())
                     .map_err(|error| Error::run(error.to_string()))?;
-                session.init(utils::next_seed()).map_err(|error| Error::run(error.to_string()))?;
+                let seeds: Vec<u32> = seeds.iter().map(|seed| seed.value()).collect();
+                session.init_from(&seeds).map_err(|error| Error::run(error.to_string()))?;
                 for (name, value) in std::mem::take(&mut state.kept) {
                     if let Some(index) = session.state_index(&name) {
                         session.set_state_tensor(index, &value).map_err(|error| Error::run(error.to_string()))?;

@@ -86,7 +86,7 @@ impl Model {
 
     /// Traces the model: its state and entry points. A compiled model has all of them, another only `init` and `predict`.
     pub fn module(&self) -> Result<Module> {
-        trace::module(self)
+        Ok(trace::module(self)?.0)
     }
 
     /// Traces the model's call alone: its outputs from its features and, in training, the state that it changes. The state

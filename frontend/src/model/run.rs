@@ -1,6 +1,7 @@
 //! `fit`, `evaluate` and `predict`.
 
 use super::Model;
+use crate::random::numpy;
 use crate::{Error, Result};
 use kc_runtime::{Array, Callback, Dataset, EvaluateOptions, FitOptions, History, Logs, TrainingError, Verbose};
 
@@ -46,7 +47,6 @@ pub struct Fit<'a> {
     options: FitOptions<'static>,
     validation_data: Option<Dataset>,
     sample_weight: Option<Array>,
-    seed: Option<u64>,
     callbacks: Vec<&'a mut dyn Callback>,
 }
 
@@ -108,12 +108,6 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// The seed of the order in which samples are visited (default: from [`set_random_seed`](crate::utils::set_random_seed)).
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
-        self
-    }
-
     /// Adds a callback; they are called in the order in which they were added.
     pub fn callback(mut self, callback: &'a mut dyn Callback) -> Self {
         self.callbacks.push(callback);
@@ -130,10 +124,18 @@ impl Model {
         self.needs_compile("fit")?;
         let sample_weights = arguments.sample_weight.into_iter().collect();
         let data = Dataset { features: x.into_arrays(), targets: y.into_arrays(), sample_weights };
-        let seed = arguments.seed.unwrap_or_else(crate::utils::next_seed);
-        let options =
-            FitOptions { validation_data: arguments.validation_data.as_ref(), seed, ..arguments.options.clone() };
-        self.with_session(|session| kc_runtime::fit(session, &data, &options, &mut arguments.callbacks).map_err(failed))
+        let options = FitOptions {
+            validation_data: arguments.validation_data.as_ref(),
+            order: numpy(|random| random.clone()),
+            // Keras draws one to find the shapes
+            skipped_orders: usize::from(!self.engine.see()),
+            ..arguments.options.clone()
+        };
+        let history = self.with_session(|session| {
+            kc_runtime::fit(session, &data, &options, &mut arguments.callbacks).map_err(failed)
+        })?;
+        numpy(|random| *random = history.order.clone());
+        Ok(history)
     }
 
     /// The loss and the metrics over the samples, by name. Keras' `evaluate(return_dict=True)`.
@@ -146,6 +148,7 @@ impl Model {
     #[track_caller]
     pub fn evaluate_with(&self, x: impl IntoArrays, y: impl IntoArrays, options: &EvaluateOptions) -> Result<Logs> {
         self.needs_compile("evaluate")?;
+        self.engine.see();
         let data = Dataset { features: x.into_arrays(), targets: y.into_arrays(), sample_weights: Vec::new() };
         self.with_session(|session| kc_runtime::evaluate(session, &data, options, &mut []).map_err(failed))
     }

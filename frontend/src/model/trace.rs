@@ -7,18 +7,18 @@ use crate::initializers::Initializer;
 use crate::losses;
 use crate::metrics::{self, Metric};
 use crate::optimizers::{Accumulation, UpdateStep};
+use crate::random::{DrawnSeed, GeneratorSeed};
 use crate::scope::Store;
 use crate::{Error, Result, Scope, shape_text};
 use kc_ir::manifest::{Input, InputRole, LayerInfo, ModelInfo, Output, StateRole, ValueCheck};
-use kc_ir::tensor::composites::SplitKey;
-use kc_ir::tensor::ops::{Binary, Gradient, Slice};
-use kc_ir::tensor::{Function, Module, Value};
+use kc_ir::tensor::ops::{Binary, Concatenate, Gradient, Slice};
+use kc_ir::tensor::{Function, Literal, Module, Scalar, Value};
 use kc_ir::{DType, Dim, TensorType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The module of a model.
-pub(super) fn module(model: &Model) -> Result<Module> {
+/// The module of a model, and the seeds that its `init` takes.
+pub(super) fn module(model: &Model) -> Result<(Module, Vec<Arc<DrawnSeed>>)> {
     let network = model.network()?;
     let mut store = build(network)?;
     let layers = layer_infos(network, &store);
@@ -42,9 +42,10 @@ pub(super) fn module(model: &Model) -> Result<Module> {
             fields.insert("loss".to_string(), losses.join(", "));
         }
     }
+    let seeds = drawn_seeds(&store);
     let info = ModelInfo { name: model.base.name().to_string(), layers, fields };
     let state = store.variables.into_iter().map(|variable| variable.state).collect();
-    Ok(Module { model: info, state, functions })
+    Ok((Module { model: info, state, functions }, seeds))
 }
 
 /// The weights: made in a first trace, then put in the order of the layers.
@@ -81,35 +82,48 @@ fn function(name: &str, scope: Scope, inputs: Vec<Input>, outputs: Vec<(String, 
     Function { name: name.to_string(), inputs, outputs, arguments, results, graph }
 }
 
-/// Writes every state tensor, from a key.
+/// The seeds that are drawn for the state tensors, in the order of the draws; some may be the seed of several.
+fn drawn_seeds(store: &Store) -> Vec<Arc<DrawnSeed>> {
+    let drawn = store.variables.iter().filter_map(|variable| match &variable.seed {
+        Some((GeneratorSeed::Drawn(seed), _)) => Some((seed.number(), seed.clone())),
+        Some((GeneratorSeed::Given(_), _)) | None => None,
+    });
+    drawn.collect::<BTreeMap<u64, _>>().into_values().collect()
+}
+
+/// Writes every state tensor, from the seeds of [`drawn_seeds`] where there are any.
 fn init(store: &Store) -> Result<Function> {
     let mut scope = Scope::new(store.clone(), false);
-    let key_type = TensorType::new(DType::U32, [2i64]);
-    let key = scope.input(0, "key", key_type.clone())?;
-    let drawn = store.variables.iter().filter(|variable| variable.initializer.needs_key()).count();
-    let keys = match drawn {
-        0 => None,
-        n => Some(scope.add(SplitKey { count: n as i64 }, &[key])?),
-    };
-    let mut next = 0i64;
+    let drawn = drawn_seeds(store);
+    let mut inputs = Vec::new();
+    let mut seeds = None;
+    if !drawn.is_empty() {
+        let ty = TensorType::new(DType::U32, [drawn.len() as i64]);
+        seeds = Some(scope.input(0, "seeds", ty.clone())?);
+        inputs.push(Input { name: "seeds".to_string(), role: InputRole::Seeds, ty, checks: Vec::new() });
+    }
     for (index, variable) in store.variables.iter().enumerate() {
-        let key = match keys {
-            Some(keys) if variable.initializer.needs_key() => {
-                let row = Slice {
-                    start: vec![Dim::constant(next), Dim::constant(0)],
-                    limit: vec![Dim::constant(next + 1), Dim::constant(2)],
-                    stride: vec![1, 1],
-                };
-                next += 1;
-                let row = scope.add(row, &[keys])?;
-                Some(scope.reshape(row, &[Dim::constant(2)])?)
+        let key = match (&variable.seed, seeds) {
+            (None, _) => None,
+            (Some((GeneratorSeed::Given(seed), count)), _) => {
+                let words = [*seed, *count].map(|word| Scalar::Int(word.into()));
+                Some(scope.constant(Literal::from_scalars(DType::U32, vec![2], words))?)
             }
-            _ => None,
+            (Some((GeneratorSeed::Drawn(seed), count)), Some(seeds)) => {
+                let place = drawn.partition_point(|other| other.number() < seed.number()) as i64;
+                let [start, limit] = [place, place + 1].map(|place| vec![Dim::constant(place)]);
+                let seed = scope.add(Slice { start, limit, stride: vec![1] }, &[seeds])?;
+                let count = Literal::from_scalars(DType::U32, vec![1], [Scalar::Int((*count).into())]);
+                let count = scope.constant(count)?;
+                Some(scope.add(Concatenate { axis: 0 }, &[seed, count])?)
+            }
+            (Some((GeneratorSeed::Drawn(_), _)), None) => {
+                return Err(Error::model(format!("`{}` has no seed", variable.state.name)));
+            }
         };
         let value = variable.initializer.build(&mut scope, &variable.state.ty, key)?;
         scope.set_state(index, value)?;
     }
-    let inputs = vec![Input { name: "key".to_string(), role: InputRole::Key, ty: key_type, checks: Vec::new() }];
     Ok(function("init", scope, inputs, Vec::new()))
 }
 

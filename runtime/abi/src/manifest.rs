@@ -101,7 +101,7 @@ pub struct Input {
     pub name: String,
     /// What the input is.
     pub role: InputRole,
-    /// Dtype and shape; the leading axis is the batch where the role is not `Key`.
+    /// Dtype and shape; the leading axis is the batch where the role is not `Seeds`.
     #[serde(flatten)]
     pub ty: TensorType,
     /// Checks of the values.
@@ -119,8 +119,8 @@ pub enum InputRole {
     Target,
     /// One weight a sample and target: `f32[B]`.
     SampleWeight,
-    /// The seed of `init`: `u32[2]`.
-    Key,
+    /// The seeds of `init`, which are drawn anew for every initialisation: `u32[n]`, in the order of the draws.
+    Seeds,
 }
 
 /// A result of an entry point that is not state.

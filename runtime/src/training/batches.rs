@@ -1,8 +1,8 @@
 //! Batches: samples gathered, in order or shuffled, into arrays that an entry point takes.
 
-use super::order::permutation;
 use crate::array::{Array, ArrayError};
 use crate::convert::convert;
+use crate::random::NumpyRandom;
 use crate::session::SessionError;
 use kc_abi::DType;
 use std::collections::VecDeque;
@@ -106,10 +106,8 @@ pub(super) struct Visit {
     /// The samples.
     pub(super) samples: Range<usize>,
     pub(super) batch_size: usize,
-    /// The seed of the order; `None`: in order.
-    pub(super) shuffle: Option<u64>,
-    /// Number of the first pass over the samples.
-    pub(super) first_pass: u64,
+    /// What the order of each pass is drawn from; `None`: in order.
+    pub(super) shuffle: Option<NumpyRandom>,
 }
 
 impl Visit {
@@ -124,7 +122,6 @@ struct Maker<'a> {
     columns: Vec<Column<'a>>,
     visit: Visit,
     order: Vec<usize>,
-    pass: u64,
     place: usize,
 }
 
@@ -133,11 +130,10 @@ impl Maker<'_> {
         let samples = self.visit.samples.len();
         if self.place >= samples {
             self.place = 0;
-            self.pass += 1;
         }
-        if let (Some(seed), 0) = (self.visit.shuffle, self.place) {
+        if let (Some(random), 0) = (&mut self.visit.shuffle, self.place) {
             self.order.resize(samples, 0);
-            permutation(seed, self.pass, &mut self.order);
+            random.permutation(&mut self.order);
         }
         let rows = self.visit.batch_size.min(samples - self.place);
         let start = self.visit.samples.start;
@@ -232,8 +228,7 @@ impl<'a> Batches<'a> {
                 batches.push_back(batch()?);
             }
         }
-        let first_pass = visit.first_pass;
-        let maker = Maker { columns, visit, order: Vec::new(), pass: first_pass, place: 0 };
+        let maker = Maker { columns, visit, order: Vec::new(), place: 0 };
         if alone {
             return Ok(Batches::Direct(Box::new(Direct { maker, batch: batches.pop_front() })));
         }
@@ -308,11 +303,11 @@ impl Drop for Batches<'_> {
 mod tests {
     use super::*;
 
-    fn sequence(rows: usize, width: usize, batch_size: usize, shuffle: Option<u64>, count: usize) -> Vec<Vec<f32>> {
+    fn sequence(rows: usize, width: usize, batch_size: usize, shuffle: Option<u32>, count: usize) -> Vec<Vec<f32>> {
         let values: Vec<u8> = (0..rows * width).map(|i| (i / width) as u8).collect();
         let array = Array::from_slice(&values, &[rows, width]).unwrap();
         let column = Column { dtype: DType::F32, row_shape: vec![width], source: Source::Array(&array) };
-        let visit = Visit { samples: 0..rows, batch_size, shuffle, first_pass: 0 };
+        let visit = Visit { samples: 0..rows, batch_size, shuffle: shuffle.map(NumpyRandom::new) };
         std::thread::scope(|scope| {
             let mut batches = Batches::new(vec![column], visit, scope).unwrap();
             (0..count)
@@ -342,9 +337,10 @@ mod tests {
         for width in [1, 10_000] {
             let batches = sequence(10, width, 4, Some(3), 6);
             let mut order = vec![0; 10];
+            let mut random = NumpyRandom::new(3);
             for pass in 0..2 {
                 let samples: Vec<f32> = batches[pass * 3..pass * 3 + 3].concat();
-                permutation(3, pass as u64, &mut order);
+                random.permutation(&mut order);
                 assert_eq!(samples, order.iter().map(|&i| i as f32).collect::<Vec<_>>());
             }
         }
@@ -355,8 +351,8 @@ mod tests {
         let array = Array::from_slice(&[1f32, 2.0, 3.0], &[3]).unwrap();
         let column = Column { dtype: DType::F32, row_shape: vec![], source: Source::Array(&array) };
         let batch = Batch { arrays: vec![column.array(2).unwrap()] };
-        let visit = Visit { samples: 0..3, batch_size: 2, shuffle: None, first_pass: 0 };
-        let maker = Maker { columns: vec![column], visit, order: Vec::new(), pass: 0, place: 0 };
+        let visit = Visit { samples: 0..3, batch_size: 2, shuffle: None };
+        let maker = Maker { columns: vec![column], visit, order: Vec::new(), place: 0 };
         std::thread::scope(|scope| {
             // a stack that no address space has
             let builder = std::thread::Builder::new().stack_size(1 << 56);

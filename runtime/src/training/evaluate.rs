@@ -69,8 +69,7 @@ pub(super) fn test(
     let manifest = training.session().manifest().clone();
     let description = manifest.entry("test_step").expect("found above");
     let (columns, samples) = checks::columns(description, data)?;
-    let visit =
-        Visit { samples: range.unwrap_or(0..samples), batch_size: options.batch_size, shuffle: None, first_pass: 0 };
+    let visit = Visit { samples: range.unwrap_or(0..samples), batch_size: options.batch_size, shuffle: None };
     let steps = options.steps.map_or(visit.batches(), |steps| steps.min(visit.batches()));
     let steps_of_epoch = std::mem::replace(&mut training.steps, steps);
     training.session().reset_metrics();
@@ -119,7 +118,7 @@ pub fn predict(
     let manifest = session.manifest().clone();
     let description = manifest.entry("predict").expect("found above");
     let (columns, samples) = checks::columns(description, data)?;
-    let visit = Visit { samples: 0..samples, batch_size: options.batch_size, shuffle: None, first_pass: 0 };
+    let visit = Visit { samples: 0..samples, batch_size: options.batch_size, shuffle: None };
     let steps = options.steps.map_or(visit.batches(), |steps| steps.min(visit.batches()));
     let rows = samples.min(steps.saturating_mul(options.batch_size));
     let mut training = Training::new(session, 1, steps);

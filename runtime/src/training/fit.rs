@@ -3,6 +3,7 @@ use super::callback::{Callbacks, read_logs};
 use super::evaluate::{EvaluateOptions, at_least_one, interrupted, test};
 use super::progress::{Progress, Verbose};
 use super::{Callback, Dataset, History, Training, TrainingError, checks};
+use crate::random::NumpyRandom;
 use crate::session::Session;
 use kc_abi::manifest::InputRole;
 use std::collections::BTreeMap;
@@ -24,10 +25,14 @@ pub struct FitOptions<'a> {
     pub validation_split: f64,
     /// Samples for validation; they take precedence over `validation_split`.
     pub validation_data: Option<&'a Dataset>,
-    /// Whether each epoch visits the samples in an order of its own (see [`super::permutation`]). Default: yes.
+    /// Whether each pass over the samples has an order of its own. Default: yes.
     pub shuffle: bool,
-    /// The seed of the order. Default: 0.
-    pub seed: u64,
+    /// What the orders are drawn from. Default: that of the seed 0.
+    pub order: NumpyRandom,
+    /// How many orders are drawn and not used before the first pass. A training that goes on where another of so many passes
+    /// ended skips theirs; Keras draws one to find the shapes of a model that is trained or evaluated for the first time.
+    /// Default: 0.
+    pub skipped_orders: usize,
     /// Weights of the samples by their class; 1 for a class that is not named.
     pub class_weight: Option<BTreeMap<i64, f64>>,
     /// Number of the first epoch, from 0, to go on with an earlier training. Default: 0.
@@ -54,7 +59,8 @@ impl Default for FitOptions<'_> {
             validation_split: 0.0,
             validation_data: None,
             shuffle: true,
-            seed: 0,
+            order: NumpyRandom::default(),
+            skipped_orders: 0,
             class_weight: None,
             initial_epoch: 0,
             steps_per_epoch: None,
@@ -126,12 +132,14 @@ pub fn fit(
         interrupt: options.interrupt.clone(),
     };
 
-    let visit = Visit {
-        samples: range,
-        batch_size: options.batch_size,
-        shuffle: options.shuffle.then_some(options.seed),
-        first_pass: options.initial_epoch as u64,
+    let mut order = options.order.clone();
+    let mut places = vec![0; if options.shuffle { range.len() } else { 0 }];
+    let mut draw_orders = |order: &mut NumpyRandom, count: usize| {
+        (0..count).for_each(|_| order.permutation(&mut places));
     };
+    draw_orders(&mut order, options.skipped_orders);
+    let visit =
+        Visit { samples: range, batch_size: options.batch_size, shuffle: options.shuffle.then(|| order.clone()) };
     let batches_of_pass = visit.batches();
     let steps = options.steps_per_epoch.unwrap_or(batches_of_pass);
     let mut training = Training::new(session, options.epochs, steps);
@@ -142,8 +150,8 @@ pub fn fit(
         progress.note(&note);
     }
     let mut history = History::default();
-    // batches of the pass that have been taken
-    let mut taken = 0;
+    // passes that have begun, and batches of the last that have been taken
+    let (mut passes, mut taken) = (0, 0);
 
     std::thread::scope(|scope| -> Result<(), TrainingError> {
         let mut batches = Batches::new(columns, visit, scope)?;
@@ -167,6 +175,7 @@ pub fn fit(
                 }
                 callbacks.each(|callback| callback.on_train_batch_begin(training, step))?;
                 let batch = batches.take();
+                passes += usize::from(taken == 0);
                 taken += 1;
                 let result = training.session().run_into(entry, &batch.arrays, &mut outputs);
                 batches.give_back(batch);
@@ -206,6 +215,9 @@ pub fn fit(
         callbacks.each(|callback| callback.on_train_end(training, &history))
     })?;
     training.take_notes().iter().for_each(|note| progress.note(note));
+    // batches may have been made ahead: only orders that were used count
+    draw_orders(&mut order, passes);
+    history.order = order;
     Ok(history)
 }
 

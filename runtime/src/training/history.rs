@@ -1,3 +1,4 @@
+use crate::random::NumpyRandom;
 use std::collections::BTreeMap;
 
 /// Values of the loss and the metrics by name, sorted, as Keras shows them.
@@ -47,6 +48,8 @@ pub struct History {
     pub logs: BTreeMap<String, Vec<f64>>,
     /// Whether the training was interrupted before its end.
     pub interrupted: bool,
+    /// What orders are drawn from, after those of this training.
+    pub order: NumpyRandom,
 }
 
 impl History {

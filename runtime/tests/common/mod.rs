@@ -122,7 +122,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
         plan,
     };
     let key =
-        Input { name: "key".into(), role: InputRole::Key, ty: TensorType::new(DType::U32, [2i64]), checks: vec![] };
+        Input { name: "seeds".into(), role: InputRole::Seeds, ty: TensorType::new(DType::U32, [2i64]), checks: vec![] };
     let no_dims = |launch: Launch| Launch { dims: vec![], ..launch };
     let train = vec![step(forward()), step(loss()), step(launch(2, &[3, 0, 1, 2, 4, 5, 6], one(), 0))];
     Manifest {
@@ -205,9 +205,9 @@ pub fn session_of(manifest: Manifest, options: &SessionOptions) -> Session {
 }
 
 /// A session whose weight is `seed`.
-pub fn session(threads: usize, seed: u64) -> Session {
+pub fn session(threads: usize, seed: u32) -> Session {
     let mut session = session_of(manifest(vec![]), &SessionOptions { threads, profile: false });
-    session.init(seed).unwrap();
+    session.init_from(&[0, seed]).unwrap();
     session
 }
 

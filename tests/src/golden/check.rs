@@ -7,6 +7,7 @@ use kc_ir::manifest::{Input, InputRole, Output, StateRole};
 use kc_ir::tensor::ops::{Binary, Gradient, Reduction};
 use kc_ir::tensor::{Argument, Builder, Function, Module, ResultSlot, Value};
 use kc_runtime::Array;
+use kc_runtime::random::initial_seeds;
 use std::collections::BTreeMap;
 
 /// Compares what a runner computes with what Keras computed; the errors are one line a tensor.
@@ -22,9 +23,9 @@ pub fn check(case: &Case, runner: Runner) -> Result<(), String> {
     }
     let names = if case.kind == Kind::Losses { Names::none() } else { Names::new(case, &module)? };
     let mut execution = runner.load(&module, 1)?;
-    let key = Array::from_slice(&[0u32, 0], &[2]).map_err(|error| error.to_string())?;
-    if module.function("init").is_some() {
-        execution.run("init", &[&key])?;
+    if let Some(init) = module.function("init") {
+        let seeds = initial_seeds(&init.inputs, 0).map_err(|error| error.to_string())?;
+        execution.run("init", &seeds.iter().collect::<Vec<_>>())?;
     }
     if case.kind != Kind::Losses {
         for (index, value) in assign(&module, &case.weights()?).map_err(|error| error.to_string())? {

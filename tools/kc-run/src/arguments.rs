@@ -97,7 +97,7 @@ pub struct Options {
     /// Without `--no-shuffle`
     pub shuffle: bool,
     /// `--seed`
-    pub seed: u64,
+    pub seed: u32,
     /// `--batch-size`
     pub batch_size: usize,
     /// `--threads`

@@ -4,6 +4,7 @@ use crate::Failure;
 use crate::arguments::Options;
 use crate::output::print;
 use kc_runtime::kc_abi::DType;
+use kc_runtime::random::NumpyRandom;
 use kc_runtime::samples::Samples;
 use kc_runtime::{Array, Dataset, EvaluateOptions, FitOptions, Package, Session, SessionOptions, Verbose, npy};
 use std::fmt::Write;
@@ -60,7 +61,9 @@ pub fn fit(options: &Options) -> Result<ExitCode, Failure> {
         verbose: options.verbose,
         validation_split: options.validation_split,
         shuffle: options.shuffle,
-        seed: options.seed,
+        order: NumpyRandom::new(options.seed),
+        // one is drawn to find the shapes, as Keras does
+        skipped_orders: 1 + options.initial_epoch,
         interrupt: Some(interrupt_flag()?),
         ..FitOptions::default()
     };

@@ -55,7 +55,7 @@ pub struct Fit {
     pub validation_data: Option<String>,
     /// Seed of the initial weights and of shuffling
     #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    pub seed: u32,
     /// Keep the training data in its order
     #[arg(long)]
     pub no_shuffle: bool,

@@ -48,24 +48,21 @@ pub struct EagerEntry<'a, 'b> {
     pub entry: &'static str,
     /// Its inputs.
     pub inputs: Vec<Array>,
+    /// Those of `init`.
+    pub seeds: Vec<Array>,
 }
 
 impl Program for EagerEntry<'_, '_> {
     fn run(&mut self, calls: u32) -> Outcome<Duration> {
         let failed = || format!("cannot run `{}`", self.entry);
         let inputs: Vec<&Array> = self.inputs.iter().collect();
-        self.eager.run("init", &[&seed()?]).context(failed)?;
+        self.eager.run("init", &self.seeds.iter().collect::<Vec<_>>()).context(failed)?;
         let start = Instant::now();
         for _ in 0..calls {
             self.eager.run(self.entry, &inputs).context(failed)?;
         }
         Ok(start.elapsed())
     }
-}
-
-/// The key of `init` for the seed 0.
-fn seed() -> Outcome<Array> {
-    Array::from_slice(&[0u32; 2], &[2]).context(|| "a key".to_owned())
 }
 
 /// A peer: a program of another house that is told `ENTRY BATCH_SIZE CALLS` a line and answers with the seconds it took

@@ -4,6 +4,7 @@ use crate::failure::{Context, Failure, Outcome};
 use crate::measure::{self, EagerEntry, Peer, PeerEntry, Time};
 use crate::{model, output, synthetic, table};
 use kc_codegen::eager::Eager;
+use kc_runtime::random::initial_seeds;
 use kc_runtime::{LaunchTime, Session, SessionOptions};
 use serde_json::json;
 
@@ -104,7 +105,9 @@ fn measure(
         let figure =
             |mode, kernels| Figure { entry, program: backend.to_string(), mode, time: Time::default(), kernels };
         figures.push(figure(EAGER, Kernels::default()));
-        subjects.push(Box::new(EagerEntry { eager, entry, inputs: inputs.clone() }));
+        let init = fused.manifest().entry("init").map_or(&[][..], |init| &init.inputs);
+        let seeds = initial_seeds(init, 0).context(|| "cannot draw seeds".to_owned())?;
+        subjects.push(Box::new(EagerEntry { eager, entry, inputs: inputs.clone(), seeds }));
         figures.push(figure(FUSED, kernels));
         subjects.push(Box::new(measure::Entry { session: fused, entry, inputs, outputs: Vec::new() }));
     }

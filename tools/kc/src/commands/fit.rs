@@ -2,6 +2,7 @@ use crate::cli::Fit;
 use crate::compile::{self, is_package, package_or_model};
 use crate::failure::{Failure, Outcome};
 use crate::{callbacks, data, interrupt, output};
+use kc_runtime::random::NumpyRandom;
 use kc_runtime::{Callback, FitOptions, Session, fit as run_fit};
 use serde_json::json;
 use std::time::Instant;
@@ -63,7 +64,9 @@ pub fn fit(arguments: &Fit) -> Outcome {
         validation_split: arguments.validation_split,
         validation_data: validation.as_ref(),
         shuffle: !arguments.no_shuffle,
-        seed: arguments.seed,
+        order: NumpyRandom::new(arguments.seed),
+        // one is drawn to find the shapes, as Keras does
+        skipped_orders: 1,
         interrupt: Some(interrupt::flag()?),
         ..FitOptions::default()
     };
