@@ -248,6 +248,63 @@ fn where_there_is_a_corner_the_derivative_is_that_of_keras_on_jax() {
     assert_eq!(derivative(&[-1.5, 0.0, 2.0], |b, x| b.unary(Unary::Abs, x).unwrap()), [-1.0, 0.0, 1.0]);
 }
 
+/// Derivatives of ops at positions that are data, which JAX printed.
+#[test]
+fn where_positions_meet_the_derivative_is_that_of_keras_on_jax() {
+    let weighted = |b: &mut Builder, y: Value| {
+        let elements = b.tensor_type(y).elements().as_constant().unwrap();
+        let weights =
+            Literal::from_scalars(DType::F32, vec![elements as usize], (1..=elements).map(|i| Scalar::Float(i as f64)));
+        let weights = b.constant(weights).unwrap();
+        b.binary(Binary::Multiply, y, weights).unwrap()
+    };
+    let positions = |b: &mut Builder, values: &[i128]| {
+        let values = values.iter().map(|&value| Scalar::Int(value));
+        let literal = Literal::from_scalars(DType::I32, vec![values.len(), 1], values.collect::<Vec<_>>());
+        b.constant(literal).unwrap()
+    };
+    let (x, updates) = ([1.0, 5.0, 2.0], [5.0, 3.0, 4.0, 9.0]);
+    for (kind, of_x, of_updates) in [
+        (ScatterKind::Set, [0.0, 0.0, 3.0], [0.0, 2.0, 1.0, 0.0]),
+        (ScatterKind::Add, [1.0, 2.0, 3.0], [2.0, 2.0, 1.0, 0.0]),
+        (ScatterKind::Maximum, [0.0, 1.0, 3.0], [1.0, 0.0, 1.0, 0.0]),
+        (ScatterKind::Minimum, [1.0, 0.0, 3.0], [0.0, 2.0, 0.0, 0.0]),
+    ] {
+        let scatter = |b: &mut Builder, x: Value, updates: Value| {
+            let indices = positions(b, &[1, 1, 0, 7]);
+            let y = b.scatter_nd(kind, [x, indices, updates], ScatterMode::Drop).unwrap();
+            weighted(b, y)
+        };
+        let by_x = derivative(&x, |b, x| {
+            let updates = b.constant(Literal::f32(&[4], &updates)).unwrap();
+            scatter(b, x, updates)
+        });
+        let by_updates = derivative(&updates, |b, updates| {
+            let x = b.constant(Literal::f32(&[3], &x)).unwrap();
+            scatter(b, x, updates)
+        });
+        assert_eq!((&by_x[..], &by_updates[..]), (&of_x[..], &of_updates[..]), "{kind:?}");
+    }
+    let clipped = |b: &mut Builder, x: Value| {
+        let indices = positions(b, &[0, 3, -4, 1]);
+        let y = b.gather_nd(x, indices, GatherMode::Clip).unwrap();
+        weighted(b, y)
+    };
+    assert_eq!(derivative(&x, clipped), [4.0, 4.0, 2.0]);
+    let running = |kind| {
+        move |b: &mut Builder, x: Value| {
+            let y = b.add(Cumulative { kind, axis: 0, reverse: false }, &[x]).unwrap();
+            weighted(b, y)
+        }
+    };
+    assert_eq!(derivative(&[2.0, 0.0, 3.0, 5.0], running(Reduction::Product)), [1.0, 142.0, 0.0, 0.0]);
+    assert_eq!(derivative(&[2.0, 0.0, 0.0, 5.0], running(Reduction::Product)), [1.0, 4.0, 0.0, 0.0]);
+    assert_eq!(derivative(&[2.0, 1.0, 3.0, 3.0], running(Reduction::Max)), [3.0, 0.0, 5.0, 2.0]);
+    let trigamma = derivative(&[0.7, -0.3, -1.5, 3.25, 20.0], |b, x| b.unary(Unary::Digamma, x).unwrap());
+    let expected = [2.8340487, 13.945161, 9.379247, 0.35979828, 0.05127082];
+    assert!(trigamma.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5 * b), "{trigamma:?}");
+}
+
 #[test]
 fn stopped_and_absent_ways_have_derivative_zero() {
     let stopped = |b: &mut Builder, x: Value| {

@@ -2,7 +2,7 @@
 
 use super::{Backward, Cotangents, Operation, Pad, Reduction, arity, axis, one_tensor, tensor};
 use crate::tensor::interpret::{Array, Data, Evaluation, positions, strides};
-use crate::tensor::{Builder, Literal, Tensor, Type, TypeError, Value, express};
+use crate::tensor::{Builder, Literal, Type, TypeError, Value, express};
 use kc_abi::DType;
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +80,7 @@ impl Operation for Cumulative {
         Ok(Type::Tensor(ty.clone()))
     }
     /// Of a sum the sums of the cotangents from the other end; of a product by the products of all other factors, without a
-    /// division, so that zeros are no exception; of an extremum to the last element that is equal to it.
+    /// division, so that zeros are no exception; of an extremum to the element that it is, in equal shares for one and the extremum before that are equal.
     fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Cotangents, TypeError> {
         let (x, y, g) = (at.operands[0], at.results[0], at.cotangent("cumulative")?);
         let along = Recurrence { axis: self.axis, reverse: self.reverse };
@@ -91,10 +91,12 @@ impl Operation for Cumulative {
                 b.binary(super::Binary::Multiply, product, sum)?
             }
             Reduction::Max | Reduction::Min => {
+                let last = before(b, &along, y, self.kind.neutral_float())?;
                 let (hit, miss) = express(b, |scope| {
-                    let [x, y] = [x, y].map(|value| scope.tensor(value));
-                    let of = |hit: Tensor<'_, '_>| (hit.value(), (1.0 - hit).value());
-                    of(x.equal(y).convert(x.ty().dtype))
+                    let [x, last] = [x, last].map(|value| scope.tensor(value));
+                    let better = if self.kind == Reduction::Max { x.greater(last) } else { x.less(last) };
+                    let hit = better.select(x.number(1.0), x.equal(last).select(x.number(0.5), 0.0));
+                    (hit.value(), (1.0 - hit).value())
                 })?;
                 let reaching = along.back(b, miss, g)?;
                 b.binary(super::Binary::Multiply, hit, reaching)?
