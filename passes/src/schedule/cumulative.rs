@@ -10,6 +10,9 @@ use kc_ir::kernel::Register;
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Op, Value};
 
+/// Vectors that are computed side by side.
+const VECTORS: u32 = 4;
+
 /// The running values of an op along its axis, and what else the cluster computes of them.
 pub(super) fn running(em: &mut Emitter, lanes: u32, op: Value, outputs: &[Stored]) -> Result<Dim, Unsuited> {
     let node = em.graph.node(op);
@@ -21,6 +24,10 @@ pub(super) fn running(em: &mut Emitter, lanes: u32, op: Value, outputs: &[Stored
     let ty = em.ty(op);
     let mut lines = ty.shape.clone();
     let extent = lines.remove(axis);
+    // a step along the axis reads whole lines of the cache
+    let wide = i64::from(lanes * VECTORS);
+    let is_whole = |extent: &Dim| extent.as_constant().is_some_and(|extent| extent % wide == 0);
+    let lanes = if lanes > 1 && lines.last().is_some_and(is_whole) { lanes * VECTORS } else { lanes };
     over_result(em, lanes, &lines, nominal(&extent), |em, line| {
         let length = em.extent(&extent);
         let start = em.neutral(start, ty.dtype);
