@@ -47,6 +47,61 @@ pub(super) struct Clusters {
     reads: Vec<BTreeSet<usize>>,
 }
 
+/// The clusters in levels: each is above those that it reads.
+#[derive(Clone, Debug)]
+pub(super) struct Levels {
+    level: Vec<usize>,
+    readers: Vec<Vec<usize>>,
+}
+
+impl Levels {
+    /// The levels of clusters that do not depend on themselves.
+    pub fn of(clusters: &[Cluster]) -> Self {
+        let mut readers = vec![vec![]; clusters.len()];
+        for (number, cluster) in clusters.iter().enumerate() {
+            cluster.reads.iter().for_each(|&read| readers[read].push(number));
+        }
+        let mut levels = Levels { level: vec![0; clusters.len()], readers };
+        let mut missing: Vec<usize> = clusters.iter().map(|cluster| cluster.reads.len()).collect();
+        let mut ready: Vec<usize> = (0..clusters.len()).filter(|&number| missing[number] == 0).collect();
+        while let Some(number) = ready.pop() {
+            for &reader in &levels.readers[number] {
+                levels.level[reader] = levels.level[reader].max(levels.level[number] + 1);
+                missing[reader] -= 1;
+                if missing[reader] == 0 {
+                    ready.push(reader);
+                }
+            }
+        }
+        levels
+    }
+
+    /// The level of a cluster: 0 where it reads none.
+    pub fn level(&self, cluster: usize) -> usize {
+        self.level[cluster]
+    }
+
+    /// Whether a cluster depends on another.
+    pub fn depends(&self, clusters: &Clusters, cluster: usize, on: usize) -> bool {
+        clusters.reaches(cluster, on, |next| self.level[next] > self.level[on])
+    }
+
+    /// Lets a cluster, which they do not depend on, wait for others.
+    pub fn wait(&mut self, clusters: &mut Clusters, cluster: usize, others: &[usize]) {
+        for &other in others {
+            clusters.clusters[cluster].reads.insert(other);
+            self.readers[other].push(cluster);
+            let mut open = vec![(cluster, self.level[other] + 1)];
+            while let Some((number, level)) = open.pop() {
+                if self.level[number] < level {
+                    self.level[number] = level;
+                    open.extend(self.readers[number].iter().map(|&reader| (reader, level + 1)));
+                }
+            }
+        }
+    }
+}
+
 /// How an op may take part in a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -110,6 +165,9 @@ pub(super) fn reduced_axes(op: &Op) -> Vec<usize> {
         _ => vec![],
     }
 }
+
+/// How many clusters back a reduction looks for one with the same rows: far ones have left the caches.
+const NEAR: usize = 64;
 
 impl Clusters {
     /// Clusters an expanded graph.
@@ -216,18 +274,27 @@ impl Clusters {
                 || !matches!(role(&graph.node(value).op), Role::Elementwise)
                 || graph.tensor_type(*operand).shape == graph.tensor_type(value).shape
         });
-        !through_floating && same_shape && !reads.iter().any(|&other| other != cluster && self.depends(other, cluster))
+        // while ops are placed in their order, a cluster whose last op comes before another's first does not depend on it
+        let first = self.clusters[cluster].members.first();
+        let later = |other: usize| self.clusters[other].members.last() > first;
+        let depends = |&other: &usize| other != cluster && self.reaches(other, cluster, later);
+        !through_floating && same_shape && !reads.iter().any(depends)
     }
 
     /// Whether `cluster` depends on `on`.
     pub fn depends(&self, cluster: usize, on: usize) -> bool {
+        self.reaches(cluster, on, |_| true)
+    }
+
+    /// The same, where only clusters that `may` be on the way are looked at.
+    fn reaches(&self, cluster: usize, on: usize, may: impl Fn(usize) -> bool) -> bool {
         let mut seen = BTreeSet::new();
         let mut open = vec![cluster];
         while let Some(next) = open.pop() {
             if next == on {
                 return true;
             }
-            if seen.insert(next) {
+            if may(next) && seen.insert(next) {
                 open.extend(&self.clusters[next].reads);
             }
         }
@@ -247,7 +314,7 @@ impl Clusters {
             Space::Rows { outer: operand_shape[..outer_rank].to_vec(), inner: operand_shape[outer_rank..].to_vec() };
         // the operand's own cluster first, then any with the same rows
         let own = self.cluster_of[operand.index()];
-        let others = (0..self.clusters.len()).rev().filter(|&c| self.clusters[c].space == space);
+        let others = (0..self.clusters.len()).rev().take(NEAR).filter(|&c| self.clusters[c].space == space);
         let candidates: Vec<usize> = own.into_iter().chain(others).collect();
         for cluster in candidates {
             let fits = self.clusters[cluster].space == space

@@ -190,7 +190,7 @@ impl Assembly {
         let new = Buffer { ty, role };
         let known = match new.role {
             Role::Temporary => None,
-            _ => self.program.buffers.iter().position(|known| *known == new),
+            _ => self.program.buffers.iter().position(|known| known.role == new.role && known.ty == new.ty),
         };
         known.unwrap_or_else(|| {
             self.program.buffers.push(new);

@@ -23,7 +23,7 @@ mod roots;
 mod store;
 
 use crate::Target;
-use cluster::{Cluster, Clusters, Space};
+use cluster::{Clusters, Space};
 use control::Assembly;
 use emit::{Emitter, Unsuited};
 use kc_ir::kernel::{Access, Kernel, Launch, MemoryId, Program, Role, Step};
@@ -225,25 +225,36 @@ impl<'f> Draft<'f> {
         let mut impossible = vec![];
         let leaves: Vec<BTreeSet<Value>> =
             (0..self.clusters.clusters.len()).map(|number| self.leaves(number)).collect();
+        let mut readers_of: BTreeMap<Value, Vec<usize>> = BTreeMap::new();
+        for (number, leaves) in leaves.iter().enumerate() {
+            leaves.iter().for_each(|&leaf| readers_of.entry(leaf).or_default().push(number));
+        }
+        let mut olds: BTreeMap<usize, Value> = BTreeMap::new();
+        for &parameter in &self.graph.parameters {
+            if let Op::Parameter(p) = &self.graph.node(parameter).op
+                && let Argument::State(state) = self.function.arguments[p.index]
+            {
+                olds.entry(state).or_insert(parameter);
+            }
+        }
+        let mut levels = cluster::Levels::of(&self.clusters.clusters);
         for (&value, &slot) in &self.slots {
             let ResultSlot::State(state) = slot else { continue };
-            let old = self.graph.parameters.iter().copied().find(|parameter| {
-                matches!(&self.graph.node(*parameter).op, Op::Parameter(p) if self.function.arguments[p.index] == Argument::State(state))
-            });
+            let old = olds.get(&state).copied();
             let (Some(old), Some(own)) = (old, self.clusters.cluster_of[value.index()]) else { continue };
             let same_element = self.graph.tensor_type(old).shape == self.graph.tensor_type(value).shape
                 && !self.clusters.reads_through_view(&self.graph, own, old)
                 && !self.reads_as_operand_of_root(own, old);
             let readers: Vec<usize> =
-                (0..leaves.len()).filter(|&number| number != own && leaves[number].contains(&old)).collect();
-            let late = readers.iter().any(|&reader| self.clusters.depends(reader, own));
+                readers_of.get(&old).into_iter().flatten().copied().filter(|&number| number != own).collect();
+            let late = readers.iter().any(|&reader| levels.depends(&self.clusters, reader, own));
             if late || (leaves[own].contains(&old) && !same_element) {
                 if !self.copied.contains(&state) {
                     impossible.push(state);
                 }
                 continue;
             }
-            self.clusters.clusters[own].reads.extend(readers);
+            levels.wait(&mut self.clusters, own, &readers);
         }
         impossible
     }
@@ -255,22 +266,6 @@ impl<'f> Draft<'f> {
             Op::Scatter(_) => self.reads_of(op)[1..].contains(&value),
             _ => self.reads_of(op).contains(&value),
         }
-    }
-
-    /// The step of each cluster: after all that it reads.
-    fn levels(&self) -> Vec<usize> {
-        fn level(number: usize, clusters: &[Cluster], known: &mut Vec<Option<usize>>) -> usize {
-            if let Some(level) = known[number] {
-                return level;
-            }
-            known[number] = Some(0);
-            let own = clusters[number].reads.iter().map(|&other| level(other, clusters, known) + 1).max().unwrap_or(0);
-            known[number] = Some(own);
-            own
-        }
-        let clusters = &self.clusters.clusters;
-        let mut known = vec![None; clusters.len()];
-        (0..clusters.len()).map(|number| level(number, clusters, &mut known)).collect()
     }
 
     fn emit(&self, target: &Target, within: &Within) -> Result<Program, TypeError> {
@@ -285,10 +280,10 @@ impl<'f> Draft<'f> {
                 regions.insert(number, (op, scheduled));
             }
         }
-        let levels = self.levels();
+        let levels = cluster::Levels::of(&self.clusters.clusters);
         let mut steps: BTreeMap<usize, (Vec<Launch>, Vec<Step>)> = BTreeMap::new();
         for (number, cluster) in self.clusters.clusters.iter().enumerate() {
-            let (launches, others) = steps.entry(levels[number]).or_default();
+            let (launches, others) = steps.entry(levels.level(number)).or_default();
             if let Some((op, scheduled)) = regions.get(&number) {
                 others.push(self.regions_step(*op, scheduled, &mut assembly, within)?);
                 continue;
