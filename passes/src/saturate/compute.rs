@@ -5,13 +5,15 @@
 use super::facts::EGraph;
 use crate::simplify;
 use egg::Id;
-use kc_ir::TensorType;
 use kc_ir::tensor::composites::{
     Activation, CategoricalCrossEntropy, CategoricalCrossEntropyGradient, CategoricalCrossEntropyWithGradient,
-    Composite, ConvolutionBias, Dense, Relu, Scores,
+    Composite, ConvolutionBias, Dense, Relu, Scores, Silu,
 };
-use kc_ir::tensor::ops::{Broadcast, Constant, DotGeneral, Extremum, Projection, Transpose};
+use kc_ir::tensor::ops::{
+    Broadcast, Concatenate, Constant, DotGeneral, Extremum, Projection, Reshape, Slice, Transpose,
+};
 use kc_ir::tensor::{Builder, Graph, Literal, Op, Value};
+use kc_ir::{Dim, TensorType};
 
 /// What a computation is given.
 pub(crate) struct Arguments<'a> {
@@ -50,6 +52,10 @@ impl<'a> Arguments<'a> {
             _ => None,
         }
     }
+    /// Inputs, heads and features of a kernel of a projection to heads.
+    fn heads(&self, position: usize) -> Option<[Dim; 3]> {
+        self.ty(position)?.shape.clone().try_into().ok()
+    }
     /// The axis along which a broadcast lays a vector, where it repeats nothing of the vector itself.
     fn vector_axis(&self, broadcast: usize, vector: usize) -> Option<usize> {
         let (broadcast, ty) = (self.broadcast(broadcast)?, self.ty(vector)?);
@@ -80,6 +86,39 @@ const COMPUTATIONS: &[(&str, Computation)] = &[
     ("logistic", |a| activated(a, Activation::Logistic)),
     ("tanh", |a| activated(a, Activation::Tanh)),
     ("silu", |a| activated(a, Activation::Silu)),
+    ("gelu", |a| activated(a, Activation::Gelu)),
+    ("silu_op", |_| Some(Silu {}.into())),
+    // heads and their features, the last two axes of a kernel and of a result, as one axis
+    ("heads_joined", |a| a.heads(0).map(|[inputs, heads, features]| reshape(vec![inputs, heads * features]))),
+    ("heads_joined_bias", |a| match a.ty(0)?.shape.as_slice() {
+        [heads, features] => Some(reshape(vec![heads.clone() * features.clone()])),
+        _ => None,
+    }),
+    ("dense_of_heads", |a| {
+        let (contraction, broadcast, rank) = (a.contraction(0)?, a.broadcast(1)?, a.broadcast(1)?.shape.len());
+        let [_, heads, features] = a.heads(2)?;
+        let fits = contraction.rhs_batch.is_empty()
+            && contraction.rhs_contract == [0]
+            && broadcast.axes == [rank.checked_sub(2)?, rank - 1]
+            && a.ty(3)?.shape == [heads, features];
+        fits.then(|| Dense { contraction: contraction.clone(), activation: Activation::Identity }.into())
+    }),
+    ("heads_apart", |a| Some(reshape(a.broadcast(0)?.shape.clone()))),
+    // the heads of three projections side by side
+    ("heads_beside", |a| {
+        let contraction = a.contraction(0)?;
+        let fits = contraction.rhs_batch.is_empty() && contraction.rhs_contract == [0] && a.heads(1).is_some();
+        fits.then(|| Concatenate { axis: 1 }.into())
+    }),
+    ("biases_beside", |a| (a.ty(0)?.rank() == 2).then(|| Concatenate { axis: 0 }.into())),
+    ("thrice_heads", |a| {
+        let broadcast = a.broadcast(0)?;
+        let shape = thrice(&broadcast.shape)?;
+        (broadcast.axes == [2, 3]).then(|| Broadcast { shape, axes: vec![2, 3] }.into())
+    }),
+    ("first_heads", |a| heads_of(a, 0)),
+    ("second_heads", |a| heads_of(a, 1)),
+    ("third_heads", |a| heads_of(a, 2)),
     ("untransposed_lhs", |a| {
         let (contraction, permutation) = (a.contraction(0)?, a.permutation(1)?);
         let [batch, contract] =
@@ -174,6 +213,25 @@ const COMPUTATIONS: &[(&str, Computation)] = &[
     }),
 ];
 
+fn reshape(shape: Vec<Dim>) -> Op {
+    Reshape { shape }.into()
+}
+
+/// `[batch, positions, heads, features]` with three times the heads.
+fn thrice(shape: &[Dim]) -> Option<Vec<Dim>> {
+    let [batch, positions, heads, features] = shape else { return None };
+    Some(vec![batch.clone(), positions.clone(), heads.clone() * Dim::constant(3), features.clone()])
+}
+
+/// The heads of that number among three.
+fn heads_of(a: &Arguments, number: i64) -> Option<Op> {
+    let shape = &a.broadcast(0)?.shape;
+    let (mut start, mut limit) = (vec![Dim::default(); 4], thrice(shape)?);
+    start[2] = shape[2].clone() * Dim::constant(number);
+    limit[2] = shape[2].clone() * Dim::constant(number + 1);
+    Some(Slice { start, limit, stride: vec![1; 4] }.into())
+}
+
 fn activated(a: &Arguments, activation: Activation) -> Option<Op> {
     match a.op(0)? {
         Op::Composite(Composite::Dense(dense)) => Some(Dense { activation, ..dense.clone() }.into()),
@@ -205,21 +263,34 @@ fn in_order(axes: &[usize], permutation: &[usize]) -> bool {
 /// The right side `(!body ?attributes ?operands...)`: a composite's body.
 pub(crate) const BODY: &str = "body";
 
-/// The body of a composite, simplified, with the operands as parameters.
-pub(crate) fn body(arguments: &Arguments) -> Option<Graph> {
-    let Op::Composite(composite) = arguments.op(0)? else { return None };
+/// The right side `(!part ?projection ?attributes ?operands...)`: one of the results of a composite's body.
+pub(crate) const PART: &str = "part";
+
+/// The body of a composite, simplified, with the operands as parameters, for a right side that is one; and the position of the
+/// first operand.
+pub(crate) fn body(name: &str, arguments: &Arguments) -> Option<(Graph, usize)> {
+    let part = match (name, arguments.op(0)?) {
+        (PART, Op::Projection(projection)) => Some(projection.index),
+        _ => None,
+    };
+    let first = if part.is_some() { 2 } else { 1 };
+    let Op::Composite(composite) = arguments.op(first - 1)? else { return None };
     let mut builder = Builder::new();
     let parameters =
-        (1..arguments.ids.len()).map(|position| builder.parameter("operand", arguments.ty(position)?.clone()).ok());
+        (first..arguments.ids.len()).map(|position| builder.parameter("operand", arguments.ty(position)?.clone()).ok());
     let parameters = parameters.collect::<Option<Vec<Value>>>()?;
     let results = composite.composition().body(&mut builder, &parameters).ok()?;
-    (results.len() == 1).then(|| simplify(&builder.finish(results)))
+    let result = match part {
+        Some(index) => *results.get(index)?,
+        None => *results.first().filter(|_| results.len() == 1)?,
+    };
+    Some((simplify(&builder.finish(vec![result])), first))
 }
 
 /// The name in the table, where it is there.
 pub(crate) fn name(name: &str) -> Option<&'static str> {
-    if name == BODY {
-        return Some(BODY);
+    if let Some(known) = [BODY, PART].into_iter().find(|known| *known == name) {
+        return Some(known);
     }
     COMPUTATIONS.iter().map(|(known, _)| *known).find(|known| *known == name)
 }

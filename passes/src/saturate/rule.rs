@@ -127,9 +127,9 @@ impl RightSide {
                 ENodeOrVar::ENode(Term::Compute(name, children)) => {
                     let arguments = children.iter().map(|&child| added.ids[usize::from(child)]).collect();
                     let arguments = Arguments::new(egraph, arguments);
-                    if *name == compute::BODY {
-                        let body = compute::body(&arguments)?;
-                        added.graph(egraph, &body, &children[1..])?;
+                    if [compute::BODY, compute::PART].contains(name) {
+                        let (body, first) = compute::body(name, &arguments)?;
+                        added.graph(egraph, &body, &children[first..])?;
                     } else {
                         let op = compute::evaluate(name, &arguments)?;
                         let term = if is_leaf(&op) { Term::Leaf(Arc::new(op)) } else { Term::Attributes(Arc::new(op)) };

@@ -1,10 +1,12 @@
 //! Example graphs: steps of the networks that the compiler is made for, written without the frontend.
 
 use kc_ir::tensor::composites::{
-    AdamStepSize, AdamUpdate, BatchNormInfer, BatchNormTrain, CategoricalCrossEntropy, Dropout, Relu, Scores, Softmax,
+    AdamStepSize, AdamUpdate, BatchNormInfer, BatchNormTrain, CategoricalCrossEntropy, DotProductAttention, Dropout,
+    Gelu, LayerNorm, Relu, Scores, Softmax,
 };
 use kc_ir::tensor::ops::{
-    ArgReduce, Convolution, ConvolutionAxes, Extremum, Gradient, Projection, ReduceWindow, Reduction, Window,
+    ArgReduce, Convolution, ConvolutionAxes, DotGeneral, Extremum, Gradient, Projection, ReduceWindow, Reduction,
+    Window,
 };
 use kc_ir::tensor::{Builder, Graph, Real, Scope, Tensor, Value, express};
 use kc_ir::{DType, Dim, TensorType};
@@ -20,6 +22,8 @@ pub fn all() -> Vec<(&'static str, Graph)> {
         ("cnn_train_step", cnn(Step::Train)),
         ("gates_train_step", gates()),
         ("variants_predict", variants()),
+        ("encoder_train_step", transformer(false)),
+        ("decoder_train_step", transformer(true)),
     ]
 }
 
@@ -259,6 +263,68 @@ pub fn variants() -> Graph {
     let gated = net.formula([gated], |_, [x]| x * x.logistic());
     net.results.extend([projected, products, gated]);
     net.finish()
+}
+
+/// A transformer block and a classifier of its mean; a decoder's attention is causal and masked.
+pub fn transformer(decoder: bool) -> Graph {
+    let mut net = Net::new();
+    let (batch, positions) = (Dim::symbol("B"), Dim::constant(16));
+    let x = net.input("x", DType::F32, &[batch.clone(), positions.clone(), Dim::constant(32)]);
+    let h = layer_norm(&mut net, x, "attention_norm");
+    let mut operands = vec![];
+    for name in ["query", "key", "value"] {
+        operands.push(projected(&mut net, h, name, &[32, 4, 8], &[4, 8], 1));
+    }
+    if decoder {
+        operands.push(net.input("mask", DType::Bool, &[batch.clone(), 1i64.into(), 1i64.into(), positions]));
+    }
+    let attention = DotProductAttention {
+        scale: Real(0.35),
+        causal: decoder,
+        bias: false,
+        mask: decoder,
+        zero_excluded: false,
+        dropout: Real(0.0),
+    };
+    let attended = net.builder.add(attention, &operands).unwrap();
+    let attended = net.builder.projections(attended).unwrap()[0];
+    let h = projected(&mut net, attended, "output", &[4, 8, 32], &[32], 2);
+    let x = net.formula([x, h], |_, [x, h]| x + h);
+    let h = layer_norm(&mut net, x, "dense_norm");
+    let h = projected(&mut net, h, "wide", &[32, 64], &[64], 1);
+    let h = net.builder.add(Gelu {}, &[h]).unwrap();
+    let h = projected(&mut net, h, "narrow", &[64, 32], &[32], 1);
+    let features = net.formula([x, h], |_, [x, h]| (x + h).mean(&[1]));
+    let logits = net.dense(features, "classes", 32, 10);
+    let probabilities = net.softmax(logits);
+    let labels = net.input("label", DType::I32, std::slice::from_ref(&batch));
+    let weights = net.input("weight", DType::F32, &[batch]);
+    let loss = net.loss(probabilities, labels, weights);
+    net.adam(loss);
+    net.finish()
+}
+
+fn layer_norm(net: &mut Net, x: Value, name: &str) -> Value {
+    let gamma = net.weight(&format!("{name}/gamma"), &[32]);
+    let beta = net.weight(&format!("{name}/beta"), &[32]);
+    let op = LayerNorm { axes: vec![2], epsilon: Real(1e-3), scale: true, center: true };
+    let results = net.builder.add(op, &[x, gamma, beta]).unwrap();
+    net.builder.projections(results).unwrap()[0]
+}
+
+/// The contraction of the last axes with a kernel, plus a bias.
+fn projected(net: &mut Net, x: Value, name: &str, kernel: &[i64], bias: &[i64], axes: usize) -> Value {
+    let kernel = net.weight(&format!("{name}/kernel"), kernel);
+    let bias = net.weight(&format!("{name}/bias"), bias);
+    let rank = net.builder.tensor_type(x).rank();
+    let op = DotGeneral {
+        lhs_batch: vec![],
+        rhs_batch: vec![],
+        lhs_contract: (rank - axes..rank).collect(),
+        rhs_contract: (0..axes).collect(),
+    };
+    let product = net.builder.add(op, &[x, kernel]).unwrap();
+    net.formula([product, bias], |_, [product, bias]| product + bias)
 }
 
 /// Training of that many dense layers of 64 units.

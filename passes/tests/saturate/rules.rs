@@ -95,7 +95,9 @@ fn mutants(op: &Op) -> Vec<Op> {
         }
         Op::Binary(function) => {
             let others = [Binary::Add, Binary::Subtract, Binary::Multiply, Binary::Divide];
-            others.into_iter().filter(|other| other != function).map(Op::from).collect()
+            // of truth values a product is "and"
+            let same = |other: &Binary| other == function || (*function, *other) == (Binary::And, Binary::Multiply);
+            others.into_iter().filter(|other| !same(other)).map(Op::from).collect()
         }
         Op::Reduce(reduce) => {
             let kind = if reduce.kind == Reduction::Sum { Reduction::Max } else { Reduction::Sum };
@@ -123,8 +125,14 @@ fn mutants(op: &Op) -> Vec<Op> {
 }
 
 fn composite_mutants(composite: &Composite) -> Vec<Op> {
-    let activations =
-        [Activation::Identity, Activation::Relu, Activation::Logistic, Activation::Tanh, Activation::Silu];
+    let activations = [
+        Activation::Identity,
+        Activation::Relu,
+        Activation::Logistic,
+        Activation::Tanh,
+        Activation::Silu,
+        Activation::Gelu,
+    ];
     match composite {
         Composite::Dense(dense) => {
             let others = activations.into_iter().filter(|other| *other != dense.activation);
@@ -151,7 +159,12 @@ fn composite_mutants(composite: &Composite) -> Vec<Op> {
             pair.loss.scores = Scores::Probabilities;
             vec![pair.into()]
         }
-        Composite::Relu(_) => vec![Unary::Abs.into(), Unary::Negate.into()],
+        Composite::DotProductAttention(attention) => {
+            let mut attention = attention.clone();
+            attention.scale.0 *= 1.25;
+            vec![attention.into()]
+        }
+        Composite::Silu(_) | Composite::Relu(_) => vec![Unary::Abs.into(), Unary::Negate.into()],
         _ => vec![],
     }
 }

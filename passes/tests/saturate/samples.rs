@@ -186,7 +186,43 @@ const SAMPLERS: &[(&str, Sampler)] = &[
     }),
     ("dense-logistic", |d| d.fused_dense()),
     ("dense-tanh", |d| d.fused_dense()),
-    ("dense-silu", |d| d.fused_dense()),
+    ("dense-silu", |d| {
+        d.fused_dense();
+        d.op("s", Silu {});
+    }),
+    ("dense-gelu", |d| {
+        d.fused_dense();
+        d.op("g", Gelu {});
+    }),
+    ("dense-of-heads", |d| {
+        let [batch, rows, inner, heads, features] = [0; 5].map(|_| d.extent());
+        let shape = [batch, rows, heads, features];
+        d.tensor("x", &[batch, rows, inner]);
+        d.tensor("w", &[inner, heads, features]);
+        d.tensor("b", &[heads, features]);
+        d.op("s", Broadcast { shape: dims(&shape), axes: vec![2, 3] });
+        d.op("d", DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![2], rhs_contract: vec![0] });
+    }),
+    ("silu", |d| d.tensor("x", &d.any_shape())),
+    ("attention-body", |d| attention(d, Mask::None, &[])),
+    ("masked-attention-body", |d| attention(d, Mask::Some, &[])),
+    ("attention-query-gradient-body", |d| attention(d, Mask::None, &["l", "s", "d", "g"])),
+    ("masked-attention-query-gradient-body", |d| attention(d, Mask::Some, &["l", "s", "d", "g"])),
+    ("attention-key-value-gradient-body", |d| attention(d, Mask::None, &["l", "s", "d", "g", "keys"])),
+    ("masked-attention-key-value-gradient-body", |d| attention(d, Mask::Some, &["l", "s", "d", "g", "keys"])),
+    ("merge-projections", |d| {
+        d.usual.set(Values::Within(2.0));
+        let [batch, rows, inner, heads, features] = [0; 5].map(|_| d.extent());
+        d.tensor("x", &[batch, rows, inner]);
+        for (kernel, bias) in [("q", "qb"), ("k", "kb"), ("v", "vb")] {
+            d.tensor(kernel, &[inner, heads, features]);
+            d.tensor(bias, &[heads, features]);
+        }
+        d.op("s", Broadcast { shape: dims(&[batch, rows, heads, features]), axes: vec![2, 3] });
+        d.op("d", DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![2], rhs_contract: vec![0] });
+        d.op("a", plain_attention(d));
+        d.op("i", Projection { index: 0 });
+    }),
     ("contract-transposed-left", |d| {
         let (rows, inner, columns) = (d.extent(), d.extent(), d.extent());
         d.tensor("x", &[inner, rows]);
@@ -223,7 +259,10 @@ const SAMPLERS: &[(&str, Sampler)] = &[
     }),
     ("convolution-logistic", |d| d.fused_convolution()),
     ("convolution-tanh", |d| d.fused_convolution()),
-    ("convolution-silu", |d| d.fused_convolution()),
+    ("convolution-silu", |d| {
+        d.fused_convolution();
+        d.op("s", Silu {});
+    }),
     ("batch-norm-infer", |d| batch_norm(d, true, true)),
     ("batch-norm-infer-without-one", |d| {
         let scale = d.one_of(&[true, false]);
@@ -274,6 +313,56 @@ const SAMPLERS: &[(&str, Sampler)] = &[
         d.op("r", ArgReduce { kind: Extremum::Max, axis: 1, dtype: DType::I32 });
     }),
 ];
+
+/// Whether attention is masked.
+#[derive(Clone, Copy, PartialEq)]
+enum Mask {
+    None,
+    Some,
+}
+
+fn plain_attention(d: &Draw) -> DotProductAttention {
+    DotProductAttention {
+        scale: Real(0.5),
+        causal: d.one_of(&[false, true]),
+        bias: false,
+        mask: false,
+        zero_excluded: d.one_of(&[false, true]),
+        dropout: Real(0.0),
+    }
+}
+
+/// Attention `a` of `q`, `k`, `v` and a mask `m`; of its gradients also what those take behind, by name.
+fn attention(d: &Draw, mask: Mask, behind: &[&'static str]) {
+    let [batch, rows, columns, heads, features, values] = [0; 6].map(|_| d.one_of(&[2, 3]));
+    let usual = Values::Within(2.0);
+    d.tensor_of("q", d.dtype, &[batch, rows, heads, features], usual);
+    d.tensor_of("k", d.dtype, &[batch, columns, heads, features], usual);
+    d.tensor_of("v", d.dtype, &[batch, columns, heads, values], usual);
+    if mask == Mask::Some {
+        d.tensor_of("m", DType::Bool, &[batch, 1, rows, columns], Values::Below(2));
+    }
+    let attention = DotProductAttention { mask: mask == Mask::Some, ..plain_attention(d) };
+    let wide = if d.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    for &name in behind {
+        match name {
+            "g" => d.tensor_of(name, d.dtype, &[batch, rows, heads, values], usual),
+            "keys" => {}
+            _ => d.tensor_of(name, wide, &[batch, heads, rows], usual),
+        }
+    }
+    match behind {
+        [] => {
+            d.op("i", Projection { index: d.one_of(&[0, 1, 2]) });
+            d.op("a", attention);
+        }
+        [.., "keys"] => {
+            d.op("i", Projection { index: d.one_of(&[0, 1]) });
+            d.op("a", DotProductAttentionKeyValueGradient { attention });
+        }
+        _ => d.op("a", DotProductAttentionQueryGradient { attention }),
+    }
+}
 
 fn two_vectors(d: &Draw, first: &'static str, second: &'static str) {
     let shape = d.shape(3);

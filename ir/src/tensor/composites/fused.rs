@@ -1,6 +1,6 @@
 //! Contractions and convolutions with what follows them in the same kernel.
 
-use super::Composition;
+use super::{Composition, Gelu, Silu};
 use crate::tensor::ops::{Binary, Convolution, DotGeneral, Unary};
 use crate::tensor::{Builder, TypeError, Value};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ pub enum Activation {
     Tanh,
     /// x / (1 + e^-x)
     Silu,
+    /// x (1 + erf(x / sqrt 2)) / 2
+    Gelu,
 }
 
 impl Activation {
@@ -31,10 +33,8 @@ impl Activation {
             }
             Activation::Logistic => b.unary(Unary::Logistic, x),
             Activation::Tanh => b.unary(Unary::Tanh, x),
-            Activation::Silu => {
-                let gate = b.unary(Unary::Logistic, x)?;
-                b.binary(Binary::Multiply, x, gate)
-            }
+            Activation::Silu => b.add(Silu {}, &[x]),
+            Activation::Gelu => b.add(Gelu {}, &[x]),
         }
     }
 }

@@ -22,6 +22,7 @@ macro_rules! rules {
 }
 
 pub mod algebra;
+pub mod attention;
 pub mod contraction;
 pub mod convolution;
 pub mod cross_entropy;
@@ -52,6 +53,7 @@ pub const TOPICS: &[(&str, &[Rule])] = &[
     ("convolution", convolution::RULES),
     ("normalisation", normalisation::RULES),
     ("cross_entropy", cross_entropy::RULES),
+    ("attention", attention::RULES),
 ];
 
 /// The rules as a table: algebra, numeric class, and in which of the graphs each finds something.

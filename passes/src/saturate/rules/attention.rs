@@ -1,0 +1,14 @@
+//! Attention: its kernels, or its body where all scores are small; projections of one input side by side.
+
+use super::*;
+
+#[rustfmt::skip]
+rules! {
+    "attention-body": "(projection ?i (dot_product_attention ?a ?q ?k ?v))" => "(!part ?i ?a ?q ?k ?v)", EXACT, "softmax(scale q k^T) v, the scores in a buffer";
+    "masked-attention-body": "(projection ?i (dot_product_attention ?a ?q ?k ?v ?m))" => "(!part ?i ?a ?q ?k ?v ?m)", EXACT, "the same with a mask or a bias";
+    "attention-query-gradient-body": "(dot_product_attention_query_gradient ?a ?q ?k ?v ?l ?s ?d ?g)" => "(!body ?a ?q ?k ?v ?l ?s ?d ?g)", EXACT, "scale p (g v^T - d) k, the scores in a buffer";
+    "masked-attention-query-gradient-body": "(dot_product_attention_query_gradient ?a ?q ?k ?v ?m ?l ?s ?d ?g)" => "(!body ?a ?q ?k ?v ?m ?l ?s ?d ?g)", EXACT, "the same with a mask or a bias";
+    "attention-key-value-gradient-body": "(projection ?i (dot_product_attention_key_value_gradient ?a ?q ?k ?v ?l ?s ?d ?g))" => "(!part ?i ?a ?q ?k ?v ?l ?s ?d ?g)", EXACT, "scale (p (g v^T - d))^T q and p^T g, the scores in a buffer";
+    "masked-attention-key-value-gradient-body": "(projection ?i (dot_product_attention_key_value_gradient ?a ?q ?k ?v ?m ?l ?s ?d ?g))" => "(!part ?i ?a ?q ?k ?v ?m ?l ?s ?d ?g)", EXACT, "the same with a mask or a bias";
+    "merge-projections": "(projection ?i (dot_product_attention ?a (add (dot_general ?d ?x ?q) (broadcast ?s ?qb)) (add (dot_general ?d ?x ?k) (broadcast ?s ?kb)) (add (dot_general ?d ?x ?v) (broadcast ?s ?vb))))" => "(projection ?i (dot_product_attention ?a (slice (!first_heads ?s) (add (dot_general ?d ?x (concatenate (!heads_beside ?d ?q) ?q ?k ?v)) (broadcast (!thrice_heads ?s) (concatenate (!biases_beside ?qb) ?qb ?kb ?vb)))) (slice (!second_heads ?s) (add (dot_general ?d ?x (concatenate (!heads_beside ?d ?q) ?q ?k ?v)) (broadcast (!thrice_heads ?s) (concatenate (!biases_beside ?qb) ?qb ?kb ?vb)))) (slice (!third_heads ?s) (add (dot_general ?d ?x (concatenate (!heads_beside ?d ?q) ?q ?k ?v)) (broadcast (!thrice_heads ?s) (concatenate (!biases_beside ?qb) ?qb ?kb ?vb))))))", EXACT, "x [q k v] = [x q, x k, x v]";
+}
