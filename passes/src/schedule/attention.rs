@@ -1,6 +1,6 @@
-//! Kernels of attention and its gradients that never hold all scores: a task takes a block of rows (or, for keys and values, of
-//! columns) and meets the others block by block, with the scores of one pair of blocks in the thread's scratch memory. Forward, the
-//! largest score and the sum of a row are brought up to date with each block; backward, probabilities are computed again from them.
+//! Kernels of attention and its gradient that never hold all scores: rows meet columns block by block, with the scores of one pair of
+//! blocks in the thread's scratch memory. Forward, a task has a block of rows, whose largest score and sum are brought up to date with
+//! each block of columns. Backward, a task has a batch and head, and computes the probabilities of each pair of blocks once again.
 
 use super::emit::{At, Coordinate, Emitter, Unsuited};
 use super::functions::{binary, unary};
@@ -27,16 +27,14 @@ const EXCLUDED: f64 = -0.7 * f32::MAX as f64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Forward,
-    QueryGradient,
-    KeyValueGradient,
+    Gradient,
 }
 
 fn kind(op: &Op) -> Option<(Kind, &DotProductAttention)> {
     let Op::Composite(composite) = op else { return None };
     match composite {
         Composite::DotProductAttention(attention) => Some((Kind::Forward, attention)),
-        Composite::DotProductAttentionQueryGradient(gradient) => Some((Kind::QueryGradient, &gradient.attention)),
-        Composite::DotProductAttentionKeyValueGradient(gradient) => Some((Kind::KeyValueGradient, &gradient.attention)),
+        Composite::DotProductAttentionGradient(gradient) => Some((Kind::Gradient, &gradient.attention)),
         _ => None,
     }
 }
@@ -57,8 +55,13 @@ pub(super) fn matrices(op: &Op) -> Vec<usize> {
     match kind(op) {
         None => vec![],
         Some((Kind::Forward, _)) => vec![0, 1, 2],
-        Some((_, attention)) => vec![0, 1, 2, attention.operands() + 3],
+        Some((Kind::Gradient, attention)) => vec![0, 1, 2, attention.operands() + 3],
     }
+}
+
+/// Whether the kernel sums in its results, which it so reads as well.
+pub(super) fn accumulates(op: &Op) -> bool {
+    matches!(kind(op), Some((Kind::Gradient, _)))
 }
 
 /// The values whose buffers the kernel reads, or that it computes where it reads them.
@@ -84,8 +87,7 @@ pub(super) fn operations(graph: &Graph, op: Value) -> Dim {
     let [query, key, value] = [0, 1, 2].map(|position| &graph.tensor_type(node.operands[position]).shape);
     let products = match kind(&node.op) {
         Some((Kind::Forward, _)) => query[3].clone() + value[3].clone(),
-        Some((Kind::QueryGradient, _)) => query[3].clone() * Dim::constant(2) + value[3].clone(),
-        Some((Kind::KeyValueGradient, _)) => (query[3].clone() + value[3].clone()) * Dim::constant(2),
+        Some((Kind::Gradient, _)) => query[3].clone() * Dim::constant(3) + value[3].clone() * Dim::constant(2),
         None => Dim::default(),
     };
     query[..3].iter().cloned().product::<Dim>() * key[1].clone() * products * Dim::constant(2)
@@ -126,10 +128,7 @@ pub(super) fn attention(
         return kernel.forward(em);
     }
     let given = Given { statistics: [0, 1, 2].map(|index| operands[behind + index]), cotangent: matrix(behind + 3)? };
-    match kind {
-        Kind::QueryGradient => kernel.query_gradient(em, &given),
-        _ => kernel.key_value_gradient(em, &given),
-    }
+    kernel.gradient(em, &given)
 }
 
 /// An operand in a buffer: `[batch, positions, heads, features]`.
@@ -389,12 +388,16 @@ impl Kernel<'_> {
         Ok((score, kept))
     }
 
+    /// Where a result is stored, if it is.
+    fn output(&self, em: &Emitter, result: usize) -> Option<&Stored<'_>> {
+        self.outputs.iter().find(|output| match &em.graph.node(output.value).op {
+            Op::Projection(projection) => projection.index == result,
+            _ => false,
+        })
+    }
+
     fn write(&self, em: &mut Emitter, result: usize, index: Vec<Coordinate>, value: Register) -> Result<(), Unsuited> {
-        let of = |output: &Stored| match &em.graph.node(output.value).op {
-            Op::Projection(projection) => projection.index,
-            _ => 0,
-        };
-        let Some(output) = self.outputs.iter().find(|output| of(output) == result) else { return Ok(()) };
+        let Some(output) = self.output(em, result) else { return Ok(()) };
         em.store(output.memory, output.shape, &At::Multi(index), value)
     }
 
@@ -555,8 +558,7 @@ impl Kernel<'_> {
         Ok(())
     }
 
-    /// Of two blocks the probabilities, where a panel for them is given, and the derivative by the products of queries and keys, which
-    /// takes the place of the products.
+    /// Of two blocks the probabilities, and the derivative by the products of queries and keys, which takes the place of the products.
     fn derivative(
         &self,
         em: &mut Emitter,
@@ -564,7 +566,7 @@ impl Kernel<'_> {
         (rows, columns): (&Range, &Range),
         given: &Given,
         (scores, by_values): (Panel, Panel),
-        probabilities: Option<Panel>,
+        probabilities: Panel,
     ) -> Result<(), Unsuited> {
         self.products(em, at, rows, columns, scores);
         let (a, b) = (given.cotangent.rows(em, at, &rows.first), self.value.columns(em, at, &columns.first));
@@ -596,61 +598,83 @@ impl Kernel<'_> {
                 let scale = em.b.constant(DType::F32, lanes, Scalar::Float(self.settings.scale.0));
                 let by_product = binary(&mut em.b, Binary::Multiply, by_score, scale);
                 scores.store(em, &local, offset.clone(), by_product);
-                if let Some(panel) = probabilities {
-                    panel.store(em, &local, offset, probability);
-                }
+                probabilities.store(em, &local, offset, probability);
                 Ok(vec![])
             })?;
             Ok(())
         })
     }
 
-    fn query_gradient(&self, em: &mut Emitter, given: &Given) -> Result<Dim, Unsuited> {
-        let (height, width) = (self.block_rows(), self.block_columns());
-        let [scores, by_values] = ["scores", "by_values"].map(|name| Panel::new(em, name, height, width));
-        let sums = Panel::new(em, "sums", height, self.query.features);
-        self.tasks(em, &self.extents[1], height, |em, at, rows| {
-            self.clear(em, sums, &rows.length)?;
-            self.each_columns(em, &rows, &mut |em, columns| {
-                self.derivative(em, &at, (&rows, &columns), given, (scores, by_values), None)?;
-                let keys = self.key.rows(em, &at, &columns.first);
-                let sizes = [rows.length.clone(), Index::Constant(self.query.features), columns.length.clone()];
-                product(em, sizes, scores.matrix(), keys, sums.matrix(), Accumulate::Yes);
-                Ok(())
-            })?;
-            self.write_rows(em, 0, &at, &rows, sums, &mut |_, _, sum| sum)
-        })
-    }
-
-    fn key_value_gradient(&self, em: &mut Emitter, given: &Given) -> Result<Dim, Unsuited> {
+    fn gradient(&self, em: &mut Emitter, given: &Given) -> Result<Dim, Unsuited> {
         let (height, width) = (self.block_rows(), self.block_columns());
         let [scores, by_values, probabilities] =
             ["scores", "by_values", "probabilities"].map(|name| Panel::new(em, name, height, width));
         let by_keys = Panel::new(em, "by_keys", width, self.key.features);
         let by_value = Panel::new(em, "by_value", width, self.value.features);
-        self.tasks(em, &self.columns, width, |em, at, columns| {
-            self.clear(em, by_keys, &columns.length)?;
-            self.clear(em, by_value, &columns.length)?;
-            let first = match self.skips() {
-                true => em.hold(columns.first.clone().floor_div(height) * height),
-                false => Index::Constant(0),
-            };
-            let end = em.extent(&self.extents[1]);
-            em.for_each(first, end, height, |em, first| {
-                let rows = self.range(em, &self.extents[1], height, first);
-                let panels = (scores, by_values);
-                self.derivative(em, &at, (&rows, &columns), given, panels, Some(probabilities))?;
-                let queries = self.query.rows(em, &at, &rows.first);
-                let cotangents = given.cotangent.rows(em, &at, &rows.first);
-                for (panel, b, c) in [(scores, queries, by_keys), (probabilities, cotangents, by_value)] {
-                    let sizes = [columns.length.clone(), Index::Constant(c.stride), rows.length.clone()];
-                    product(em, sizes, panel.transposed(), b, c.matrix(), Accumulate::Yes);
+        let [batch, rows, heads] = self.extents.clone();
+        let shape = [batch, heads];
+        let (tasks, first, length) = divide(em, &shape.iter().cloned().product(), 1);
+        let last = em.hold(first.clone() + length);
+        em.for_each(first, last, 1, |em, unit| {
+            let mut indices = em.unravel(&shape, unit);
+            let head = indices.pop().unwrap_or(Index::Constant(0));
+            let at = Place { batch: indices.pop().unwrap_or(Index::Constant(0)), head };
+            let end = em.extent(&rows);
+            self.clear_queries(em, &at, &end)?;
+            let columns_end = em.extent(&self.columns);
+            em.for_each(0, columns_end, width, |em, first| {
+                let columns = self.range(em, &self.columns, width, first);
+                self.clear(em, by_keys, &columns.length)?;
+                self.clear(em, by_value, &columns.length)?;
+                let first = match self.skips() {
+                    true => em.hold(columns.first.clone().floor_div(height) * height),
+                    false => Index::Constant(0),
+                };
+                em.for_each(first, end.clone(), height, |em, first| {
+                    let rows = self.range(em, &rows, height, first);
+                    self.derivative(em, &at, (&rows, &columns), given, (scores, by_values), probabilities)?;
+                    let queries = self.query.rows(em, &at, &rows.first);
+                    let cotangents = given.cotangent.rows(em, &at, &rows.first);
+                    for (panel, b, c) in [(scores, queries, by_keys), (probabilities, cotangents, by_value)] {
+                        let sizes = [columns.length.clone(), Index::Constant(c.stride), rows.length.clone()];
+                        product(em, sizes, panel.transposed(), b, c.matrix(), Accumulate::Yes);
+                    }
+                    if let Some(output) = self.output(em, 0) {
+                        let keys = self.key.rows(em, &at, &columns.first);
+                        let sums = self.query_rows(em, output, &at, &rows.first)?;
+                        let sizes = [rows.length.clone(), Index::Constant(self.query.features), columns.length.clone()];
+                        product(em, sizes, scores.matrix(), keys, sums, Accumulate::Yes);
+                    }
+                    Ok(())
+                })?;
+                for (result, panel) in [(1, by_keys), (2, by_value)] {
+                    self.write_rows(em, result, &at, &columns, panel, &mut |_, _, sum| sum)?;
                 }
                 Ok(())
+            })
+        })?;
+        Ok(tasks)
+    }
+
+    /// Rows of the derivative by the queries, in its buffer.
+    fn query_rows(&self, em: &mut Emitter, output: &Stored, at: &Place, first: &Index) -> Result<Matrix, Unsuited> {
+        let index = [at.batch.clone(), first.clone(), at.head.clone(), Index::Constant(0)].map(Coordinate::fixed);
+        let position = em.position(output.shape, &At::Multi(index.into()))?.index;
+        let features = Index::Constant(self.query.features);
+        let row_stride = em.extent(&self.extents[2]) * features;
+        Ok(Matrix { memory: output.memory, position: em.hold(position), row_stride, column_stride: Index::Constant(1) })
+    }
+
+    /// Sets the derivative by the queries of a batch and head to zero.
+    fn clear_queries(&self, em: &mut Emitter, at: &Place, rows: &Index) -> Result<(), Unsuited> {
+        em.for_each(0, rows.clone(), 1, |em, row| {
+            let features = Index::Constant(self.query.features);
+            em.vector_loop(self.lanes, Index::Constant(0), features, &[], |em, column, _| {
+                let zero = em.neutral(Reduction::Sum, DType::F32);
+                let fixed = [&at.batch, &row, &at.head].map(|index| Coordinate::fixed(index.clone()));
+                self.write(em, 0, fixed.into_iter().chain([Coordinate::lanes(column)]).collect(), zero)?;
+                Ok(vec![])
             })?;
-            for (result, panel) in [(0, by_keys), (1, by_value)] {
-                self.write_rows(em, result, &at, &columns, panel, &mut |_, _, sum| sum)?;
-            }
             Ok(())
         })
     }

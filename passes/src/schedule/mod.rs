@@ -379,8 +379,12 @@ impl<'f> Draft<'f> {
                 ));
             }
         }
-        // what an op scatters into, it reads as well
-        let scatters = matches!(cluster.space, Space::Root { op, .. } if cluster::scatters(&self.graph.node(op).op));
+        // what an op scatters into or sums in, it reads as well
+        let scatters = match cluster.space {
+            Space::Root { op, .. } => cluster::scatters(&self.graph.node(op).op),
+            Space::Alone { op } => attention::accumulates(&self.graph.node(op).op),
+            _ => false,
+        };
         let declared: Vec<_> = declared
             .into_iter()
             .flatten()

@@ -103,11 +103,8 @@ pub fn cases(name: &str) -> Option<Vec<Case>> {
             ]
         }
         "dot_product_attention" => attentions(|attention| attention, &[]),
-        "dot_product_attention_query_gradient" => {
-            attentions(|attention| DotProductAttentionQueryGradient { attention }, &statistics())
-        }
-        "dot_product_attention_key_value_gradient" => {
-            attentions(|attention| DotProductAttentionKeyValueGradient { attention }, &statistics())
+        "dot_product_attention_gradient" => {
+            attentions(|attention| DotProductAttentionGradient { attention }, &statistics())
         }
         "relu6" => around(Relu6 {}, &[-4.0, 9.0]),
         "leaky_relu" => around(LeakyRelu { negative_slope: Real(0.2) }, &[]),

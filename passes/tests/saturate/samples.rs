@@ -206,10 +206,8 @@ const SAMPLERS: &[(&str, Sampler)] = &[
     ("silu", |d| d.tensor("x", &d.any_shape())),
     ("attention-body", |d| attention(d, Mask::None, &[])),
     ("masked-attention-body", |d| attention(d, Mask::Some, &[])),
-    ("attention-query-gradient-body", |d| attention(d, Mask::None, &["l", "s", "d", "g"])),
-    ("masked-attention-query-gradient-body", |d| attention(d, Mask::Some, &["l", "s", "d", "g"])),
-    ("attention-key-value-gradient-body", |d| attention(d, Mask::None, &["l", "s", "d", "g", "keys"])),
-    ("masked-attention-key-value-gradient-body", |d| attention(d, Mask::Some, &["l", "s", "d", "g", "keys"])),
+    ("attention-gradient-body", |d| attention(d, Mask::None, &["l", "s", "d", "g"])),
+    ("masked-attention-gradient-body", |d| attention(d, Mask::Some, &["l", "s", "d", "g"])),
     ("merge-projections", |d| {
         d.usual.set(Values::Within(2.0));
         let [batch, rows, inner, heads, features] = [0; 5].map(|_| d.extent());
@@ -332,7 +330,7 @@ fn plain_attention(d: &Draw) -> DotProductAttention {
     }
 }
 
-/// Attention `a` of `q`, `k`, `v` and a mask `m`; of its gradients also what those take behind, by name.
+/// Attention `a` of `q`, `k`, `v` and a mask `m`; of its gradient also what that takes behind, by name.
 fn attention(d: &Draw, mask: Mask, behind: &[&'static str]) {
     let [batch, rows, columns, heads, features, values] = [0; 6].map(|_| d.one_of(&[2, 3]));
     let usual = Values::Within(2.0);
@@ -347,7 +345,6 @@ fn attention(d: &Draw, mask: Mask, behind: &[&'static str]) {
     for &name in behind {
         match name {
             "g" => d.tensor_of(name, d.dtype, &[batch, rows, heads, values], usual),
-            "keys" => {}
             _ => d.tensor_of(name, wide, &[batch, heads, rows], usual),
         }
     }
@@ -356,11 +353,10 @@ fn attention(d: &Draw, mask: Mask, behind: &[&'static str]) {
             d.op("i", Projection { index: d.one_of(&[0, 1, 2]) });
             d.op("a", attention);
         }
-        [.., "keys"] => {
-            d.op("i", Projection { index: d.one_of(&[0, 1]) });
-            d.op("a", DotProductAttentionKeyValueGradient { attention });
+        _ => {
+            d.op("i", Projection { index: d.one_of(&[0, 1, 2]) });
+            d.op("a", DotProductAttentionGradient { attention });
         }
-        _ => d.op("a", DotProductAttentionQueryGradient { attention }),
     }
 }
 

@@ -31,20 +31,12 @@ pub struct DotProductAttention {
     pub dropout: Real,
 }
 
-/// The derivative of [`DotProductAttention`] by the queries. Operands are those of the attention, its two statistics, the sums
-/// `[B, N, T]` over the last axis of the result times its cotangent, and that cotangent. Probabilities are computed again.
+/// The derivatives of [`DotProductAttention`] by the queries, the keys and the values. Operands are those of the attention, its two
+/// statistics, the sums `[B, N, T]` over the last axis of the result times its cotangent, and that cotangent. Probabilities are
+/// computed again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DotProductAttentionQueryGradient {
-    /// The attention.
-    pub attention: DotProductAttention,
-}
-
-/// The derivatives of [`DotProductAttention`] by the keys and the values, of the operands of
-/// [`DotProductAttentionQueryGradient`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DotProductAttentionKeyValueGradient {
+pub struct DotProductAttentionGradient {
     /// The attention.
     pub attention: DotProductAttention,
 }
@@ -237,7 +229,7 @@ impl Composition for DotProductAttention {
         })
     }
 
-    /// By the two composites of this file; by the bias in primitives. The statistics' own derivatives are those of the body.
+    /// By [`DotProductAttentionGradient`]; by the bias in primitives. The statistics' own derivatives are those of the body.
     fn gradient(&self, b: &mut Builder, at: &Backward<'_>) -> Result<Option<Cotangents>, TypeError> {
         let [Some(g), None, None] = *at.cotangents else { return Ok(None) };
         let delta = express(b, |scope| {
@@ -248,15 +240,10 @@ impl Composition for DotProductAttention {
         let operands: Vec<Value> =
             at.operands.iter().copied().chain([at.results[1], at.results[2], delta, g]).collect();
         let mut cotangents = at.none();
-        if at.wanted[0] {
-            let op = DotProductAttentionQueryGradient { attention: self.clone() };
-            cotangents[0] = Some(b.add(op, &operands)?);
-        }
-        if at.wanted[1] || at.wanted[2] {
-            let op = DotProductAttentionKeyValueGradient { attention: self.clone() };
-            let both = b.add(op, &operands)?;
-            let both = b.projections(both)?;
-            cotangents[1..3].iter_mut().zip(both).for_each(|(cotangent, value)| *cotangent = Some(value));
+        if at.wanted[..3].contains(&true) {
+            let all = b.add(DotProductAttentionGradient { attention: self.clone() }, &operands)?;
+            let all = b.projections(all)?;
+            cotangents.iter_mut().zip(all).for_each(|(cotangent, value)| *cotangent = Some(value));
         }
         if self.bias && at.wanted[3] {
             cotangents[3] = Some(self.bias_gradient(b, &operands)?);
@@ -265,28 +252,9 @@ impl Composition for DotProductAttention {
     }
 }
 
-impl Composition for DotProductAttentionQueryGradient {
+impl Composition for DotProductAttentionGradient {
     fn name(&self) -> &'static str {
-        "dot_product_attention_query_gradient"
-    }
-
-    fn body(&self, b: &mut Builder, operands: &[Value]) -> Result<Vec<Value>, TypeError> {
-        let attention = &self.attention;
-        attention.check(b, self.name(), operands, attention.operands() + 4)?;
-        express(b, |scope| {
-            let of = attention.named(scope, operands);
-            let given = attention.given(scope, operands, &of);
-            let [_, by_scores] = attention.derivative(scope, &of, given);
-            let by_query = scope.op(products(&[0, 1], &[0, 2], &[3], &[1]), &[by_scores * attention.scale.0, of.key]);
-            let dtype = scope.tensor(operands[0]).ty().dtype;
-            vec![by_query.transpose(&[0, 2, 1, 3]).convert(dtype).value()]
-        })
-    }
-}
-
-impl Composition for DotProductAttentionKeyValueGradient {
-    fn name(&self) -> &'static str {
-        "dot_product_attention_key_value_gradient"
+        "dot_product_attention_gradient"
     }
 
     fn body(&self, b: &mut Builder, operands: &[Value]) -> Result<Vec<Value>, TypeError> {
@@ -296,10 +264,12 @@ impl Composition for DotProductAttentionKeyValueGradient {
             let of = attention.named(scope, operands);
             let given = attention.given(scope, operands, &of);
             let [probabilities, by_scores] = attention.derivative(scope, &of, given);
-            let by_key = scope.op(products(&[0, 1], &[0, 2], &[2], &[1]), &[by_scores * attention.scale.0, of.query]);
+            let by_products = by_scores * attention.scale.0;
+            let by_query = scope.op(products(&[0, 1], &[0, 2], &[3], &[1]), &[by_products, of.key]);
+            let by_key = scope.op(products(&[0, 1], &[0, 2], &[2], &[1]), &[by_products, of.query]);
             let by_value = scope.op(products(&[0, 1], &[0, 2], &[2], &[1]), &[probabilities, given[3]]);
             let dtype = scope.tensor(operands[0]).ty().dtype;
-            [by_key, by_value].map(|by| by.transpose(&[0, 2, 1, 3]).convert(dtype).value()).to_vec()
+            [by_query, by_key, by_value].map(|by| by.transpose(&[0, 2, 1, 3]).convert(dtype).value()).to_vec()
         })
     }
 }

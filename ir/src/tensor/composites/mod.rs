@@ -16,7 +16,7 @@ mod random;
 mod softmax;
 
 pub use activations::{Gelu, GeluTanh, Relu, Silu};
-pub use attention::{DotProductAttention, DotProductAttentionKeyValueGradient, DotProductAttentionQueryGradient};
+pub use attention::{DotProductAttention, DotProductAttentionGradient};
 pub use batch_norm::{BatchNormInfer, BatchNormTrain};
 pub use binary_cross_entropy::BinaryCrossEntropy;
 pub use layer_norm::{LayerNorm, RmsNorm};
@@ -150,10 +150,8 @@ composites! {
     RmsNorm,
     /// Scaled dot-product attention.
     DotProductAttention,
-    /// Its gradient by the queries.
-    DotProductAttentionQueryGradient,
-    /// Its gradient by the keys and the values.
-    DotProductAttentionKeyValueGradient,
+    /// Its gradient.
+    DotProductAttentionGradient,
     /// Elements set to zero at random.
     Dropout,
     /// The random block function.
