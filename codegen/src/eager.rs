@@ -194,6 +194,7 @@ fn is_part_of_reader(op: &Op) -> bool {
         | Op::SelectAndScatter(_)
         | Op::Sort(_)
         | Op::TopK(_)
+        | Op::CustomCall(_)
         | Op::RandomBits(_)
         | Op::Composite(_)
         | Op::Gradient(_)

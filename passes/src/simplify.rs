@@ -185,6 +185,7 @@ impl Simplifier {
             | Op::SelectAndScatter(_)
             | Op::Sort(_)
             | Op::TopK(_)
+            | Op::CustomCall(_)
             | Op::RandomBits(_)
             | Op::Dimension(_)
             | Op::Composite(_)

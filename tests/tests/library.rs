@@ -288,3 +288,408 @@ fn singular_matrices_have_factors_and_indefinite_ones_are_nan() {
         compare(LibraryFunction::Cholesky, &[], &[a()], &[size(3, 3)], 10.0);
     }
 }
+
+#[test]
+fn fourier_transforms_are_those_of_the_definition() {
+    let mut next = numbers(11);
+    for (dtype, tolerance) in [(DType::F32, 60.0), (DType::F64, 60.0)] {
+        for n in [0, 1, 2, 3, 7, 8, 30, 64, 97, 210] {
+            let size = Extents { dtype, rows: 1, columns: n };
+            for inverse in [0, 1] {
+                let parts = [random_matrix(dtype, 1, n, &mut next), random_matrix(dtype, 1, n, &mut next)];
+                compare(LibraryFunction::Fft, &[inverse], &parts, &[size, size], tolerance);
+            }
+        }
+    }
+}
+
+/// Row-major matrices of f64, for checks of what factors must satisfy.
+#[derive(Clone, Debug)]
+struct Dense {
+    rows: usize,
+    columns: usize,
+    values: Vec<f64>,
+}
+
+impl Dense {
+    fn of(extents: Extents, bytes: &[u8]) -> Self {
+        Dense { rows: extents.rows as usize, columns: extents.columns as usize, values: values(extents.dtype, bytes) }
+    }
+
+    fn at(&self, i: usize, j: usize) -> f64 {
+        self.values[i * self.columns + j]
+    }
+
+    fn product(&self, other: &Dense) -> Dense {
+        let (rows, columns) = (self.rows, other.columns);
+        let sum = |i: usize, j: usize| (0..self.columns).map(|k| self.at(i, k) * other.at(k, j)).sum();
+        let values = (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).map(|(i, j)| sum(i, j)).collect();
+        Dense { rows, columns, values }
+    }
+
+    fn transposed(&self) -> Dense {
+        let (rows, columns) = (self.columns, self.rows);
+        let values = (0..rows).flat_map(|i| (0..columns).map(move |j| (j, i))).map(|(i, j)| self.at(i, j)).collect();
+        Dense { rows, columns, values }
+    }
+
+    /// `diag(s)`, as large as is asked for.
+    fn diagonal(s: &[f64], rows: usize, columns: usize) -> Dense {
+        let value = |i: usize, j: usize| if i == j { s.get(i).copied().unwrap_or(0.0) } else { 0.0 };
+        let values = (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).map(|(i, j)| value(i, j)).collect();
+        Dense { rows, columns, values }
+    }
+
+    fn largest_difference(&self, other: &Dense) -> f64 {
+        assert_eq!((self.rows, self.columns), (other.rows, other.columns));
+        self.values.iter().zip(&other.values).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    }
+
+    fn is_orthonormal(&self, tolerance: f64) -> bool {
+        let product = self.transposed().product(self);
+        product.largest_difference(&Dense::diagonal(&vec![1.0; self.columns], self.columns, self.columns)) <= tolerance
+    }
+}
+
+/// Results of the runtime and of the textbook for the same call.
+fn both(function: LibraryFunction, a: &Part, writes: &[Extents]) -> [Vec<Dense>; 2] {
+    let dense =
+        |results: Vec<Vec<u8>>| results.iter().zip(writes).map(|(bytes, &extents)| Dense::of(extents, bytes)).collect();
+    let ours = runtime(function, &[], std::slice::from_ref(a), writes);
+    let right = evaluate_bytes(function, &[], &[(a.extents, a.bytes.clone())], writes).unwrap();
+    [dense(ours), dense(right)]
+}
+
+fn of_values(dtype: DType, rows: i64, columns: i64, values: &[f64]) -> Part {
+    let literal = Literal::from_scalars(dtype, vec![values.len()], values.iter().map(|&x| Scalar::Float(x)));
+    Part { extents: Extents { dtype, rows, columns }, bytes: literal.bytes().to_vec() }
+}
+
+/// Matrices that are hard in some way: random, of low rank, zero, diagonal with equal elements, of very small and very large numbers.
+fn hard_matrices(dtype: DType, m: i64, n: i64) -> Vec<Part> {
+    let random = |seed| values(dtype, &random_matrix(dtype, m, n, &mut numbers(seed)).bytes);
+    let index = |i: usize| (i / n.max(1) as usize, i % n.max(1) as usize);
+    let count = (m * n) as usize;
+    let made = |value: &dyn Fn(usize) -> f64| of_values(dtype, m, n, &(0..count).map(value).collect::<Vec<_>>());
+    let (a, b) = (random(1), random(2));
+    vec![
+        made(&|i| a[i]),
+        made(&|i| a[index(i).0 * n as usize] * b[index(i).1]),
+        made(&|_| 0.0),
+        made(&|i| if index(i).0 == index(i).1 { 2.0 } else { 0.0 }),
+        made(&|i| a[i] * 1e-18),
+        made(&|i| a[i] * 1e18),
+        made(&|i| if index(i) == (0, 1) { 1.0 } else { 0.0 }),
+    ]
+}
+
+const SQUARES_AND_OTHERS: [(i64, i64); 9] = [(1, 1), (2, 2), (3, 3), (6, 6), (15, 15), (5, 2), (2, 5), (12, 4), (1, 4)];
+
+#[test]
+fn singular_values_and_vectors_make_the_matrix_again() {
+    for (dtype, unit) in [(DType::F32, 1e-6), (DType::F64, 1e-14)] {
+        let size = |rows, columns| Extents { dtype, rows, columns };
+        for (m, n) in SQUARES_AND_OTHERS {
+            let k = m.min(n);
+            for (number, a) in hard_matrices(dtype, m, n).into_iter().enumerate() {
+                let given = Dense::of(a.extents, &a.bytes);
+                let scale = given.values.iter().fold(0.0, |size: f64, x| size.max(x.abs()));
+                let tolerance = 20.0 * unit * m.max(n) as f64;
+                for (p, q) in [(k, k), (m, n)] {
+                    let found = both(LibraryFunction::Svd, &a, &[size(m, p), size(1, k), size(q, n)]);
+                    for (who, result) in ["runtime", "textbook"].iter().zip(&found) {
+                        let name = format!("{who}, {dtype} {m} x {n}, matrix {number}");
+                        let [u, s, vt] = &result[..] else { panic!("three results") };
+                        let middle = Dense::diagonal(&s.values, p as usize, q as usize);
+                        let again = u.product(&middle).product(vt);
+                        let off = again.largest_difference(&given);
+                        assert!(off <= tolerance * scale, "{name}: off by {off:e} of {scale:e}");
+                        assert!(u.is_orthonormal(tolerance), "{name}: U {u:?}");
+                        assert!(vt.transposed().is_orthonormal(tolerance), "{name}: V {vt:?}");
+                        assert!(
+                            s.values.is_sorted_by(|a, b| a >= b) && s.values.iter().all(|&s| s >= 0.0),
+                            "{name}: {s:?}"
+                        );
+                    }
+                    let off = found[0][1].largest_difference(&found[1][1]);
+                    assert!(off <= tolerance * scale, "{dtype} {m} x {n}, matrix {number}: values off by {off:e}");
+                }
+                let [ours, right] = both(LibraryFunction::SingularValues, &a, &[size(1, k)]);
+                assert!(ours[0].largest_difference(&right[0]) <= tolerance * scale);
+            }
+        }
+    }
+}
+
+#[test]
+fn eigenvalues_and_vectors_make_the_matrix_again() {
+    for (dtype, unit) in [(DType::F32, 1e-6), (DType::F64, 1e-14)] {
+        let size = |rows, columns| Extents { dtype, rows, columns };
+        for n in [1, 2, 3, 6, 15] {
+            for (number, a) in hard_matrices(dtype, n, n).into_iter().enumerate() {
+                let tolerance = 20.0 * unit * n as f64;
+                let given = Dense::of(a.extents, &a.bytes);
+                let scale = given.values.iter().fold(0.0, |size: f64, x| size.max(x.abs()));
+                // only the lower triangle is read
+                let n = n as usize;
+                let lower = |i: usize, j: usize| given.at(i.max(j), i.min(j));
+                let symmetric = (0..n * n).map(|i| lower(i / n, i % n)).collect();
+                let symmetric = Dense { rows: n, columns: n, values: symmetric };
+                let vectors = size(n as i64, n as i64);
+                let found = both(LibraryFunction::Eigh, &a, &[size(1, n as i64), vectors]);
+                for (who, result) in ["runtime", "textbook"].iter().zip(&found) {
+                    let name = format!("{who}, {dtype} {n}, matrix {number}");
+                    let [w, v] = &result[..] else { panic!("two results") };
+                    let again = v.product(&Dense::diagonal(&w.values, n, n)).product(&v.transposed());
+                    let off = again.largest_difference(&symmetric);
+                    assert!(off <= tolerance * scale, "{name}: off by {off:e} of {scale:e}");
+                    assert!(v.is_orthonormal(tolerance), "{name}: {v:?}");
+                    assert!(w.values.is_sorted(), "{name}: {w:?}");
+                }
+                let value = size(1, n as i64);
+                let found = both(LibraryFunction::Eig, &a, &[value, value, vectors, vectors]);
+                for (who, result) in ["runtime", "textbook"].iter().zip(&found) {
+                    let name = format!("{who}, {dtype} {n}, matrix {number}");
+                    let [wr, wi, vr, vi] = &result[..] else { panic!("four results") };
+                    // A V = V diag(w)
+                    let (left_real, left_imaginary) = (given.product(vr), given.product(vi));
+                    let (wr, wi) = (Dense::diagonal(&wr.values, n, n), Dense::diagonal(&wi.values, n, n));
+                    let combined = |a: Dense, b: Dense, sign: f64| Dense {
+                        values: a.values.iter().zip(&b.values).map(|(a, b)| a + sign * b).collect(),
+                        ..a
+                    };
+                    let right_real = combined(vr.product(&wr), vi.product(&wi), -1.0);
+                    let right_imaginary = combined(vr.product(&wi), vi.product(&wr), 1.0);
+                    let off = left_real
+                        .largest_difference(&right_real)
+                        .max(left_imaginary.largest_difference(&right_imaginary));
+                    assert!(off <= tolerance * scale, "{name}: off by {off:e} of {scale:e}");
+                    for j in 0..n {
+                        let norm: f64 = (0..n).map(|i| vr.at(i, j).powi(2) + vi.at(i, j).powi(2)).sum();
+                        assert!((norm - 1.0).abs() <= tolerance, "{name}: vector {j} has the square {norm}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_gives_nan_and_ends() {
+    for x in [f64::NAN, f64::INFINITY] {
+        for dtype in [DType::F32, DType::F64] {
+            let size = |rows, columns| Extents { dtype, rows, columns };
+            let a = of_values(dtype, 2, 2, &[1.0, 0.0, x, 1.0]);
+            let (value, matrix) = (size(1, 2), size(2, 2));
+            for (function, writes) in [
+                (LibraryFunction::Eigh, vec![value, matrix]),
+                (LibraryFunction::Eig, vec![value, value, matrix, matrix]),
+                (LibraryFunction::Svd, vec![matrix, value, matrix]),
+                (LibraryFunction::SingularValues, vec![value]),
+            ] {
+                for results in both(function, &a, &writes) {
+                    assert!(results.iter().flat_map(|result| &result.values).all(|x| x.is_nan()), "{function:?}");
+                }
+            }
+        }
+    }
+}
+
+/// What the interpreter makes of functions of f64 matrices.
+fn interpreted(operands: &[Literal], build: impl FnOnce(&mut Builder, &[Value]) -> Vec<Value>) -> Vec<Vec<f64>> {
+    let mut b = Builder::new();
+    let parameters: Vec<Value> = operands.iter().map(|x| b.parameter("x", x.ty()).unwrap()).collect();
+    let results = build(&mut b, &parameters);
+    interpret(&b.finish(results), operands).unwrap().iter().map(Literal::to_f64_vec).collect()
+}
+
+fn f64s(shape: &[usize], values: &[f64]) -> Literal {
+    Literal::from_scalars(DType::F64, shape.to_vec(), values.iter().map(|&x| Scalar::Float(x)))
+}
+
+fn near(name: &str, given: &[f64], expected: &[f64]) {
+    assert_eq!(given.len(), expected.len(), "{name}");
+    for (i, (x, y)) in given.iter().zip(expected).enumerate() {
+        let close = (x - y).abs() <= 1e-12 * (1.0 + y.abs()) || (x.is_nan() && y.is_nan()) || x == y;
+        assert!(close, "{name}: element {i} is {x}, expected {y}");
+    }
+}
+
+/// Not symmetric: factors of symmetric matrices are those of its symmetric part.
+fn square_example() -> Literal {
+    f64s(&[3, 3], &[2.0, 1.0, 0.5, 1.0, 3.0, -1.0, 0.25, -1.0, 4.0])
+}
+
+fn tall_example() -> Literal {
+    f64s(&[4, 3], &[1., 2., 3., 4., 5., 6., 7., 8., 10., -1., 0., 2.])
+}
+
+#[test]
+#[rustfmt::skip]
+fn factors_are_those_of_jax() {
+    let nan = f64::NAN;
+    let found = interpreted(&[square_example(), tall_example()], |b, x| {
+        let negative = b.unary(Unary::Negate, x[0]).unwrap();
+        let wide = b.matrix_transpose(x[1]).unwrap();
+        let mut results = vec![b.cholesky(x[0]).unwrap(), b.cholesky(negative).unwrap()];
+        // other rows, so that no two pivots are alike
+        let rows = b.constant(f64s(&[4], &[1.0, 1.5, 1.0, 2.0])).unwrap();
+        let rows = b.broadcast(rows, &[Dim::constant(4), Dim::constant(3)], &[0]).unwrap();
+        let rows = b.binary(Binary::Multiply, x[1], rows).unwrap();
+        results.extend(b.lu(rows).unwrap());
+        results.extend(b.qr(x[1], Factors::Reduced).unwrap());
+        results.extend(b.qr(wide, Factors::Reduced).unwrap());
+        results.extend(b.eigh(x[0]).unwrap());
+        results.extend(b.svd(x[1], Factors::Reduced).unwrap());
+        results.push(b.singular_values(wide).unwrap());
+        results
+    });
+    let expected: [&[f64]; 15] = [
+        &[1.4142135623730951, 0.0, 0.0, 0.7071067811865475, 1.5811388300841898, 0.0, 0.2651650429449553, -0.7510409442899901, 1.8345639808957332],
+        &[nan, 0.0, 0.0, nan, nan, 0.0, nan, nan, nan],
+        &[7.0, 8.0, 10.0, -0.2857142857142857, 2.2857142857142856, 6.857142857142857, 0.8571428571428571, 0.28125000000000017, -1.5, 0.14285714285714285, 0.375, 0.6666666666666663],
+        &[2.0, 3.0, 3.0],
+        &[2.0, 3.0, 1.0, 0.0],
+        &[-0.12216944435630528, 0.5642764926868793, 0.47781848256749826, -0.48867777742522095, 0.23175641663925378, 0.5187743525018512, -0.8551861104941366, -0.10076365940837123, -0.4436885909555317, 0.12216944435630524, 0.7859565433852946, -0.5529042441138187],
+        &[-8.18535277187245, -9.529216659791809, -11.606097213848996, 0.0, 1.4812257933030573, 3.6476444705830344, 0.0, 0.0, -0.9965928350693529],
+        &[-0.2672612419124243, 0.8728715609439696, 0.40824829046386285, -0.5345224838248488, 0.21821789023599236, -0.816496580927726, -0.8017837257372732, -0.4364357804719846, 0.40824829046386313],
+        &[-3.7416573867739413, -8.55235974119758, -14.164845821358494, -1.336306209562122, 0.0, 1.963961012123933, 3.4914862437758805, -1.745743121887939, 0.0, 0.0, 0.40824829046386313, 0.40824829046386335],
+        &[1.11870105403852, 3.243397218095059, 4.6379017278664225],
+        // the signs of eigenvectors and singular vectors are ours
+        &[0.7688992258954163, 0.6321874940306861, -0.09556648370966789, -0.5663879160158105, 0.6041313168365283, -0.5605622896776324, -0.2966457635104478, 0.4851436121485716, 0.8225794591300831],
+        &[0.20933067336566324, 0.3627606877434742, 0.6214734010660474, 0.5031230395354763, -0.03192721605929438, 0.5545193374263182, 0.8367814747333489, -0.13033004262061518, -0.47028396519246896, 0.053335164947181296, 0.922171034186768, -0.2917397954865359],
+        &[17.436984282741232, 2.202867477135056, 0.31456954972769685],
+        &[0.46028360521249995, 0.5521899994946731, 0.6951440190569553, -0.7260670583347659, -0.21642475124944355, 0.652676760615633, -0.510847951521471, 0.8051375854502694, -0.3013102038126606],
+        &[17.436984282741232, 2.202867477135056, 0.31456954972769685],
+    ];
+    for (number, (given, expected)) in found.iter().zip(expected).enumerate() {
+        near(&format!("result {number}"), given, expected);
+    }
+    let parts = [f64s(&[5], &[1., 2., -1., 3., 0.5]), f64s(&[5], &[0.0; 5])];
+    let found = interpreted(&parts, |b, x| b.fft(x[0], x[1]).unwrap().to_vec());
+    near("real", &found[0], &[5.5, 0.15450849718747373, -0.4045084971874737, -0.4045084971874737, 0.15450849718747373]);
+    near("imaginary", &found[1], &[0.0, 0.9245562347271623, -4.685903943619324, 4.685903943619324, -0.9245562347271623]);
+}
+
+/// Every way of executing a graph gives the interpreter's numbers.
+fn agree_nearly(name: &str, graph: Graph, arguments: &[Literal]) {
+    let expected = interpret(&graph, arguments).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let module = module(graph);
+    for runner in Runner::ALL.into_iter().filter(|runner| runner.unavailable().is_none()) {
+        let inputs: Vec<_> = arguments.iter().map(array).collect();
+        let inputs: Vec<_> = inputs.iter().collect();
+        let given = runner.load(&module, 2).and_then(|mut execution| execution.run("call", &inputs));
+        let given = given.unwrap_or_else(|error| panic!("{name}, {}: {error}", runner.name()));
+        for (number, (given, expected)) in given.iter().zip(&expected).enumerate() {
+            let tolerance = if expected.dtype() == DType::F32 { 2e-5 } else { 1e-11 };
+            for (x, y) in literal(given).to_f64_vec().iter().zip(expected.to_f64_vec()) {
+                let close = (x - y).abs() <= tolerance * (1.0 + y.abs()) || (x.is_nan() && y.is_nan());
+                assert!(close, "{name}, {}, result {number}: {x} expected {y}", runner.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn library_functions_are_executed_everywhere() {
+    for dtype in [DType::F32, DType::F64] {
+        let mut b = Builder::new();
+        let batch = Dim::symbol("B");
+        let mut parameter = |shape: &[Dim]| b.parameter("x", TensorType { dtype, shape: shape.to_vec() }).unwrap();
+        let size = |n: i64| Dim::constant(n);
+        let a = parameter(&[batch.clone(), size(4), size(4)]);
+        let c = parameter(&[batch, size(4), size(3)]);
+        let square = b.matrix_transpose(a).unwrap();
+        let square = b.matrix_product(a, square).unwrap();
+        let shape = b.tensor_type(a).shape.clone();
+        let unit = b.unit_matrix(dtype, &shape[..1], &shape[1]).unwrap();
+        let positive = b.binary(Binary::Add, square, unit).unwrap();
+        let l = b.cholesky(positive).unwrap();
+        // a result of one call is an operand of another, and some results are not read
+        let mut results = vec![l, b.triangular_solve(l, c, Triangle::Lower, Diagonal::Given).unwrap()];
+        results.extend(b.lu(a).unwrap());
+        results.push(b.qr(c, Factors::Full).unwrap()[1]);
+        results.extend(b.eigh(positive).unwrap());
+        results.push(b.svd(c, Factors::Reduced).unwrap()[1]);
+        results.push(b.singular_values(c).unwrap());
+        let zeros = b.splat_like(0.0, c).unwrap();
+        results.extend(b.fft(c, zeros).unwrap());
+        results.push(b.inverse_fft(c, c).unwrap()[1]);
+        let mut next = numbers(17);
+        let mut random = |shape: &[usize]| {
+            let values = (0..shape.iter().product()).map(|_| Scalar::Float(next())).collect::<Vec<_>>();
+            Literal::from_scalars(dtype, shape.to_vec(), values)
+        };
+        agree_nearly(dtype.name(), b.finish(results), &[random(&[5, 4, 4]), random(&[5, 4, 3])]);
+    }
+}
+
+#[test]
+fn operands_that_a_function_does_not_take_are_told() {
+    let mut b = Builder::new();
+    let mut parameter = |dtype, shape: &[i64]| b.parameter("x", TensorType::new(dtype, shape.iter().copied())).unwrap();
+    let x = parameter(DType::F32, &[2, 3]);
+    let half = parameter(DType::F16, &[2, 2]);
+    let line = parameter(DType::F32, &[3]);
+    let square = parameter(DType::F32, &[3, 3]);
+    let ragged = TensorType { dtype: DType::F32, shape: vec![Dim::symbol("B"), Dim::constant(3)] };
+    let ragged = b.parameter("x", ragged).unwrap();
+    let mut error = |function, operands: &[Value]| b.custom_call(function, operands).unwrap_err().to_string();
+    let solve = CustomFunction::TriangularSolve { triangle: Triangle::Lower, diagonal: Diagonal::Given };
+    assert_eq!(error(CustomFunction::Cholesky, &[x]), "cholesky: the matrix is 2 x 3, expected a square one");
+    assert_eq!(
+        error(CustomFunction::Eigh, &[half]),
+        "eigh: got f16[2, 2]; expected f32 or f64, the same for all operands"
+    );
+    assert_eq!(error(CustomFunction::Lu, &[line]), "lu: got f32[3], expected at least 2 axes");
+    assert_eq!(error(CustomFunction::Fft, &[x]), "fft: expected 2 operands, got 1");
+    assert_eq!(error(solve, &[square, x]), "triangular_solve: the right side has 2 rows, the matrix has 3");
+    assert_eq!(
+        error(CustomFunction::SingularValues, &[ragged]),
+        "singular_values: of a matrix of B x 3 it is not known which extent is less; expected known extents"
+    );
+}
+
+#[test]
+#[rustfmt::skip]
+fn solutions_and_determinants_are_those_of_jax() {
+    let right = f64s(&[3, 2], &[1.0, 2.0, -1.0, 0.5, 3.0, 1.0]);
+    let of_tall = f64s(&[4, 1], &[1.0, 2.0, 3.0, 5.0]);
+    let singular = f64s(&[4, 4], &[1., 2., 3., 4., 2., 4., 6., 8., 0., 1., 0., 2., 1., 0., 1., 5.]);
+    let found = interpreted(&[square_example(), right, tall_example(), of_tall, singular], |b, x| {
+        let negative = b.unary(Unary::Negate, x[0]).unwrap();
+        let mut results = vec![
+            b.solve(x[0], x[1]).unwrap(),
+            b.inverse(x[0]).unwrap(),
+            b.determinant(x[0]).unwrap(),
+            b.determinant(x[4]).unwrap(),
+            b.pseudo_inverse(x[2], None).unwrap(),
+            b.least_squares(x[2], x[3], None).unwrap(),
+            b.matrix_rank(x[4], None).unwrap(),
+        ];
+        results.extend(b.log_determinant(negative).unwrap());
+        results.extend(b.log_determinant(x[4]).unwrap());
+        let factor = b.cholesky(x[0]).unwrap();
+        results.push(b.cholesky_inverse(factor, Triangle::Lower).unwrap());
+        let symmetric = b.symmetric_part(x[0]).unwrap();
+        results.push(b.inverse(symmetric).unwrap());
+        results
+    });
+    let expected: [&[f64]; 11] = [
+        &[0.4740740740740741, 1.0222222222222221, -0.2740740740740741, -0.12222222222222223, 0.6518518518518519, 0.15555555555555556],
+        &[0.6518518518518518, -0.2666666666666667, -0.14814814814814814, -0.2518518518518518, 0.46666666666666673, 0.14814814814814814, -0.10370370370370369, 0.13333333333333333, 0.2962962962962963],
+        &[16.875],
+        &[0.0],
+        &[-1.1232876712328763, -0.8767123287671168, 0.8287671232876676, 0.17123287671232745, 1.5616438356164393, 1.438356164383553, -1.1643835616438312, -0.8356164383561635, -0.47945205479452113, -0.5205479452054764, 0.44520547945205324, 0.5547945205479451],
+        &[0.46575342465753017, -3.232876712328765, 2.5890410958904106],
+        &[3.0],
+        &[-1.0],
+        &[2.8258332367585934],
+        &[0.0],
+        &[f64::NEG_INFINITY],
+    ];
+    for (number, (given, expected)) in found.iter().zip(expected).enumerate() {
+        near(&format!("result {number}"), given, expected);
+    }
+    near("cholesky_inverse", &found[11], &found[12]);
+}

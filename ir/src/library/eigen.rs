@@ -181,7 +181,7 @@ fn vectors(t: &[Vec<Complex>], q: &[Vec<Complex>]) -> Vec<Complex> {
             let sum = (i + 1..=k).fold(Complex::ZERO, |sum, j| sum + t[i][j] * x[j]);
             let mut difference = t[k][k] - t[i][i];
             // equal values: as LAPACK does, one is moved by a rounding
-            let least = f64::EPSILON * largest.max(f64::MIN_POSITIVE);
+            let least = (f64::EPSILON * largest).max(1e-150);
             if difference.magnitude() < least {
                 difference = least.into();
             }

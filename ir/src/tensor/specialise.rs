@@ -83,6 +83,7 @@ pub fn with_dims(op: &Op, dim: &dyn Fn(&Dim) -> Dim) -> Op {
         | Op::SelectAndScatter(_)
         | Op::Sort(_)
         | Op::TopK(_)
+        | Op::CustomCall(_)
         | Op::Gradient(_)
         | Op::Projection(_)
         | Op::StopGradient(_)
@@ -143,6 +144,11 @@ fn composite_with_dims(composite: &Composite, dims: &dyn Fn(&[Dim]) -> Vec<Dim>)
         | Composite::AdamStepSize(_)
         | Composite::AdamUpdate(_)
         | Composite::Dense(_)
-        | Composite::ConvolutionBias(_) => composite.clone(),
+        | Composite::ConvolutionBias(_)
+        | Composite::Solve(_)
+        | Composite::Inverse(_)
+        | Composite::Determinant(_)
+        | Composite::LogDeterminant(_)
+        | Composite::PseudoInverse(_) => composite.clone(),
     }
 }

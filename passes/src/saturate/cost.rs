@@ -3,6 +3,7 @@
 use crate::operations;
 use crate::target::NOMINAL_EXTENT;
 use crate::{CostConstants, Target};
+use kc_ir::tensor::ops::CustomCall;
 use kc_ir::tensor::{Builder, Graph, Op, Region, Type};
 use kc_ir::{Dim, TensorType};
 
@@ -105,6 +106,12 @@ impl CostModel {
         }
     }
 
+    /// Extents of the vector or matrix that a library function works on.
+    fn inner(&self, call: &CustomCall, operand: Option<&TensorType>) -> Vec<f64> {
+        let shape = operand.map_or(&[][..], |ty| &ty.shape);
+        shape.iter().rev().take(call.function.inner_rank()).map(|dim| self.extent(dim)).collect()
+    }
+
     fn work(&self, op: &Op, operands: &[&Type], result: &Type) -> Work {
         let elements = result.as_tensor().map_or(0.0, |ty| self.elements(ty));
         let operand = |position: usize| operands.get(position).and_then(|ty| ty.as_tensor());
@@ -144,6 +151,7 @@ impl CostModel {
                 operand(1).map_or(0.0, |ty| self.elements(ty)) * scatter.window.size.iter().product::<i64>() as f64,
             ),
             Op::Sort(_) | Op::TopK(_) => root(given * SORTING),
+            Op::CustomCall(call) => root(given * operations::library(call.function, &self.inner(call, operand(0)))),
             Op::Composite(composite) => self.composite(composite.composition(), operands),
             Op::Parameter(_) | Op::Constant(_) | Op::Dimension(_) | Op::Projection(_) => Work::default(),
             Op::Gradient(_) => root(0.0),

@@ -144,7 +144,7 @@ pub(super) fn role(op: &Op) -> Role {
         Op::Reduce(_) | Op::ArgReduce(_) => Role::Reduction,
         Op::DotGeneral(_) | Op::Convolution(_) | Op::ReduceWindow(_) | Op::SelectAndScatter(_) => Role::Root,
         Op::Scatter(_) | Op::Cumulative(_) | Op::Recurrence(_) => Role::Root,
-        Op::Sort(_) | Op::TopK(_) => Role::Root,
+        Op::Sort(_) | Op::TopK(_) | Op::CustomCall(_) => Role::Root,
         Op::Composite(_) | Op::Gradient(_) => Role::Root,
         Op::Cond(_) | Op::While(_) | Op::Scan(_) => Role::Regions,
         Op::Projection(_) => Role::Projection,
@@ -154,7 +154,7 @@ pub(super) fn role(op: &Op) -> Role {
 /// Whether the op's results are complete only when all of its loops have ended: its cluster takes no function of them, only the
 /// projections that name them.
 pub(super) fn is_whole(op: &Op) -> bool {
-    scatters(op) || matches!(op, Op::Sort(_) | Op::TopK(_))
+    scatters(op) || matches!(op, Op::Sort(_) | Op::TopK(_) | Op::CustomCall(_))
 }
 
 /// The reduced axes of a reduction.

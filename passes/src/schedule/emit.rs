@@ -415,7 +415,8 @@ impl<'a> Emitter<'a> {
             | Op::SelectAndScatter(_)
             | Op::Scatter(_)
             | Op::Sort(_)
-            | Op::TopK(_) => Err(Unsuited),
+            | Op::TopK(_)
+            | Op::CustomCall(_) => Err(Unsuited),
             Op::Unary(_)
             | Op::Binary(_)
             | Op::Compare(_)

@@ -64,6 +64,11 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
         }
         Op::Gradient(_) => Err(TypeError::new("gradient", "must be differentiated before scheduling")),
         Op::Convolution(convolution) => Ok(vec![expand_convolution(b, convolution, operands[0], operands[1])?]),
+        Op::CustomCall(_) => {
+            let operands = operands.iter().map(|&operand| buffered(b, operand)).collect::<Result<Vec<_>, _>>()?;
+            let value = b.add(op.clone(), &operands)?;
+            b.projections(value)
+        }
         Op::DotGeneral(dot) => Ok(vec![expand_dot(b, dot, operands[0], operands[1])?]),
         Op::Recurrence(_) | Op::Cumulative(Cumulative { kind: Reduction::Sum | Reduction::Product, .. }) => {
             let dtype = b.tensor_type(operands[0]).dtype;
@@ -171,7 +176,7 @@ fn expand_convolution(b: &mut Builder, convolution: &Convolution, lhs: Value, rh
     b.convert(dtype, result)
 }
 
-/// A value that a contraction can read from a buffer: the value, or a copy of what is in none (one number for all elements,
+/// A value that a contraction or a library function can read from a buffer: the value, or a copy of what is in none (one number for all elements,
 /// positions, an extent).
 fn buffered(b: &mut Builder, value: Value) -> Result<Value, TypeError> {
     let base = view(b.graph(), value).base;

@@ -1,12 +1,14 @@
-//! Kernels around calls of the runtime's library: sorting. A task handles whole lines, so tasks are independent.
+//! Kernels around calls of the runtime's library. A task handles whole lines, so tasks are independent.
 
 use super::emit::{At, Coordinate, Emitter, Unsuited};
 use super::loops::Stored;
 use super::map::{divide, nominal};
+use crate::operations;
 use kc_ir::kernel::{Index, LibraryCall, LibraryFunction, Matrix, MemoryId, Region};
 use kc_ir::tensor::ops::*;
-use kc_ir::tensor::{Graph, Op, Value};
+use kc_ir::tensor::{Graph, Op, Type, Value};
 use kc_ir::{DType, Dim, TensorType};
+use std::collections::BTreeMap;
 
 /// Elementary operations that one task executes, about.
 const OPERATIONS_PER_TASK: i64 = 1 << 15;
@@ -72,6 +74,9 @@ impl Workspace {
 
 /// The buffers that an op's kernel needs beside operands and results; they live as long as its step.
 pub(super) fn temporaries(graph: &Graph, op: Value) -> Vec<TensorType> {
+    if let Op::CustomCall(_) = graph.node(op).op {
+        return unused(graph, op);
+    }
     match workspace(graph, op) {
         Some(workspace) if workspace.scratch().is_none() => {
             let shape = || [workspace.lines.clone(), workspace.length.clone()];
@@ -81,8 +86,23 @@ pub(super) fn temporaries(graph: &Graph, op: Value) -> Vec<TensorType> {
     }
 }
 
-/// Elementary operations of all lines, about.
+/// Types of the results of a library function that nothing reads: it writes them all the same.
+fn unused(graph: &Graph, op: Value) -> Vec<TensorType> {
+    let named: Vec<usize> = results(graph, op).into_iter().map(|result| number(graph, result)).collect();
+    match &graph.node(op).ty {
+        Type::Tensor(_) => vec![],
+        Type::Tuple(types) => {
+            types.iter().enumerate().filter(|(i, _)| !named.contains(i)).map(|(_, ty)| ty.clone()).collect()
+        }
+    }
+}
+
+/// Elementary operations of all lines or matrices, about.
 pub(super) fn operations(graph: &Graph, op: Value) -> Dim {
+    if let Op::CustomCall(call) = &graph.node(op).op {
+        let ty = graph.tensor_type(graph.node(op).operands[0]);
+        return ty.elements() * Dim::constant(of_element(call.function, ty));
+    }
     match workspace(graph, op) {
         Some(workspace) => workspace.lines * workspace.length * Dim::constant(SORTING),
         None => Dim::default(),
@@ -93,6 +113,69 @@ pub(super) fn operations(graph: &Graph, op: Value) -> Dim {
 fn vector(memory: MemoryId, position: Index, length: Index) -> Region {
     let matrix = Matrix { memory, position, row_stride: Index::Constant(0), column_stride: Index::Constant(1) };
     Region { matrix, rows: Index::Constant(1), columns: length }
+}
+
+/// Operations for each element of the vectors or matrices of that type.
+fn of_element(function: CustomFunction, ty: &TensorType) -> i64 {
+    let inner = &ty.shape[ty.rank() - function.inner_rank()..];
+    let extents: Vec<f64> = inner.iter().map(|dim| nominal(dim) as f64).collect();
+    operations::library(function, &extents) as i64
+}
+
+/// A library function for each index of the leading axes.
+pub(super) fn custom_call(
+    em: &mut Emitter,
+    op: Value,
+    memory_of: &BTreeMap<Value, MemoryId>,
+    temporaries: &[MemoryId],
+) -> Result<Dim, Unsuited> {
+    let graph = em.graph;
+    let node = graph.node(op);
+    let Op::CustomCall(call) = &node.op else { return Err(Unsuited) };
+    let first = graph.tensor_type(node.operands[0]);
+    let batch = first.rank() - call.function.inner_rank();
+    let types = match &node.ty {
+        Type::Tensor(ty) => std::slice::from_ref(ty),
+        Type::Tuple(types) => types,
+    };
+    let results = results(graph, op);
+    let mut spare = temporaries.iter().copied();
+    let mut written = Vec::with_capacity(types.len());
+    for (position, ty) in types.iter().enumerate() {
+        let named = results.iter().find(|&&result| number(graph, result) == position);
+        let memory = named.map_or_else(|| spare.next(), |result| memory_of.get(result).copied());
+        written.push((memory.ok_or(Unsuited)?, ty));
+    }
+    let mut read = Vec::with_capacity(node.operands.len());
+    for &operand in &node.operands {
+        read.push((*memory_of.get(&operand).ok_or(Unsuited)?, graph.tensor_type(operand)));
+    }
+    let count: Dim = first.shape[..batch].iter().cloned().product();
+    let size: i64 = first.shape[batch..].iter().map(nominal).product();
+    let per_task = (OPERATIONS_PER_TASK / (size * of_element(call.function, first)).max(1)).max(1);
+    let (tasks, start, length) = divide(em, &count, per_task);
+    let end = em.hold(start.clone() + length);
+    let (function, attributes) = call.function.library();
+    em.for_each(start, end, 1, |em, index| {
+        let mut region = |(memory, ty): &(MemoryId, &TensorType)| {
+            let inner = &ty.shape[batch..];
+            let elements = em.extent(&inner.iter().cloned().product());
+            let columns = inner.last().map_or(Index::Constant(1), |dim| em.extent(dim));
+            let rows = if inner.len() == 2 { em.extent(&inner[0]) } else { Index::Constant(1) };
+            let matrix = Matrix {
+                memory: *memory,
+                position: index.clone() * elements,
+                row_stride: columns.clone(),
+                column_stride: Index::Constant(1),
+            };
+            Region { matrix, rows, columns }
+        };
+        let reads = read.iter().map(&mut region).collect();
+        let writes = written.iter().map(&mut region).collect();
+        em.b.library(LibraryCall { function, reads, writes, attributes });
+        Ok(())
+    })?;
+    Ok(tasks)
 }
 
 /// Sorts: each line's keys are copied side by side, the library finds their order, and the operands' elements are stored in it.

@@ -151,6 +151,7 @@ impl<'f> Draft<'f> {
                     Op::DotGeneral(_) | Op::Convolution(_) => contraction::operands(&graph, op),
                     Op::ReduceWindow(_) | Op::SelectAndScatter(_) => graph.node(op).operands.clone(),
                     Op::Sort(_) | Op::TopK(_) => library::results(&graph, op),
+                    Op::CustomCall(_) => [library::results(&graph, op), graph.node(op).operands.clone()].concat(),
                     _ => vec![],
                 });
                 if cluster::scatters(&graph.node(op).op) {
@@ -423,6 +424,7 @@ impl<'f> Draft<'f> {
                     }
                     Op::Reduce(_) | Op::ArgReduce(_) => roots::reduce(&mut em, lanes, *op, &stored)?,
                     Op::Sort(_) | Op::TopK(_) => library::sort(&mut em, lanes, *op, &stored, &temporaries)?,
+                    Op::CustomCall(_) => library::custom_call(&mut em, *op, memory_of, &temporaries)?,
                     Op::ReduceWindow(_) => roots::reduce_window(&mut em, lanes, *op, &stored)?,
                     Op::SelectAndScatter(_) => roots::select_and_scatter(&mut em, lanes, *op, memory_of[op])?,
                     Op::Cumulative(_) | Op::Recurrence(_) => cumulative::running(&mut em, lanes, *op, &stored)?,

@@ -1,4 +1,4 @@
-use super::{Case, between, case, convolution, dims, small, u32s};
+use super::{Case, between, case, convolution, dims, matrices, small, u32s};
 use kc_ir::DType;
 use kc_ir::tensor::composites::*;
 use kc_ir::tensor::ops::{ConvolutionAxes, DotGeneral};
@@ -211,6 +211,23 @@ pub fn cases(name: &str) -> Option<Vec<Case>> {
             ACTIVATIONS
                 .map(|activation| case(op(activation), vec![small(&[2, 5, 2]), small(&[3, 2, 3]), small(&[3])]))
                 .into()
+        }
+        "solve" => vec![case(Solve {}, vec![matrices(&[2, 4, 4], 0.7), small(&[2, 4, 3])])],
+        "inverse" => vec![case(Inverse {}, vec![matrices(&[2, 3, 3], 0.7)])],
+        "determinant" => {
+            let mut cases: Vec<Case> = (1..=4).map(|n| case(Determinant {}, vec![matrices(&[2, n, n], 0.6)])).collect();
+            // of rank 3 and of rank 2
+            for row in [[1.0, 0.0, 1.0, 5.0], [3.0, 6.0, 9.0, 12.0]] {
+                let rows = [[1.0, 2.0, 3.0, 4.0], [2.0, 4.0, 6.0, 8.0], [0.0, 1.0, 0.0, 2.0], row];
+                let values = rows.concat().into_iter().map(Scalar::Float).collect::<Vec<_>>();
+                cases.push(case(Determinant {}, vec![Literal::from_scalars(DType::F64, vec![4, 4], values)]));
+            }
+            cases
+        }
+        "log_determinant" => vec![case(LogDeterminant {}, vec![matrices(&[2, 4, 4], 0.6)])],
+        "pseudo_inverse" => {
+            let op = || PseudoInverse { rcond: Real(1e-10) };
+            vec![case(op(), vec![matrices(&[2, 4, 3], 0.5)]), case(op(), vec![matrices(&[2, 4], 0.5)])]
         }
         _ => return None,
     })

@@ -102,6 +102,43 @@ fn binary(function: Binary) -> Vec<Case> {
     vec![case(function, vec![a, b])]
 }
 
+/// Random matrices with `shift` added to the main diagonal.
+pub fn matrices(shape: &[usize], shift: f64) -> Literal {
+    let given = small(shape);
+    let (rows, columns) = (shape[shape.len() - 2], shape[shape.len() - 1]);
+    let values = given.scalars().enumerate().map(|(i, x)| {
+        let (row, column) = (i / columns % rows, i % columns);
+        Scalar::Float(x.to_f64() + if row == column { shift } else { 0.0 })
+    });
+    Literal::from_scalars(DType::F64, shape.to_vec(), values.collect::<Vec<_>>())
+}
+
+fn custom_calls() -> Vec<Case> {
+    let of = |function, operands| case(CustomCall { function }, operands);
+    let solve = |triangle, diagonal| {
+        let function = CustomFunction::TriangularSolve { triangle, diagonal };
+        of(function, vec![matrices(&[2, 3, 3], 2.0), small(&[2, 3, 2])])
+    };
+    let qr = |factors, shape: &[usize]| of(CustomFunction::Qr { factors }, vec![matrices(shape, 1.0)]);
+    let svd = |factors, shape: &[usize]| of(CustomFunction::Svd { factors }, vec![matrices(shape, 1.0)]);
+    vec![
+        of(CustomFunction::Fft, vec![small(&[2, 5]), between(&[2, 5], 0.0, 1.0)]),
+        of(CustomFunction::InverseFft, vec![small(&[6]), between(&[6], 0.0, 1.0)]),
+        of(CustomFunction::Cholesky, vec![matrices(&[2, 3, 3], 4.0)]),
+        solve(Triangle::Lower, Diagonal::Given),
+        solve(Triangle::Upper, Diagonal::Ones),
+        of(CustomFunction::Lu, vec![matrices(&[2, 4, 4], 0.3)]),
+        qr(Factors::Reduced, &[2, 4, 3]),
+        qr(Factors::Full, &[3, 3]),
+        of(CustomFunction::Eigh, vec![matrices(&[2, 4, 4], 0.5)]),
+        of(CustomFunction::Eig, vec![small(&[3, 3])]),
+        svd(Factors::Reduced, &[2, 4, 3]),
+        svd(Factors::Reduced, &[3, 5]),
+        svd(Factors::Full, &[3, 3]),
+        of(CustomFunction::SingularValues, vec![small(&[4, 2])]),
+    ]
+}
+
 /// The cases of the op of that name, composites apart.
 fn cases(name: &str) -> Option<Vec<Case>> {
     let shaped = |shape: &[i64]| TensorType::new(DType::F64, shape.iter().copied());
@@ -302,6 +339,7 @@ fn cases(name: &str) -> Option<Vec<Case>> {
             ]
         }
         "top_k" => vec![case(TopK { k: 3 }, vec![small(&[2, 7])]), case(TopK { k: 2 }, vec![u32s(&[5, 7, 7, 7, 1])])],
+        "custom_call" => custom_calls(),
         "unary" => Unary::ALL.iter().flat_map(|&function| unary(function)).collect(),
         "binary" => Binary::ALL.iter().flat_map(|&function| binary(function)).collect(),
         other => return control::cases(other),

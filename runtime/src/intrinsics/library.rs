@@ -2,8 +2,12 @@
 //! function unless its module says so.
 
 mod factor;
+#[cfg(feature = "fft")]
+mod fourier;
 mod matrix;
 mod order;
+#[cfg(feature = "linalg")]
+mod spectral;
 
 use kc_abi::DType;
 use kc_abi::library::{Extents, LibraryFunction, MAX_REGIONS, Provider, Region, dtype_of_number};
@@ -13,7 +17,8 @@ use matrix::Matrix;
 pub const fn provides(function: LibraryFunction) -> bool {
     match function.provider() {
         Provider::Core => true,
-        Provider::Fft | Provider::Linalg => false,
+        Provider::Fft => cfg!(feature = "fft"),
+        Provider::Linalg => cfg!(feature = "linalg"),
     }
 }
 
@@ -55,6 +60,10 @@ pub(super) unsafe extern "C" fn library(
                 _ => lu::<f64>(regions),
             },
             function => match extents[0].dtype {
+                #[cfg(feature = "fft")]
+                DType::F32 if function == LibraryFunction::Fft => fourier::transform::<f32>(regions, set(0)),
+                #[cfg(feature = "fft")]
+                DType::F64 if function == LibraryFunction::Fft => fourier::transform::<f64>(regions, set(0)),
                 DType::F32 => floating::<f32>(function, regions, &set),
                 _ => floating::<f64>(function, regions, &set),
             },
@@ -83,6 +92,16 @@ unsafe fn floating<T: matrix::Float>(function: LibraryFunction, regions: &[Regio
             factor::triangular_solve(&matrix(0), &matrix(1), &mut matrix(2), set(0), set(1));
         }
         LibraryFunction::Qr => factor::qr(&matrix(0), &mut matrix(1), &mut matrix(2)),
+        #[cfg(feature = "linalg")]
+        LibraryFunction::Eigh => spectral::symmetric(&matrix(0), &mut matrix(1), &mut matrix(2)),
+        #[cfg(feature = "linalg")]
+        LibraryFunction::Eig => {
+            spectral::general(&matrix(0), [&mut matrix(1), &mut matrix(2)], [&mut matrix(3), &mut matrix(4)]);
+        }
+        #[cfg(feature = "linalg")]
+        LibraryFunction::Svd => spectral::svd(&matrix(0), &mut matrix(1), &mut matrix(2), &mut matrix(3)),
+        #[cfg(feature = "linalg")]
+        LibraryFunction::SingularValues => spectral::singular_values(&matrix(0), &mut matrix(1)),
         _ => {}
     }
 }

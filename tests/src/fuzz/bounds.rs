@@ -6,7 +6,7 @@
 
 use kc_ir::DType;
 use kc_ir::tensor::composites::Composite;
-use kc_ir::tensor::ops::{Binary, Reduction, Unary};
+use kc_ir::tensor::ops::{Binary, CustomFunction, Reduction, Unary};
 use kc_ir::tensor::{Graph, Literal, Node, Op, Type, interpret};
 
 /// Nothing is known.
@@ -239,6 +239,13 @@ fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64 {
         // a rounding may exchange two elements: what is sorted by another operand then differs by any amount
         Op::Sort(_) if node.operands.len() > 1 => jump,
         Op::Sort(_) | Op::TopK(_) => worst,
+        Op::CustomCall(call) => match call.function {
+            CustomFunction::Fft | CustomFunction::InverseFft => {
+                let count = 2.0 * own.elements.max(1.0);
+                count * (worst + relative * (first.largest + second.largest)) * if special { UNKNOWN } else { 1.0 }
+            }
+            _ => UNKNOWN,
+        },
         Op::Cond(_) | Op::While(_) | Op::Scan(_) | Op::Gradient(_) => UNKNOWN,
     }
 }

@@ -10,6 +10,7 @@ mod elementwise;
 mod fused;
 mod glu;
 mod layer_norm;
+mod linear_algebra;
 mod log_sum_exp;
 mod optimizer;
 mod random;
@@ -20,6 +21,7 @@ pub use attention::{DotProductAttention, DotProductAttentionGradient};
 pub use batch_norm::{BatchNormInfer, BatchNormTrain};
 pub use binary_cross_entropy::BinaryCrossEntropy;
 pub use layer_norm::{LayerNorm, RmsNorm};
+pub use linear_algebra::{Determinant, Inverse, LogDeterminant, PseudoInverse, Solve};
 pub use optimizer::{AdamStepSize, AdamUpdate, SgdUpdate};
 pub use random::{Dropout, FoldIn, RandomNormal, RandomUniform, SplitKey, Threefry, TruncatedNormal};
 
@@ -176,6 +178,16 @@ composites! {
     Dense,
     /// Convolution, bias and activation.
     ConvolutionBias,
+    /// Systems of linear equations.
+    Solve,
+    /// The inverse of a matrix.
+    Inverse,
+    /// The determinant.
+    Determinant,
+    /// Sign and logarithm of the determinant.
+    LogDeterminant,
+    /// The pseudo-inverse.
+    PseudoInverse,
 }
 
 impl Composite {

@@ -5,6 +5,7 @@ mod contract;
 mod control;
 mod convolution;
 mod cumulative;
+mod custom_call;
 mod derivatives;
 mod elementwise;
 mod gather;
@@ -31,6 +32,9 @@ pub use movement::{Broadcast, Concatenate, Pad, Reshape, Reverse, Slice, Transpo
 pub use random::RandomBits;
 pub use reduce::{ArgReduce, Extremum, Reduce, Reduction};
 pub use scatter::{Scatter, ScatterKind, ScatterMode};
+
+pub(crate) use custom_call::Transposed;
+pub use custom_call::{CustomCall, CustomFunction, Diagonal, Factors, Triangle};
 pub use sort::{Direction, Sort, TopK};
 pub use source::{Constant, Dimension, Iota, Parameter};
 pub use structure::{Gradient, Projection, StopGradient};
@@ -173,6 +177,8 @@ operations! {
     Sort,
     /// The largest elements along the last axis.
     TopK,
+    /// Fourier transforms and dense linear algebra, by a library.
+    CustomCall,
     /// A named composition of ops.
     Composite,
     /// Derivatives, before differentiation.

@@ -44,6 +44,7 @@ impl Generator {
             95..97 => self.broadcast(),
             97..98 => self.random_bits(),
             98..99 => self.sort(),
+            99..100 if self.random.chance(40) => self.fourier(),
             _ => self.source(),
         }
     }
@@ -440,6 +441,18 @@ impl Generator {
         };
         let shape = self.ty(self.pool[0]).shape;
         self.builder.add(RandomBits { shape }, &[key]).map(Some)
+    }
+
+    fn fourier(&mut self) -> Made {
+        let suits = |ty: &TensorType| (1..=3).contains(&ty.rank()) && matches!(ty.dtype, DType::F32 | DType::F64);
+        let Some(x) = self.any_where(suits) else { return Ok(None) };
+        let ty = self.ty(x);
+        let other = self.of_type(&ty)?;
+        let parts = match self.random.chance(50) {
+            true => self.builder.fft(x, other)?,
+            false => self.builder.inverse_fft(x, other)?,
+        };
+        Ok(Some(self.random.pick(&parts)))
     }
 
     fn sort(&mut self) -> Made {
