@@ -2,6 +2,7 @@
 
 use crate::initializers::Initializer;
 use crate::random::Seed;
+use crate::regularizers::Regularizer;
 use kc_ir::tensor::Location;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub struct Base {
     given_name: Option<String>,
     auto_name: Arc<OnceLock<String>>,
     trainable: bool,
+    activity_regularizer: Regularizer,
     location: (&'static str, u32),
     /// Seeds that are drawn when the layer is built, by what they are for.
     seeds: Arc<Mutex<BTreeMap<String, Seed>>>,
@@ -36,6 +38,7 @@ impl Base {
             given_name: None,
             auto_name: Arc::default(),
             trainable: true,
+            activity_regularizer: Regularizer::None,
             location: crate::error::caller(),
             seeds: Arc::default(),
         }
@@ -93,6 +96,16 @@ impl Base {
             *seed = self.seed_of_part(part);
         }
         copy
+    }
+
+    /// What the layer's outputs add to the loss.
+    pub fn activity_regularizer(&self) -> &Regularizer {
+        &self.activity_regularizer
+    }
+
+    /// Says what the layer's outputs add to the loss.
+    pub fn set_activity_regularizer(&mut self, regularizer: Regularizer) {
+        self.activity_regularizer = regularizer;
     }
 
     /// File and line where the layer was made.

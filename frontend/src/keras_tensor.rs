@@ -2,7 +2,7 @@
 
 use crate::base::{Base, next_identity};
 use crate::layer::{Layer, LayerRef};
-use crate::scope::{Scope, Store};
+use crate::scope::{Masked, Scope, Store};
 use crate::{Error, Result};
 use kc_ir::{DType, Dim, TensorType};
 use std::sync::Arc;
@@ -14,6 +14,8 @@ pub struct KerasTensor(pub(crate) Arc<Tensor>);
 #[derive(Debug)]
 pub(crate) struct Tensor {
     pub ty: TensorType,
+    /// The type of its mask, where it has one.
+    pub mask: Option<TensorType>,
     pub node: Arc<Node>,
     pub index: usize,
 }
@@ -154,7 +156,7 @@ impl Input {
         let tensor = self.tensor.get_or_init(|| {
             let ty = TensorType { dtype, shape: self.shape.clone() };
             let node = Node { identity: next_identity(), layer: Arc::new(self.clone()), inputs: Vec::new() };
-            KerasTensor(Arc::new(Tensor { ty, node: Arc::new(node), index: 0 }))
+            KerasTensor(Arc::new(Tensor { ty, mask: None, node: Arc::new(node), index: 0 }))
         });
         Ok(tensor.clone())
     }
@@ -278,14 +280,19 @@ pub(crate) fn record(layer: LayerRef, inputs: Vec<KerasTensor>) -> Result<Vec<Ke
     let mut scope = Scope::new(Store::default(), false);
     let mut values = Vec::with_capacity(inputs.len());
     for (index, input) in inputs.iter().enumerate() {
-        values.push(scope.input(index, "input", input.0.ty.clone())?);
+        let value = scope.input(index, "input", input.0.ty.clone())?;
+        let mask = input.0.mask.clone().map(|ty| scope.input(inputs.len() + index, "mask", ty)).transpose()?;
+        values.push(Masked { value, mask });
     }
-    let outputs = scope.call(&*layer, &values)?;
-    let types: Vec<TensorType> = outputs.iter().map(|&value| scope.tensor_type(value).clone()).collect();
+    let outputs = scope.call_masked(&*layer, &values)?;
+    let types: Vec<(TensorType, Option<TensorType>)> = outputs
+        .iter()
+        .map(|output| (scope.tensor_type(output.value).clone(), output.mask.map(|mask| scope.tensor_type(mask).clone())))
+        .collect();
     let node = Arc::new(Node { identity: next_identity(), layer, inputs });
     Ok(types
         .into_iter()
         .enumerate()
-        .map(|(index, ty)| KerasTensor(Arc::new(Tensor { ty, node: node.clone(), index })))
+        .map(|(index, (ty, mask))| KerasTensor(Arc::new(Tensor { ty, mask, node: node.clone(), index })))
         .collect())
 }

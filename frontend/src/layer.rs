@@ -1,4 +1,5 @@
 use crate::base::Base;
+use crate::regularizers::Regularizer;
 use crate::{Error, Result, Scope};
 use kc_ir::TensorType;
 use kc_ir::tensor::Value;
@@ -57,6 +58,28 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
     /// The computation (Keras' `call`): the outputs in terms of the inputs. [`Scope::training`] tells training from inference.
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>>;
 
+    /// Whether the mask of the first input is the first output's (Keras' `supports_masking`). Otherwise masks end at this layer.
+    fn supports_masking(&self) -> bool {
+        false
+    }
+
+    /// The outputs' masks, in order, from the inputs' (Keras' `compute_mask`): bools of the first axes, false for what is to be left
+    /// out. A mask that `forward` gave an output by [`Scope::set_mask`] comes first.
+    fn compute_mask(
+        &self,
+        _scope: &mut Scope,
+        _inputs: &[Value],
+        masks: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        Ok(if self.supports_masking() { masks.iter().take(1).copied().collect() } else { Vec::new() })
+    }
+
+    /// What Keras' files call the parts of the layer: pairs of a part's path in the names of the weights (`lstm_cell`) and of the
+    /// attribute of Keras' class that holds it (`cell`). [`parts_of`](crate::layers::parts_of) gives those of a layer inside.
+    fn parts(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// The layer's own arguments, as Keras' `get_config` names them.
     fn config(&self) -> Config {
         Config::new()
@@ -86,6 +109,12 @@ pub trait LayerArguments: Layer + Sized {
     /// Whether the optimizer updates the layer's weights (default: yes).
     fn trainable(mut self, trainable: bool) -> Self {
         self.base_mut().set_trainable(trainable);
+        self
+    }
+
+    /// What the layer's outputs add to the loss, divided by the batch's size (default: nothing), a [`Regularizer`] or its name.
+    fn activity_regularizer(mut self, regularizer: impl Into<Regularizer>) -> Self {
+        self.base_mut().set_activity_regularizer(regularizer.into());
         self
     }
 }
@@ -130,6 +159,35 @@ pub(crate) fn one_input(inputs: &[Value]) -> Result<Value> {
         [input] => Ok(*input),
         _ => Err(Error::model(format!("expected 1 input, got {}", inputs.len()))),
     }
+}
+
+/// Makes the mask of the only input the output's.
+macro_rules! passes_masks {
+    () => {
+        fn supports_masking(&self) -> bool {
+            true
+        }
+    };
+}
+pub(crate) use passes_masks;
+
+/// The parts of a layer with a layer inside, which the attribute `file` of Keras' class holds: that and its own parts.
+pub fn parts_of(file: &str, inner: &dyn Layer) -> Vec<(String, String)> {
+    let name = inner.base().name();
+    let own = inner.parts().into_iter().map(|(part, attribute)| (format!("{name}/{part}"), format!("{file}/{attribute}")));
+    std::iter::once((name.to_string(), file.to_string())).chain(own).collect()
+}
+
+/// Layers numbered by class, as Keras' files name them: `dense`, `dense_1`.
+pub(crate) fn file_names<'a>(classes: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let numbered = |class: &str| {
+        let name = crate::base::snake_case(class);
+        let count = counts.entry(name.clone()).or_insert(0);
+        *count += 1;
+        if *count == 1 { name } else { format!("{name}_{}", *count - 1) }
+    };
+    classes.map(numbered).collect()
 }
 
 /// The methods of [`Layer`] that give its base.

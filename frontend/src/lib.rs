@@ -34,6 +34,7 @@ pub mod model;
 pub mod ops;
 pub mod optimizers;
 pub mod random;
+pub mod regularizers;
 #[cfg(feature = "saving")]
 pub mod saving;
 mod scope;
@@ -71,6 +72,7 @@ pub mod prelude {
     pub use crate::ops::Expression;
     pub use crate::optimizers::*;
     pub use crate::random::SeedGenerator;
+    pub use crate::regularizers::*;
     pub use crate::{
         Array, Base, Call, Config, Dataset, EvaluateOptions, History, Input, IntoLayer, KerasTensor, Layer,
         LayerArguments, LayerRef, Logs, Model, Scope, Sequential, Verbose, layers, ops,

@@ -4,6 +4,7 @@ use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::layer::Layer;
 use crate::random::{GeneratorSeed, Seed};
+use crate::regularizers::Regularizer;
 use crate::{Error, LayerError, Result};
 use kc_ir::manifest::{StateRole, StateTensor};
 use kc_ir::tensor::ops::{Binary, Constant, Projection};
@@ -12,7 +13,7 @@ use kc_ir::{DType, TensorType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 
-/// A state tensor of a model, how it starts, and what it is held to after a step of the optimizer.
+/// A state tensor of a model, how it starts, what it is held to after a step of the optimizer, and what it adds to the loss.
 #[derive(Clone, Debug)]
 pub(crate) struct Variable {
     pub state: StateTensor,
@@ -20,6 +21,14 @@ pub(crate) struct Variable {
     /// What its first value is drawn from: a seed, and how many a generator of that seed gave before.
     pub seed: Option<(GeneratorSeed, u32)>,
     pub constraint: Constraint,
+    pub regularizer: Regularizer,
+}
+
+/// A tensor and, where there is one, its mask: a bool for each of its elements along the first axes, false where it is to be left out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Masked {
+    pub value: Value,
+    pub mask: Option<Value>,
 }
 
 /// The state tensors of a model, in the order in which they were made.
@@ -40,7 +49,13 @@ impl Store {
             )));
         }
         let state = StateTensor { name, role, ty };
-        self.variables.push(Variable { state, initializer, seed: None, constraint: Constraint::None });
+        self.variables.push(Variable {
+            state,
+            initializer,
+            seed: None,
+            constraint: Constraint::None,
+            regularizer: Regularizer::None,
+        });
         Ok(self.variables.len() - 1)
     }
 
@@ -81,6 +96,8 @@ pub struct Scope {
     current: BTreeMap<usize, Value>,
     arguments: Vec<Argument>,
     losses: Vec<Value>,
+    /// The masks of the tensors that the layer which is being traced knows.
+    masks: BTreeMap<Value, Value>,
 }
 
 impl Deref for Scope {
@@ -217,6 +234,28 @@ impl Scope {
         Ok(())
     }
 
+    /// Lets a weight of the layer that is being built add to the loss.
+    pub fn regularize(&mut self, name: &str, regularizer: &Regularizer) -> Result<()> {
+        let index = self.owned(name)?;
+        let rank = self.store.variables[index].state.ty.rank();
+        regularizer.check(rank).map_err(|error| Error::model(format!("`{name}_regularizer`: {error}")))?;
+        self.store.variables[index].regularizer = regularizer.clone();
+        Ok(())
+    }
+
+    /// What the trainable weights add to the loss.
+    pub(crate) fn regularization_losses(&mut self) -> Result<Vec<Value>> {
+        let mut losses = Vec::new();
+        for index in self.store.with_role(StateRole::Trainable) {
+            let regularizer = self.store.variables[index].regularizer.clone();
+            if regularizer != Regularizer::None {
+                let weight = self.state(index)?;
+                losses.push(regularizer.apply(self, weight)?);
+            }
+        }
+        Ok(losses)
+    }
+
     /// Holds a weight to its constraint.
     pub(crate) fn constrain(&mut self, index: usize) -> Result<()> {
         let weight = self.state(index)?;
@@ -284,10 +323,87 @@ impl Scope {
         std::mem::take(&mut self.losses)
     }
 
+    // --- masks ---
+
+    /// The mask of a tensor, where it has one: a bool for each of its elements along the first axes, false for what is to be left out
+    /// (padding). Of the inputs of the layer that is being traced, and of what the layers that it calls gave. Keras' `_keras_mask`.
+    pub fn mask_of(&self, value: Value) -> Option<Value> {
+        self.masks.get(&value).copied()
+    }
+
+    /// Gives a tensor a mask of dtype bool, which the layers that it is given to see. Keras' `set_keras_mask`.
+    pub fn set_mask(&mut self, value: Value, mask: Value) {
+        self.masks.insert(value, mask);
+    }
+
+    /// The tensor with its mask.
+    pub(crate) fn masked(&self, value: Value) -> Masked {
+        Masked { value, mask: self.mask_of(value) }
+    }
+
     // --- layers ---
 
-    /// Calls a layer on inputs: builds it the first time, then traces it. Errors carry the layer's path and place.
+    /// Calls a layer on inputs: builds it the first time, then traces it. Errors carry the layer's path and place. The inputs' masks
+    /// go along, and the outputs get those that the layer says.
     pub fn call(&mut self, layer: &dyn Layer, inputs: &[Value]) -> Result<Vec<Value>> {
+        let masked: Vec<Masked> = inputs.iter().map(|&input| self.masked(input)).collect();
+        let outputs = self.call_masked(layer, &masked)?;
+        for output in &outputs {
+            match output.mask {
+                Some(mask) => self.masks.insert(output.value, mask),
+                None => self.masks.remove(&output.value),
+            };
+        }
+        Ok(outputs.into_iter().map(|output| output.value).collect())
+    }
+
+    /// [`Scope::call`] of inputs with masks of their own.
+    pub(crate) fn call_masked(&mut self, layer: &dyn Layer, inputs: &[Masked]) -> Result<Vec<Masked>> {
+        let values: Vec<Value> = inputs.iter().map(|input| input.value).collect();
+        let masks: Vec<Option<Value>> = inputs.iter().map(|input| input.mask).collect();
+        let known = values.iter().zip(&masks).filter_map(|(&value, &mask)| Some((value, mask?))).collect();
+        let outside = std::mem::replace(&mut self.masks, known);
+        let result = self.enter(layer, |scope| {
+            let types: Vec<TensorType> = values.iter().map(|&value| scope.tensor_type(value).clone()).collect();
+            scope.build_layer(layer, &types)?;
+            let outputs = layer.forward(scope, &values)?;
+            scope.regularize_activity(layer.base().activity_regularizer(), &outputs)?;
+            let said = layer.compute_mask(scope, &values, &masks)?;
+            let own = outputs.into_iter().enumerate().map(|(position, value)| {
+                let mask = scope.mask_of(value).or_else(|| said.get(position).copied().flatten());
+                Masked { value, mask }
+            });
+            Ok(own.collect())
+        });
+        self.masks = outside;
+        result
+    }
+
+    fn regularize_activity(&mut self, regularizer: &Regularizer, outputs: &[Value]) -> Result<()> {
+        if *regularizer == Regularizer::None {
+            return Ok(());
+        }
+        for &output in outputs {
+            let ty = self.tensor_type(output).clone();
+            let mut loss = regularizer
+                .apply(self, output)
+                .map_err(|error| Error::model(format!("`activity_regularizer`: {error}")))?;
+            if let Some(batch) = ty.shape.first() {
+                let batch = self.dimension(batch.clone(), ty.dtype)?;
+                loss = self.binary(Binary::Divide, loss, batch)?;
+            }
+            self.add_loss(loss);
+        }
+        Ok(())
+    }
+
+    /// Builds the layer that is being traced for inputs of these types, unless it is built.
+    pub(crate) fn build_layer(&mut self, layer: &dyn Layer, inputs: &[TensorType]) -> Result<()> {
+        if self.store.built.insert(layer.base().identity()) { layer.build(self, inputs) } else { Ok(()) }
+    }
+
+    /// Traces something as a part of a layer, whose weights it may use.
+    pub(crate) fn enter<R>(&mut self, layer: &dyn Layer, trace: impl FnOnce(&mut Scope) -> Result<R>) -> Result<R> {
         let base = layer.base();
         let (path, trainable) = match self.frames.last() {
             Some(frame) => (format!("{}/{}", frame.path, base.name()), frame.trainable && base.is_trainable()),
@@ -296,7 +412,7 @@ impl Scope {
         let location = base.location(&path);
         let outside = self.builder.set_location(Some(location.clone()));
         self.frames.push(Frame { identity: base.identity(), path: path.clone(), trainable });
-        let result = self.call_inside(layer, inputs);
+        let result = trace(self);
         self.frames.pop();
         self.builder.set_location(outside);
         result.map_err(|error| {
@@ -308,14 +424,6 @@ impl Scope {
             let (layer, class) = (path, base.class().to_string());
             Error::Layer(Box::new(LayerError { layer, class, message, location: Some(location) }))
         })
-    }
-
-    fn call_inside(&mut self, layer: &dyn Layer, inputs: &[Value]) -> Result<Vec<Value>> {
-        if self.store.built.insert(layer.base().identity()) {
-            let types: Vec<TensorType> = inputs.iter().map(|&input| self.tensor_type(input).clone()).collect();
-            layer.build(self, &types)?;
-        }
-        layer.forward(self, inputs)
     }
 
     // --- conveniences ---

@@ -4,7 +4,7 @@ use super::Axes;
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
-use crate::layer::{arguments, base, one_input};
+use crate::layer::{arguments, base, one_input, passes_masks};
 use crate::{Base, Config, Error, Layer, Result, Scope};
 use kc_ir::tensor::ops::{Binary, Compare};
 use kc_ir::tensor::{Real, Value, composites, express};
@@ -40,6 +40,7 @@ impl ReLU {
 
 impl Layer for ReLU {
     base!();
+    passes_masks!();
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         let x = one_input(inputs)?;
@@ -101,6 +102,7 @@ impl Softmax {
 
 impl Layer for Softmax {
     base!();
+    passes_masks!();
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         let (x, mask) = match *inputs {
@@ -185,6 +187,7 @@ impl Activation {
 
 impl Layer for ActivationLayer {
     base!();
+    passes_masks!();
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         let x = one_input(inputs)?;
@@ -220,6 +223,7 @@ impl ELU {
 
 impl Layer for ELU {
     base!();
+    passes_masks!();
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         let x = one_input(inputs)?;
@@ -255,6 +259,7 @@ impl LeakyReLU {
 
 impl Layer for LeakyReLU {
     base!();
+    passes_masks!();
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         let x = one_input(inputs)?;
@@ -309,6 +314,7 @@ impl PReLU {
 
 impl Layer for PReLU {
     base!();
+    passes_masks!();
 
     fn build(&self, scope: &mut Scope, inputs: &[TensorType]) -> Result<()> {
         let [input] = inputs else {

@@ -1,6 +1,6 @@
 //! Layers that compute element by element.
 
-use crate::layer::{base, one_input};
+use crate::layer::{base, one_input, passes_masks};
 use crate::{Base, Config, Layer, Result, Scope};
 use kc_ir::tensor::Value;
 use kc_ir::tensor::ops::Binary;
@@ -29,6 +29,7 @@ impl Rescaling {
 
 impl Layer for Rescaling {
     base!();
+    passes_masks!();
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         let x = one_input(inputs)?;

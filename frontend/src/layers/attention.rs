@@ -4,7 +4,7 @@ use super::Axes;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::keras_tensor::IntoShape;
-use crate::layer::{arguments, base};
+use crate::layer::{arguments, base, passes_masks};
 use crate::{Base, Config, Error, Layer, Result, Scope, shape_text};
 use kc_ir::tensor::composites::{DotProductAttention, Dropout};
 use kc_ir::tensor::ops::{Binary, Compare, DotGeneral, Iota, Unary};
@@ -207,6 +207,22 @@ fn named<T: Clone>(inputs: &[T], ty: impl Fn(&T) -> TensorType) -> Result<Inputs
     Ok(Inputs { query: query.clone(), value: value.clone(), key: key.clone(), mask })
 }
 
+/// A mask `(batch, T, S)` of what the masks of query, value and key keep, and of a given one.
+fn padding_mask(scope: &mut Scope, tensors: [Value; 3], given: Option<Value>) -> Result<Option<Value>> {
+    let mut all = given;
+    for (position, tensor) in tensors.into_iter().enumerate() {
+        let Some(mask) = scope.mask_of(tensor) else { continue };
+        let mut shape = scope.tensor_type(mask).shape.clone();
+        shape.insert(if position == 0 { shape.len() } else { shape.len() - 1 }, Dim::constant(1));
+        let mask = scope.reshape(mask, &shape)?;
+        all = Some(match all {
+            Some(all) => scope.binary(Binary::And, all, mask)?,
+            None => mask,
+        });
+    }
+    Ok(all)
+}
+
 /// Which axes of `(batch, ..., heads, features)` are attended along: those between batch and heads, others first.
 struct Layout {
     others: Vec<usize>,
@@ -354,6 +370,7 @@ impl MultiHeadAttention {
 
 impl Layer for MultiHeadAttention {
     base!();
+    passes_masks!();
 
     fn build(&self, scope: &mut Scope, inputs: &[TensorType]) -> Result<()> {
         self.check()?;
@@ -380,6 +397,7 @@ impl Layer for MultiHeadAttention {
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         let Inputs { query, value, key, mask } = named(inputs, |&value| scope.tensor_type(value).clone())?;
+        let mask = padding_mask(scope, [query, value, key], mask)?;
         let [query, value, key] = [scope.float(query)?, scope.float(value)?, scope.float(key)?];
         let types = [query, value].map(|value| scope.tensor_type(value).clone());
         let layout = Layout::new(&self.attention_axes, &types[0])?;
@@ -447,6 +465,19 @@ impl Layer for MultiHeadAttention {
         };
         outputs.insert(0, self.project(scope, "attention_output", y, 2)?);
         Ok(outputs)
+    }
+
+    fn parts(&self) -> Vec<(String, String)> {
+        [
+            ("query", "query_dense"),
+            ("key", "key_dense"),
+            ("gate", "_gate_dense"),
+            ("value", "value_dense"),
+            ("attention_output", "output_dense"),
+            ("seed_generator_state", "_dropout_layer/seed_generator"),
+        ]
+        .map(|(part, attribute)| (part.to_string(), attribute.to_string()))
+        .into()
     }
 
     fn config(&self) -> Config {

@@ -2,6 +2,7 @@ use super::spatial::{DataFormat, Padding, Pair, check_fit, unknown_padding};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
+use crate::regularizers::Regularizer;
 use crate::layer::{arguments, base, one_input};
 use crate::{Base, Config, Error, Layer, Result, Scope, shape_text};
 use kc_ir::TensorType;
@@ -26,6 +27,8 @@ pub struct Conv2D {
     bias_initializer: Initializer,
     kernel_constraint: Constraint,
     bias_constraint: Constraint,
+    kernel_regularizer: Regularizer,
+    bias_regularizer: Regularizer,
 }
 
 impl Conv2D {
@@ -47,6 +50,8 @@ impl Conv2D {
             bias_initializer: Initializer::Zeros,
             kernel_constraint: Constraint::None,
             bias_constraint: Constraint::None,
+            kernel_regularizer: Regularizer::None,
+            bias_regularizer: Regularizer::None,
         }
     }
 
@@ -73,6 +78,10 @@ impl Conv2D {
         kernel_constraint: Constraint,
         /// What the bias is held to (default: nothing).
         bias_constraint: Constraint,
+        /// What the kernel adds to the loss (default: nothing), a [`Regularizer`] or its name.
+        kernel_regularizer: Regularizer,
+        /// What the bias adds to the loss (default: nothing).
+        bias_regularizer: Regularizer,
     }
 
     /// The convolution of an input of this type.
@@ -132,8 +141,10 @@ impl Layer for Conv2D {
             &self.kernel_initializer,
             &self.kernel_constraint,
         )?;
+        scope.regularize("kernel", &self.kernel_regularizer)?;
         if self.use_bias {
             scope.add_constrained_weight("bias", &[self.filters], &self.bias_initializer, &self.bias_constraint)?;
+            scope.regularize("bias", &self.bias_regularizer)?;
         }
         Ok(())
     }

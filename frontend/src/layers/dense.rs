@@ -1,7 +1,8 @@
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
-use crate::layer::{arguments, base, one_input};
+use crate::layer::{arguments, base, one_input, passes_masks};
+use crate::regularizers::Regularizer;
 use crate::{Base, Config, Error, Layer, Result, Scope, shape_text};
 use kc_ir::TensorType;
 use kc_ir::tensor::Value;
@@ -19,6 +20,8 @@ pub struct Dense {
     bias_initializer: Initializer,
     kernel_constraint: Constraint,
     bias_constraint: Constraint,
+    kernel_regularizer: Regularizer,
+    bias_regularizer: Regularizer,
 }
 
 impl Dense {
@@ -34,6 +37,8 @@ impl Dense {
             bias_initializer: Initializer::Zeros,
             kernel_constraint: Constraint::None,
             bias_constraint: Constraint::None,
+            kernel_regularizer: Regularizer::None,
+            bias_regularizer: Regularizer::None,
         }
     }
 
@@ -50,11 +55,16 @@ impl Dense {
         kernel_constraint: Constraint,
         /// What the bias is held to (default: nothing).
         bias_constraint: Constraint,
+        /// What the kernel adds to the loss (default: nothing), a [`Regularizer`] or its name.
+        kernel_regularizer: Regularizer,
+        /// What the bias adds to the loss (default: nothing).
+        bias_regularizer: Regularizer,
     }
 }
 
 impl Layer for Dense {
     base!();
+    passes_masks!();
 
     fn build(&self, scope: &mut Scope, inputs: &[TensorType]) -> Result<()> {
         let units = match i32::try_from(self.units) {
@@ -71,8 +81,10 @@ impl Layer for Dense {
             &self.kernel_initializer,
             &self.kernel_constraint,
         )?;
+        scope.regularize("kernel", &self.kernel_regularizer)?;
         if self.use_bias {
             scope.add_constrained_weight("bias", &[units], &self.bias_initializer, &self.bias_constraint)?;
+            scope.regularize("bias", &self.bias_regularizer)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-use crate::layer::{base, one_input};
+use crate::layer::{base, one_input, passes_masks};
 use crate::random::{self, Seed};
 use crate::{Base, Config, Error, Layer, Result, Scope};
 use kc_ir::tensor::ops::{Binary, Compare};
@@ -41,6 +41,7 @@ impl Dropout {
 
 impl Layer for Dropout {
     base!();
+    passes_masks!();
 
     fn build(&self, scope: &mut Scope, inputs: &[TensorType]) -> Result<()> {
         if !(0.0..=1.0).contains(&self.rate) {

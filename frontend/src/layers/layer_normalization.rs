@@ -2,7 +2,7 @@
 
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
-use crate::layer::{arguments, base, one_input};
+use crate::layer::{arguments, base, one_input, passes_masks};
 use crate::{Base, Config, Error, Layer, Result, Scope, shape_text};
 use kc_ir::TensorType;
 use kc_ir::tensor::composites::{LayerNorm, RmsNorm};
@@ -128,6 +128,7 @@ impl LayerNormalization {
 
 impl Layer for LayerNormalization {
     base!();
+    passes_masks!();
 
     fn build(&self, scope: &mut Scope, inputs: &[TensorType]) -> Result<()> {
         let extents = self.axis.extents(inputs)?;

@@ -6,7 +6,10 @@ mod attention;
 mod convolution;
 mod dense;
 mod dropout;
+mod embedding;
+mod global_pooling;
 mod layer_normalization;
+mod masking;
 mod merging;
 mod normalization;
 mod padding;
@@ -14,17 +17,24 @@ mod pooling;
 mod reshaping;
 mod spatial;
 
+pub use crate::layer::parts_of;
 pub use activation::{ActivationLayer, ELU, LeakyReLU, PReLU, ReLU, Softmax};
 pub use arithmetic::Rescaling;
 pub use attention::MultiHeadAttention;
 pub use convolution::{Conv2D, Conv2DTranspose};
 pub use dense::Dense;
 pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use global_pooling::{
+    GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
+};
 pub use layer_normalization::{Axes, LayerNormalization, RMSNormalization};
-pub use merging::{Add, Concatenate};
+pub use masking::Masking;
+pub use merging::{Add, Average, Concatenate, Dot, DotAxes, Maximum, Minimum, Multiply, Subtract};
 pub use normalization::BatchNormalization;
 pub use padding::{ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, Zeros as ZeroPaddingAmounts};
-pub use pooling::{AveragePooling2D, GlobalAveragePooling2D, MaxPooling2D};
+pub use pooling::{AveragePooling2D, MaxPooling2D};
 pub use reshaping::{Flatten, Reshape};
 pub use spatial::{DataFormat, Padding, Pair};
 

@@ -1,5 +1,5 @@
 use crate::initializers::Initializer;
-use crate::layer::{arguments, base, one_input};
+use crate::layer::{arguments, base, one_input, passes_masks};
 use crate::{Base, Config, Error, Layer, Result, Scope, shape_text};
 use kc_ir::TensorType;
 use kc_ir::tensor::composites::{BatchNormInfer, BatchNormTrain};
@@ -66,6 +66,7 @@ impl BatchNormalization {
 
 impl Layer for BatchNormalization {
     base!();
+    passes_masks!();
 
     fn build(&self, scope: &mut Scope, inputs: &[TensorType]) -> Result<()> {
         let [input] = inputs else {

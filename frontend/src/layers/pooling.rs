@@ -1,7 +1,7 @@
 //! Pooling over images.
 
 use super::spatial::{DataFormat, Padding, Pair, check_fit};
-use crate::layer::{arguments, base, one_input};
+use crate::layer::{base, one_input};
 use crate::{Base, Config, Layer, Result, Scope};
 use kc_ir::tensor::Value;
 use kc_ir::tensor::ops::{Binary, ReduceWindow, Reduction, Window};
@@ -142,57 +142,4 @@ fn average_pool(scope: &mut Scope, x: Value, ty: TensorType, window: Window) -> 
     let ones = scope.splat(ty.dtype, 1.0, &extents)?;
     let counts = scope.add(ReduceWindow { kind: Reduction::Sum, window: counting }, &[ones])?;
     Ok(scope.binary(Binary::Divide, sum, counts)?)
-}
-
-/// The mean over height and width. `keras.layers.GlobalAveragePooling2D`.
-#[derive(Clone, Debug)]
-pub struct GlobalAveragePooling2D {
-    base: Base,
-    data_format: DataFormat,
-    keepdims: bool,
-}
-
-impl GlobalAveragePooling2D {
-    /// With Keras' defaults.
-    #[track_caller]
-    #[allow(clippy::new_without_default)]
-    pub fn new() -> Self {
-        let base = Base::new("GlobalAveragePooling2D");
-        GlobalAveragePooling2D { base, data_format: DataFormat::ChannelsLast, keepdims: false }
-    }
-
-    arguments! {
-        /// `"channels_last"` (default) or `"channels_first"`.
-        data_format: DataFormat,
-        /// Whether height and width stay as axes of extent 1 (default: no).
-        keepdims: bool,
-    }
-}
-
-impl Layer for GlobalAveragePooling2D {
-    base!();
-
-    fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
-        let x = one_input(inputs)?;
-        let x = scope.float(x)?;
-        let ty = scope.tensor_type(x).clone();
-        let (axes, _) = self.data_format.axes(&ty)?;
-        let sum = scope.reduce(Reduction::Sum, &axes, x)?;
-        let elements = axes.iter().map(|&axis| ty.shape[axis].clone()).product();
-        let count = scope.dimension(elements, ty.dtype)?;
-        let mean = scope.binary(Binary::Divide, sum, count)?;
-        if !self.keepdims {
-            return Ok(vec![mean]);
-        }
-        let mut shape = ty.shape;
-        axes.iter().for_each(|&axis| shape[axis] = Dim::constant(1));
-        Ok(vec![scope.reshape(mean, &shape)?])
-    }
-
-    fn config(&self) -> Config {
-        Config::from([
-            ("data_format".into(), json!(self.data_format.name())),
-            ("keepdims".into(), json!(self.keepdims)),
-        ])
-    }
 }

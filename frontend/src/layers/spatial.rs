@@ -138,26 +138,30 @@ impl DataFormat {
         }
     }
 
-    /// The spatial axes and the channels' axis of an input, which must be an image.
-    pub(super) fn axes(&self, input: &TensorType) -> Result<([usize; 2], usize)> {
-        let expected = match self {
-            DataFormat::ChannelsLast => "(batch, height, width, channels)",
-            DataFormat::ChannelsFirst => "(batch, channels, height, width)",
+    /// Whether the channels come before the positions.
+    pub(super) fn is_channels_first(&self) -> Result<bool> {
+        match self {
+            DataFormat::ChannelsLast => Ok(false),
+            DataFormat::ChannelsFirst => Ok(true),
             DataFormat::Unknown(given) => {
                 let known = did_you_mean(given, &["channels_last", "channels_first"]);
-                return Err(Error::model(format!("unknown data format `{given}`{known}")));
+                Err(Error::model(format!("unknown data format `{given}`{known}")))
             }
-        };
+        }
+    }
+
+    /// The spatial axes and the channels' axis of an input, which must be an image.
+    pub(super) fn axes(&self, input: &TensorType) -> Result<([usize; 2], usize)> {
+        let channels_first = self.is_channels_first()?;
+        let expected =
+            if channels_first { "(batch, channels, height, width)" } else { "(batch, height, width, channels)" };
         if input.rank() != 4 {
             return Err(Error::model(format!(
                 "the input's shape is {}, expected 4 axes: {expected}",
                 shape_text(&input.shape)
             )));
         }
-        Ok(match self {
-            DataFormat::ChannelsFirst => ([2, 3], 1),
-            DataFormat::ChannelsLast | DataFormat::Unknown(_) => ([1, 2], 3),
-        })
+        Ok(if channels_first { ([2, 3], 1) } else { ([1, 2], 3) })
     }
 
     /// The number of channels of an input, which must be known.

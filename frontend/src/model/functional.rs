@@ -2,6 +2,7 @@
 
 use crate::keras_tensor::{KerasTensor, Node, record};
 use crate::layer::LayerRef;
+use crate::scope::Masked;
 use crate::{Error, Result, Scope};
 use kc_ir::tensor::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,14 +103,21 @@ impl Functional {
         if inputs.len() != self.inputs.len() {
             return Err(Error::model(format!("expected {} inputs, got {}", self.inputs.len(), inputs.len())));
         }
-        let mut values: BTreeMap<u64, Vec<Value>> =
-            self.inputs.iter().zip(inputs).map(|(tensor, &value)| (tensor.0.node.identity, vec![value])).collect();
+        let given = self.inputs.iter().zip(inputs);
+        let mut values: BTreeMap<u64, Vec<Masked>> =
+            given.map(|(tensor, &value)| (tensor.0.node.identity, vec![scope.masked(value)])).collect();
         for node in self.nodes.iter().filter(|node| node.layer.as_input().is_none()) {
             let operands = lookup(&values, &node.inputs)?;
-            let outputs = scope.call(&*node.layer, &operands)?;
+            let outputs = scope.call_masked(&*node.layer, &operands)?;
             values.insert(node.identity, outputs);
         }
-        lookup(&values, &self.outputs)
+        let outputs = lookup(&values, &self.outputs)?;
+        for output in &outputs {
+            if let Some(mask) = output.mask {
+                scope.set_mask(output.value, mask);
+            }
+        }
+        Ok(outputs.into_iter().map(|output| output.value).collect())
     }
 
     /// Names of the inputs.
@@ -130,7 +138,7 @@ impl Functional {
 }
 
 /// The values of symbolic tensors.
-fn lookup(values: &BTreeMap<u64, Vec<Value>>, tensors: &[KerasTensor]) -> Result<Vec<Value>> {
+fn lookup(values: &BTreeMap<u64, Vec<Masked>>, tensors: &[KerasTensor]) -> Result<Vec<Masked>> {
     let value = |tensor: &KerasTensor| {
         let known = values.get(&tensor.0.node.identity).and_then(|outputs| outputs.get(tensor.0.index));
         known.copied().ok_or_else(|| {

@@ -14,7 +14,7 @@ pub use run::{Fit, IntoArrays};
 pub use sequential::Sequential;
 
 use crate::keras_tensor::IntoTensors;
-use crate::layer::{LayerRef, base};
+use crate::layer::{LayerRef, base, file_names, parts_of};
 use crate::{Base, Input, Layer, Result, Scope};
 use compile::Compiled;
 use engine::Engine;
@@ -101,6 +101,12 @@ impl Layer for Model {
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         self.network()?.forward(scope, inputs)
+    }
+
+    fn parts(&self) -> Vec<(String, String)> {
+        let layers = self.layers().unwrap_or_default();
+        let names = file_names(layers.iter().map(|layer| layer.base().class()));
+        layers.iter().zip(names).flat_map(|(layer, name)| parts_of(&format!("layers/{name}"), &**layer)).collect()
     }
 
     fn as_model(&self) -> Option<&Model> {

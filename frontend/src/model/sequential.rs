@@ -89,6 +89,9 @@ impl Layer for Sequential {
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         self.0.forward(scope, inputs)
     }
+    fn parts(&self) -> Vec<(String, String)> {
+        self.0.parts()
+    }
     fn as_model(&self) -> Option<&Model> {
         Some(&self.0)
     }

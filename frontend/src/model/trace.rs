@@ -318,6 +318,7 @@ impl<'a> Training<'a> {
             });
         }
         terms.extend(scope.take_losses());
+        terms.extend(scope.regularization_losses()?);
         let mut loss = terms[0];
         for &term in &terms[1..] {
             loss = scope.binary(Binary::Add, loss, term)?;
@@ -456,6 +457,7 @@ fn layer_infos(network: &Functional, store: &Store) -> Vec<LayerInfo> {
             output_shape: calls().next().map(|node| network.output_shape(node)).unwrap_or_default(),
             parameters: parameters.filter_map(|state| state.ty.elements().as_constant()).sum::<i64>() as u64,
             inbound,
+            parts: layer.parts().into_iter().collect(),
             name,
         }
     };

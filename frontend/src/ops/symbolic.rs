@@ -114,7 +114,7 @@ fn operation(
     let inputs = inputs.into_iter().map(|(input, _)| input).collect();
     let node = Arc::new(Node { identity: next_identity(), layer, inputs });
     let types = tensor.node.types.clone()?;
-    let output = |(index, ty)| KerasTensor(Arc::new(Symbolic { ty, node: node.clone(), index }));
+    let output = |(index, ty)| KerasTensor(Arc::new(Symbolic { ty, mask: None, node: node.clone(), index }));
     Ok(types.into_iter().enumerate().map(output).collect())
 }
 

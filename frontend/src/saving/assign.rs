@@ -1,7 +1,7 @@
 //! Which tensor of a file is which state tensor of a model.
 
 use super::SavingError;
-use crate::base::snake_case;
+use crate::layer::file_names;
 use kc_ir::manifest::{LayerInfo, StateRole, StateTensor};
 use kc_ir::tensor::Module;
 use kc_runtime::Array;
@@ -15,61 +15,45 @@ use std::collections::BTreeMap;
 /// file does not have is left out.
 pub fn assign(module: &Module, weights: &BTreeMap<String, Array>) -> Result<BTreeMap<usize, Array>, SavingError> {
     let mut values = BTreeMap::new();
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for layer in &module.model.layers {
-        let class = snake_case(&layer.class);
-        let count = counts.entry(class.clone()).or_insert(0);
-        *count += 1;
-        let group = if *count == 1 { class } else { format!("{class}_{}", *count - 1) };
+    let groups = file_names(module.model.layers.iter().map(|layer| layer.class.as_str()));
+    for (layer, group) in module.model.layers.iter().zip(groups) {
         let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
         for (index, state) in module.state.iter().enumerate() {
             let Some(variable) = state.name.strip_prefix(&layer.name).and_then(|rest| rest.strip_prefix('/')) else {
                 continue;
             };
-            let inner = match variable.split_once('/') {
-                None => Some(group.clone()),
-                Some((part, _)) => attribute(&layer.class, part).map(|attribute| format!("{group}/{attribute}")),
+            let is_seed = match state.role {
+                StateRole::Trainable | StateRole::NonTrainable => false,
+                StateRole::Seed => true,
+                StateRole::Optimizer | StateRole::LearningRate | StateRole::Iterations | StateRole::Metric => continue,
             };
-            let Some(inner) = inner else {
+            let inner = match (layer.parts.get(variable), variable.rsplit_once('/')) {
+                (Some(whole), _) => Some(whole.clone()),
+                (None, None) => Some(String::new()),
+                (None, Some((part, _))) => layer.parts.get(part).cloned(),
+            };
+            let Some(mut inner) = inner else {
                 let (layer, class, state) = (layer.name.clone(), layer.class.clone(), state.name.clone());
                 return Err(SavingError::Nested { layer, class, state });
             };
-            let key = match state.role {
-                StateRole::Trainable | StateRole::NonTrainable => {
-                    let number = numbers.entry(inner.clone()).or_insert(0);
-                    *number += 1;
-                    format!("layers/{inner}/vars/{}", *number - 1)
-                }
-                // Keras leaves out what can be drawn anew
-                StateRole::Seed => {
-                    let part =
-                        attribute(&layer.class, "dropout").map_or(String::new(), |attribute| format!("{attribute}/"));
-                    let key = format!("layers/{group}/{part}seed_generator/vars/0");
-                    if !weights.contains_key(&key) {
-                        continue;
-                    }
-                    key
-                }
-                StateRole::Optimizer | StateRole::LearningRate | StateRole::Iterations | StateRole::Metric => continue,
-            };
-            values.insert(index, value(weights, key, layer, state)?);
+            if is_seed && !layer.parts.contains_key(variable) {
+                inner = if inner.is_empty() { SEED.to_string() } else { format!("{inner}/{SEED}") };
+            }
+            let owner = if inner.is_empty() { group.clone() } else { format!("{group}/{inner}") };
+            let number = numbers.entry(owner.clone()).or_insert(0);
+            *number += 1;
+            let key = format!("layers/{owner}/vars/{}", *number - 1);
+            // Keras leaves out what can be drawn anew
+            if !is_seed || weights.contains_key(&key) {
+                values.insert(index, value(weights, key, layer, state)?);
+            }
         }
     }
     Ok(values)
 }
 
-/// What Keras calls a part of a layer in files.
-fn attribute(class: &str, part: &str) -> Option<&'static str> {
-    Some(match (class, part) {
-        ("MultiHeadAttention", "query") => "query_dense",
-        ("MultiHeadAttention", "key") => "key_dense",
-        ("MultiHeadAttention", "gate") => "_gate_dense",
-        ("MultiHeadAttention", "value") => "value_dense",
-        ("MultiHeadAttention", "attention_output") => "output_dense",
-        ("MultiHeadAttention", "dropout") => "_dropout_layer",
-        _ => return None,
-    })
-}
+/// What files call the seed generator of a layer.
+const SEED: &str = "seed_generator";
 
 fn value(
     weights: &BTreeMap<String, Array>,

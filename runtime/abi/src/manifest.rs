@@ -327,6 +327,9 @@ pub struct LayerInfo {
     pub parameters: u64,
     /// Names of the layers it takes its inputs from.
     pub inbound: Vec<String>,
+    /// What Keras' files call its parts, by the parts' paths in the names of its weights: `lstm_cell`: `cell`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, String>,
 }
 
 /// Facts about the model for people.
