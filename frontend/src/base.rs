@@ -68,6 +68,13 @@ impl Base {
         }
     }
 
+    /// Makes this the base of another layer, of the same class and arguments.
+    pub fn renew(&mut self) {
+        self.identity = next_identity();
+        self.auto_name = Arc::default();
+        self.seeds = Arc::default();
+    }
+
     /// Names the layer.
     pub fn set_name(&mut self, name: impl Into<String>) {
         self.given_name = Some(name.into());

@@ -1,11 +1,13 @@
 //! How weights start: `keras.initializers`. Each is a composition of ops in the entry point `init`. What is random has a seed of its own:
 //! one that is given, or drawn when the initializer is made (see [`crate::random`]).
 
+mod orthogonal;
+
 use crate::random::{self, Seed};
 use crate::{Result, Scope};
 use kc_ir::TensorType;
 use kc_ir::tensor::composites::{self, RandomNormal as Normal, RandomUniform as Uniform};
-use kc_ir::tensor::ops::Binary;
+use kc_ir::tensor::ops::{Binary, Compare, Concatenate, Iota};
 use kc_ir::tensor::{Real, Scalar, Value};
 
 /// How a weight starts. Made from a name (`"he_normal"`) or from one of the types of this module.
@@ -57,6 +59,18 @@ pub enum Initializer {
         /// The seed.
         seed: Seed,
     },
+    /// A matrix (the last axis against the others) with orthonormal rows or columns, whichever are fewer, times a number.
+    Orthogonal {
+        /// The number.
+        gain: f64,
+        /// The seed.
+        seed: Seed,
+    },
+    /// The identity matrix times a number.
+    Identity(f64),
+    /// A bias of four gates of which the second, that forgets, starts at 1 and the others by an initializer.
+    #[doc(hidden)]
+    UnitForgetBias(Box<Initializer>),
     /// The state of a seed generator: the seed and 0.
     #[doc(hidden)]
     Seed(Seed),
@@ -120,7 +134,7 @@ macro_rules! variance_scaling {
         })*
 
         /// The names that a text can give.
-        pub(crate) const NAMES: &[&str] = &[$($function,)* "zeros", "ones", "random_normal", "random_uniform", "truncated_normal"];
+        pub(crate) const NAMES: &[&str] = &[$($function,)* "zeros", "ones", "random_normal", "random_uniform", "truncated_normal", "orthogonal", "identity"];
 
         impl From<&str> for Initializer {
             fn from(name: &str) -> Self {
@@ -131,6 +145,8 @@ macro_rules! variance_scaling {
                     "random_normal" | "RandomNormal" | "normal" => RandomNormal::with(Seed::by_name()).into(),
                     "random_uniform" | "RandomUniform" | "uniform" => RandomUniform::with(Seed::by_name()).into(),
                     "truncated_normal" | "TruncatedNormal" => TruncatedNormal::with(Seed::by_name()).into(),
+                    "orthogonal" | "Orthogonal" | "OrthogonalInitializer" => Orthogonal::with(Seed::by_name()).into(),
+                    "identity" | "Identity" | "IdentityInitializer" => Initializer::Identity(1.0),
                     _ => Initializer::Unknown(name.to_string()),
                 }
             }
@@ -194,6 +210,7 @@ distributions! {
     RandomNormal { mean: 0.0, stddev: 0.05 };
     TruncatedNormal { mean: 0.0, stddev: 0.05 };
     RandomUniform { minval: -0.05, maxval: 0.05 };
+    Orthogonal { gain: 1.0 };
 }
 
 impl From<f64> for Initializer {
@@ -218,8 +235,14 @@ impl Initializer {
             | Initializer::TruncatedNormal { seed, .. }
             | Initializer::RandomUniform { seed, .. }
             | Initializer::VarianceScaling { seed, .. }
+            | Initializer::Orthogonal { seed, .. }
             | Initializer::Seed(seed) => Some(seed),
-            Initializer::Zeros | Initializer::Ones | Initializer::Constant(_) | Initializer::Unknown(_) => None,
+            Initializer::UnitForgetBias(others) => others.seed(),
+            Initializer::Zeros
+            | Initializer::Ones
+            | Initializer::Constant(_)
+            | Initializer::Identity(_)
+            | Initializer::Unknown(_) => None,
         }
     }
 
@@ -230,14 +253,30 @@ impl Initializer {
             | Initializer::TruncatedNormal { seed, .. }
             | Initializer::RandomUniform { seed, .. }
             | Initializer::VarianceScaling { seed, .. }
+            | Initializer::Orthogonal { seed, .. }
             | Initializer::Seed(seed) => Some(seed),
-            Initializer::Zeros | Initializer::Ones | Initializer::Constant(_) | Initializer::Unknown(_) => None,
+            Initializer::UnitForgetBias(others) => others.seed_mut(),
+            Initializer::Zeros
+            | Initializer::Ones
+            | Initializer::Constant(_)
+            | Initializer::Identity(_)
+            | Initializer::Unknown(_) => None,
         }
+    }
+
+    /// A copy for another layer: where its seed was drawn, it has one of its own.
+    pub(crate) fn renewed(&self) -> Self {
+        let mut copy = self.clone();
+        if let Some(seed) = copy.seed_mut() {
+            *seed = seed.renewed();
+        }
+        copy
     }
 
     /// The first value of a weight; `key` is the key of its [`Self::seed`].
     pub(crate) fn build(&self, scope: &mut Scope, ty: &TensorType, key: Option<Value>) -> Result<Value> {
-        let key = || key.ok_or_else(|| crate::Error::model("a random first value has no key"));
+        let drawn = key;
+        let key = || drawn.ok_or_else(|| crate::Error::model("a random first value has no key"));
         let constant = |scope: &mut Scope, value: f64| {
             let value = if ty.dtype.is_float() { Scalar::Float(value) } else { Scalar::Int(value as i128) };
             Ok(scope.splat(ty.dtype, value, &ty.shape)?)
@@ -286,10 +325,35 @@ impl Initializer {
                     }
                 }
             }
+            Initializer::Orthogonal { gain, .. } => orthogonal::matrix(scope, key()?, ty, gain),
+            Initializer::Identity(gain) => identity(scope, ty, gain),
+            Initializer::UnitForgetBias(ref others) => {
+                let units = ty.elements().as_constant().unwrap_or(0) / 4;
+                let of = |gates: i64| TensorType::new(ty.dtype, [gates * units]);
+                let parts = [
+                    others.build(scope, &of(1), drawn)?,
+                    Initializer::Ones.build(scope, &of(1), None)?,
+                    others.build(scope, &of(2), drawn)?,
+                ];
+                Ok(scope.add(Concatenate { axis: 0 }, &parts)?)
+            }
             Initializer::Seed(_) => key(),
             Initializer::Unknown(ref name) => Err(crate::Error::model(format!("unknown initializer `{name}`"))),
         }
     }
+}
+
+fn identity(scope: &mut Scope, ty: &TensorType, gain: f64) -> Result<Value> {
+    if ty.rank() != 2 {
+        let shape = crate::shape_text(&ty.shape);
+        return Err(crate::Error::model(format!("an identity has 2 axes, the weight's shape is {shape}")));
+    }
+    let positions = TensorType { dtype: kc_ir::DType::I32, shape: ty.shape.clone() };
+    let row = scope.add(Iota { ty: positions.clone(), axis: 0 }, &[])?;
+    let column = scope.add(Iota { ty: positions, axis: 1 }, &[])?;
+    let diagonal = scope.compare(Compare::Equal, row, column)?;
+    let (on, off) = (scope.splat(ty.dtype, gain, &ty.shape)?, scope.splat(ty.dtype, 0.0, &ty.shape)?);
+    Ok(scope.select(diagonal, on, off)?)
 }
 
 fn uniform(scope: &mut Scope, key: Value, ty: &TensorType, low: f64, high: f64) -> Result<Value> {

@@ -136,6 +136,12 @@ impl Input {
         self
     }
 
+    /// The size of every batch, where it must be known (default: any size). Keras' argument `batch_size`.
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.shape[0] = Dim::constant(i64::try_from(batch_size).unwrap_or(i64::MAX));
+        self
+    }
+
     /// The symbolic tensor.
     pub fn tensor(&self) -> Result<KerasTensor> {
         let dtype = self.dtype.clone().map_err(|name| {
@@ -287,7 +293,9 @@ pub(crate) fn record(layer: LayerRef, inputs: Vec<KerasTensor>) -> Result<Vec<Ke
     let outputs = scope.call_masked(&*layer, &values)?;
     let types: Vec<(TensorType, Option<TensorType>)> = outputs
         .iter()
-        .map(|output| (scope.tensor_type(output.value).clone(), output.mask.map(|mask| scope.tensor_type(mask).clone())))
+        .map(|output| {
+            (scope.tensor_type(output.value).clone(), output.mask.map(|mask| scope.tensor_type(mask).clone()))
+        })
         .collect();
     let node = Arc::new(Node { identity: next_identity(), layer, inputs });
     Ok(types

@@ -174,7 +174,8 @@ pub(crate) use passes_masks;
 /// The parts of a layer with a layer inside, which the attribute `file` of Keras' class holds: that and its own parts.
 pub fn parts_of(file: &str, inner: &dyn Layer) -> Vec<(String, String)> {
     let name = inner.base().name();
-    let own = inner.parts().into_iter().map(|(part, attribute)| (format!("{name}/{part}"), format!("{file}/{attribute}")));
+    let own =
+        inner.parts().into_iter().map(|(part, attribute)| (format!("{name}/{part}"), format!("{file}/{attribute}")));
     std::iter::once((name.to_string(), file.to_string())).chain(own).collect()
 }
 

@@ -75,7 +75,7 @@ pub mod prelude {
     pub use crate::regularizers::*;
     pub use crate::{
         Array, Base, Call, Config, Dataset, EvaluateOptions, History, Input, IntoLayer, KerasTensor, Layer,
-        LayerArguments, LayerRef, Logs, Model, Scope, Sequential, Verbose, layers, ops,
+        LayerArguments, LayerRef, Logs, Model, Scope, Sequential, Verbose, cells, layers, ops,
     };
     pub use kc_ir::tensor::Value;
     pub use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};

@@ -216,8 +216,7 @@ fn orthogonal(scope: &mut Scope, x: Value, ty: &TensorType, factor: f64, mode: &
     let inverse = scope.binary_constant(Binary::Minimum, inverse, 1.0 / EPSILON)?;
     let inverse = scope.broadcast(inverse, &ty.shape, &[kept])?;
     let unit = scope.binary(Binary::Multiply, x, inverse)?;
-    let op =
-        DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![along], rhs_contract: vec![along] };
+    let op = DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![along], rhs_contract: vec![along] };
     let products = scope.add(op, &[unit, unit])?;
     let absolute = scope.unary(Unary::Abs, products)?;
     let shape = scope.tensor_type(absolute).shape.clone();

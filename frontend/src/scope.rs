@@ -8,7 +8,7 @@ use crate::regularizers::Regularizer;
 use crate::{Error, LayerError, Result};
 use kc_ir::manifest::{StateRole, StateTensor};
 use kc_ir::tensor::ops::{Binary, Constant, Projection};
-use kc_ir::tensor::{Argument, Builder, Graph, Literal, ResultSlot, Scalar, Value};
+use kc_ir::tensor::{Argument, Builder, Graph, Literal, ResultSlot, Scalar, ScanOptions, Scanned, Value};
 use kc_ir::{DType, TensorType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
@@ -321,6 +321,52 @@ impl Scope {
 
     pub(crate) fn take_losses(&mut self) -> Vec<Value> {
         std::mem::take(&mut self.losses)
+    }
+
+    // --- loops ---
+
+    /// [`Builder::scan`] with a body that may use weights and call layers; none of them may change its state in the loop.
+    pub fn scan(
+        &mut self,
+        initial: &[Value],
+        sequences: &[Value],
+        options: &ScanOptions,
+        body: impl FnOnce(&mut Scope, &[Value], &[Value]) -> Result<(Vec<Value>, Vec<Value>)>,
+    ) -> Result<Scanned> {
+        let (length, types) = self.builder.scan_parameters(initial, sequences, options)?;
+        let (before, losses) = (self.current.clone(), self.losses.len());
+        let region = self.builder.begin_region(&types);
+        let parameters = region.parameters().to_vec();
+        let (carried, elements) = parameters.split_at(initial.len());
+        let traced = body(self, carried, elements).and_then(|(mut next, outputs)| {
+            if next.len() != initial.len() {
+                let (given, expected) = (next.len(), initial.len());
+                return Err(Error::model(format!("a loop gives {given} carried values, expected {expected}")));
+            }
+            let known = |index: &usize| before.get(index).or_else(|| self.initial.get(index));
+            if let Some((&index, _)) = self.current.iter().find(|(index, value)| known(index) != Some(value)) {
+                let name = &self.store.variables[index].state.name;
+                return Err(Error::model(format!("`{name}` changes within a loop, which only carried values can")));
+            }
+            if self.losses.len() != losses {
+                return Err(Error::model(
+                    "a layer within a loop adds to the loss, which only layers outside of loops can",
+                ));
+            }
+            next.extend(outputs);
+            Ok(next)
+        });
+        match traced {
+            Ok(results) => {
+                let body = self.builder.end_region(region, &results)?;
+                let options = ScanOptions { length: Some(length), ..options.clone() };
+                Ok(self.builder.scan_of(initial, sequences, &options, &body)?)
+            }
+            Err(error) => {
+                self.builder.end_region(region, &[])?;
+                Err(error)
+            }
+        }
     }
 
     // --- masks ---

@@ -69,7 +69,7 @@ fn an_unknown_initializer() {
         message(error),
         "layer `dense` (Dense): unknown initializer `xavier` for `kernel`; known are: glorot_uniform, glorot_normal, \
          he_uniform, he_normal, lecun_uniform, lecun_normal, zeros, ones, random_normal, random_uniform, \
-         truncated_normal"
+         truncated_normal, orthogonal, identity"
     );
 }
 

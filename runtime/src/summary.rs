@@ -105,7 +105,14 @@ mod tests {
 
     fn layer(name: &str, class: &str, output_shape: &str, parameters: u64, inbound: &[&str]) -> LayerInfo {
         let inbound = inbound.iter().map(|name| name.to_string()).collect();
-        LayerInfo { name: name.into(), class: class.into(), output_shape: output_shape.into(), parameters, inbound, parts: Default::default() }
+        LayerInfo {
+            name: name.into(),
+            class: class.into(),
+            output_shape: output_shape.into(),
+            parameters,
+            inbound,
+            parts: Default::default(),
+        }
     }
 
     #[test]

@@ -168,12 +168,7 @@ impl Layer for Concatenate {
         Ok(vec![scope.add(ops::Concatenate { axis }, &operands)?])
     }
 
-    fn compute_mask(
-        &self,
-        scope: &mut Scope,
-        inputs: &[Value],
-        masks: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn compute_mask(&self, scope: &mut Scope, inputs: &[Value], masks: &[Option<Value>]) -> Result<Vec<Option<Value>>> {
         if masks.iter().all(Option::is_none) {
             return Ok(Vec::new());
         }
@@ -272,10 +267,7 @@ impl Layer for Dot {
     }
 
     fn config(&self) -> Config {
-        Config::from([
-            ("axes".into(), json!([self.axes.0, self.axes.1])),
-            ("normalize".into(), json!(self.normalize)),
-        ])
+        Config::from([("axes".into(), json!([self.axes.0, self.axes.1])), ("normalize".into(), json!(self.normalize))])
     }
 }
 

@@ -14,6 +14,7 @@ mod merging;
 mod normalization;
 mod padding;
 mod pooling;
+mod recurrent;
 mod reshaping;
 mod spatial;
 
@@ -35,6 +36,10 @@ pub use merging::{Add, Average, Concatenate, Dot, DotAxes, Maximum, Minimum, Mul
 pub use normalization::BatchNormalization;
 pub use padding::{ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, Zeros as ZeroPaddingAmounts};
 pub use pooling::{AveragePooling2D, MaxPooling2D};
+pub use recurrent::{
+    Bidirectional, Cell, CopyCell, Drawn, GRU, GRUCell, LSTM, LSTMCell, MergeMode, RNN, Recurrent, SimpleRNN,
+    SimpleRNNCell, StackedRNNCells,
+};
 pub use reshaping::{Flatten, Reshape};
 pub use spatial::{DataFormat, Padding, Pair};
 

@@ -48,7 +48,7 @@ pub(crate) fn total(
     reduced(loss, scope, values, Some(weights))
 }
 
-/// The samples' losses, and their weights times the mask of those that count.
+/// The samples' losses, and their weights times the mask of those that count: by the predictions' mask, and by the loss.
 fn values_and_weights<L: Loss + ?Sized>(
     loss: &L,
     scope: &mut Scope,
@@ -56,14 +56,17 @@ fn values_and_weights<L: Loss + ?Sized>(
     y_pred: Value,
     sample_weight: Option<Value>,
 ) -> Result<(Value, Option<Value>)> {
+    let predicted = scope.mask_of(y_pred);
     let y_pred = scope.convert(loss.dtype(), y_pred)?;
     let y_true =
         if scope.tensor_type(y_true).dtype.is_integer() { y_true } else { scope.convert(loss.dtype(), y_true)? };
     let values = loss.call(scope, y_true, y_pred)?;
     let dtype = scope.tensor_type(values).dtype;
     let weights = sample_weight.map(|weights| scope.convert(dtype, weights)).transpose()?;
-    let Some(mask) = loss.mask(scope, y_true, y_pred, values)? else {
-        return Ok((values, weights));
+    let mask = match (predicted, loss.mask(scope, y_true, y_pred, values)?) {
+        (None, None) => return Ok((values, weights)),
+        (Some(mask), None) | (None, Some(mask)) => mask,
+        (Some(predicted), Some(counted)) => scope.binary(Binary::And, predicted, counted)?,
     };
     let counted = scope.convert(dtype, mask)?;
     // a mean is one over the samples that count: they weigh more

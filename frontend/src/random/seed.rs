@@ -68,6 +68,14 @@ impl Seed {
         Seed(Source::Drawn(seed))
     }
 
+    /// The seed of a copy of its owner: the same where it was given, another where it was drawn.
+    pub(crate) fn renewed(&self) -> Self {
+        match self.0 {
+            Source::Drawn(_) => Seed::drawn(),
+            Source::Given(_) | Source::Generator(_) => self.clone(),
+        }
+    }
+
     /// The number where it was given, as Keras' `get_config` gives it.
     pub fn given(&self) -> Option<u32> {
         match self.0 {

@@ -6,6 +6,7 @@ mod losses;
 mod models;
 mod names;
 pub mod ops;
+mod sequences;
 
 pub use check::check;
 

@@ -31,6 +31,16 @@ pub fn build(case: &super::Case) -> Result<Model> {
         "maxpool2d_same" => one(image, MaxPooling2D::new(3).strides(2).padding("same")),
         "averagepool2d" => one(image, AveragePooling2D::new(2)),
         "averagepool2d_same" => one(image, AveragePooling2D::new(3).strides(2).padding("same")),
+        "global_averagepool1d" => one([9, 3], GlobalAveragePooling1D::new()),
+        "global_averagepool1d_keep" => one([9, 3], GlobalAveragePooling1D::new().keepdims(true)),
+        "global_averagepool3d" => one([6, 5, 6, 2], GlobalAveragePooling3D::new()),
+        "global_averagepool3d_keep" => one([6, 5, 6, 2], GlobalAveragePooling3D::new().keepdims(true)),
+        "global_maxpool1d" => one([9, 3], GlobalMaxPooling1D::new()),
+        "global_maxpool1d_keep" => one([9, 3], GlobalMaxPooling1D::new().keepdims(true)),
+        "global_maxpool2d" => one(image, GlobalMaxPooling2D::new()),
+        "global_maxpool2d_keep" => one(image, GlobalMaxPooling2D::new().keepdims(true)),
+        "global_maxpool3d" => one([6, 5, 6, 2], GlobalMaxPooling3D::new()),
+        "global_maxpool3d_keep" => one([6, 5, 6, 2], GlobalMaxPooling3D::new().keepdims(true)),
         "global_averagepool2d" => one(image, GlobalAveragePooling2D::new()),
         "global_averagepool2d_keep" => one(image, GlobalAveragePooling2D::new().keepdims(true)),
         "batchnorm_infer" => one([4, 5, 3], BatchNormalization::new()),
@@ -73,21 +83,29 @@ pub fn build(case: &super::Case) -> Result<Model> {
         "dropout_infer" => one([6], Dropout::new(0.5)),
         "merge_add" => two([3, 4], [3, 4], Add::new()),
         "merge_add_bcast" => two([3, 4], [1, 4], Add::new()),
+        "merge_subtract" => two([3, 4], [3, 4], Subtract::new()),
+        "merge_multiply" => two([3, 4], [3, 4], Multiply::new()),
+        "merge_average" => two([3, 4], [3, 4], Average::new()),
+        "merge_maximum" => two([3, 4], [3, 4], Maximum::new()),
+        "merge_minimum" => two([3, 4], [3, 4], Minimum::new()),
+        "merge_dot" => two([3, 4], [4, 5], Dot::new((2, 1))),
+        "merge_dot_norm" => two([4], [4], Dot::new(1).normalize(true)),
         "merge_concatenate" => two([3, 4], [3, 4], Concatenate::new()),
         "merge_concat_axis1" => two([3, 4], [2, 4], Concatenate::new().axis(1)),
         "net_cnn" => net_cnn(),
         "net_resblock" => net_resblock(),
         "net_shared" => net_shared(),
         "net_encoder" => net_encoder(),
+        "net_nested" => net_nested(),
         "train_sgd__mlp_constraint" => train_mlp_constraint(optimizer(&case.optimizer)?),
         "train_adam__cnn_bn" => train_cnn_bn(optimizer(&case.optimizer)?),
         "losses" => super::losses::model(case),
         "fit_history" => mlp(SGD::new().learning_rate(0.05).momentum(0.9).into()),
-        _ => Err(Error::model(format!("no model is known for the case `{name}`"))),
+        _ => super::sequences::build(case),
     }
 }
 
-fn one<const N: usize>(shape: [i64; N], layer: impl Call) -> Result<Model> {
+pub(super) fn one<const N: usize>(shape: [i64; N], layer: impl Call) -> Result<Model> {
     let input = Input::new(shape).name("in0");
     let output = layer.call(&input)?;
     Model::new(&input, &output)
@@ -139,6 +157,14 @@ fn softmax_mask() -> Result<Model> {
     let mask = Input::new([3, 4]).dtype("bool").name("in1");
     let output = Softmax::new().call([&x, &mask])?;
     Model::new([&x, &mask], &output)
+}
+
+fn net_nested() -> Result<Model> {
+    let input = Input::new([5]).name("in0");
+    let x = Dense::new(4).call(&input)?;
+    let (first, second) = (Dense::new(3).activation("relu").name("dense"), Dense::new(2).name("dense_1"));
+    let inner = Sequential::new().add(Input::new([4])).add(first).add(second);
+    Model::new(&input, &inner.call(&x)?)
 }
 
 fn net_cnn() -> Result<Model> {
@@ -205,7 +231,7 @@ fn train_cnn_bn(optimizer: OptimizerSpec) -> Result<Model> {
 }
 
 /// The optimizer of a configuration that Keras wrote. Every argument is set; one that is not known is an error.
-fn optimizer(description: &serde_json::Value) -> Result<OptimizerSpec> {
+pub(super) fn optimizer(description: &serde_json::Value) -> Result<OptimizerSpec> {
     let class = description["class_name"].as_str().unwrap_or_default();
     let config = description["config"].as_object().cloned().unwrap_or_default();
     let unknown = |argument: &str, value: &serde_json::Value| {

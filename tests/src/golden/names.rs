@@ -5,6 +5,9 @@ use kc_ir::tensor::Module;
 use serde::Deserialize;
 use std::io::Read;
 
+/// The operations by which Keras computes masks.
+const MASKING: [&str; 2] = ["NotEqual", "Any"];
+
 /// Keras' names of a case's layers beside ours.
 pub struct Names(Vec<(String, String)>);
 
@@ -44,13 +47,15 @@ impl Names {
         let mut config = archive.by_name("config.json").map_err(|error| failed(&error))?;
         config.read_to_string(&mut text).map_err(|error| failed(&error))?;
         let config: Config = serde_json::from_str(&text).map_err(|error| failed(&error))?;
-        let theirs: Vec<&str> = config.config.layers.iter().map(|layer| layer.class_name.as_str()).collect();
+        // what computes masks is part of Keras' graphs of layers
+        let layers = || config.config.layers.iter().filter(|layer| !MASKING.contains(&layer.class_name.as_str()));
+        let theirs: Vec<&str> = layers().map(|layer| layer.class_name.as_str()).collect();
         let ours: Vec<&str> = module.model.layers.iter().map(|layer| layer.class.as_str()).collect();
         if theirs != ours {
             return Err(format!("the layers are {ours:?}, expected {theirs:?}"));
         }
-        let pairs = config.config.layers.into_iter().zip(&module.model.layers);
-        Ok(Names(pairs.map(|(theirs, ours)| (theirs.config.name, ours.name.clone())).collect()))
+        let pairs = layers().zip(&module.model.layers);
+        Ok(Names(pairs.map(|(theirs, ours)| (theirs.config.name.clone(), ours.name.clone())).collect()))
     }
 
     /// Our name of the weight that a golden array calls `path`: `sequential.dense_2.kernel` -> `dense/kernel`,
