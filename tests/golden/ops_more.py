@@ -1,8 +1,9 @@
 """Writes ops_more.npz: calls of keras.ops with what Keras on JAX gave. Usage: ops_more.py [file]
 
 Two arrays of bytes: `calls`, a JSON list, and `data`, what the calls refer to. A call is {"name", "args", "kwargs", "out"}; an array in
-it is {"dtype", "shape", "at"}, its elements at that byte of `data`. An argument is an array, a number, or a list of them. A call that
-Keras refuses is left out.
+it is {"dtype", "shape", "at"}, its elements at that byte of `data`. An argument is an array, a number, or a list of them. Some calls have
+"cotangents", one a result, and "gradients", what comes of them for the floating-point arrays among the arguments, in order. A call
+that Keras refuses is left out.
 """
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ["JAX_PLATFORMS"] = "cpu"
+import jax
 import jax.numpy as jnp
 import numpy as np
 from keras import ops
@@ -191,6 +193,13 @@ call("digitize", draw((2, 3), "int32"), jnp.asarray([-2, 0, 3], "int32"))
 for x in (draw((20,)), draw((9,), "int32"), jnp.ones((4,))):
     call("histogram", x)
     call("histogram", x, bins=3, range=(-1.0, 1.5))
+MANY = jnp.sort(draw((37,)))
+for side in ("left", "right"):
+    call("searchsorted", MANY, jnp.concatenate([SPECIAL, MANY]), side=side)
+call("digitize", SPECIAL, jnp.linspace(-2.0, 2.0, 21))
+call("digitize", SPECIAL, jnp.linspace(2.0, -2.0, 21))
+call("histogram", draw((50,)), bins=23)
+call("bincount", jnp.asarray([3, -1, 0, 3], "int32"))
 call("bincount", draw((9,), "uint8"))
 call("bincount", draw((9,), "uint8"), minlength=12)
 call("bincount", draw((9,), "uint8"), weights=draw((9,)))
@@ -380,6 +389,104 @@ call("nonzero", draw((3, 4), "bool"))
 call("unravel_index", jnp.asarray([0, 5, 23, -1], "int32"), (2, 3, 4))
 for key in ((0,), (-1, 1), (0, 2, -3)):
     call("get_item", X, key)
+
+
+def gradient(name, *args, **kwargs):
+    """A call with the derivatives of the results' sum, weighted with cotangents."""
+    leaves, tree = jax.tree.flatten((args, {k: v for k, v in kwargs.items() if hasattr(v, "dtype")}))
+    chosen = [i for i, leaf in enumerate(leaves) if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)]
+
+    def function(*floats):
+        values = list(leaves)
+        for i, value in zip(chosen, floats):
+            values[i] = value
+        positional, named = jax.tree.unflatten(tree, values)
+        out = getattr(ops, name)(*positional, **{**kwargs, **named})
+        return list(out) if isinstance(out, (list, tuple)) else [out]
+
+    out, back = jax.vjp(function, *[leaves[i] for i in chosen])
+    cotangents = [draw(x.shape) for x in out]
+    gradients = back(cotangents)
+    calls.append({"name": name, "args": encode(args), "kwargs": encode_all(kwargs), "out": [put(x) for x in out],
+                  "cotangents": [put(x) for x in cotangents], "gradients": [put(x) for x in gradients]})
+
+
+INSIDE = jnp.asarray([[-0.75, -0.125, 0.25], [0.5, 0.0625, 0.875]])
+for name in """abs absolute arcsin arcsinh arctan arccos arctanh cbrt cos cosh deg2rad exp exp2 expm1 fabs i0 log1p negative rad2deg reciprocal
+sin sinc sinh square tan tanh ravel copy real""".split():
+    gradient(name, INSIDE)
+for name in "sqrt log log2 log10 arccosh".split():
+    gradient(name, jnp.abs(draw((2, 3))) + 1.25)
+gradient("sinc", jnp.asarray([0.0, 1.0, -0.5]))
+gradient("square", jnp.zeros((2,)))
+gradient("nan_to_num", SPECIAL)
+for name in "add subtract multiply divide true_divide divide_no_nan mod fmod maximum minimum fmax fmin arctan2 hypot logaddexp logaddexp2".split():
+    gradient(name, draw((2, 1, 3)) + 0.03125, draw((4, 1)) * 2 + 0.09375)
+gradient("maximum", jnp.asarray([1.0, 2.0, 3.0]), jnp.asarray([1.0, 3.0, 2.0]))
+gradient("divide_no_nan", jnp.asarray([1.0, 2.0]), jnp.asarray([0.0, 2.0]))
+gradient("power", jnp.abs(draw((2, 3))) + 0.5, draw((3,)))
+gradient("power", draw((2, 3)), 2)
+gradient("clip", draw((2, 3)) + 0.03125, -0.5, 0.75)
+gradient("where", draw((2, 3), "bool"), draw((2, 3)), draw((3,)))
+gradient("select", [draw((3,), "bool"), draw((2, 3), "bool")], [draw((2, 3)), draw((3,))], 7.0)
+ZERO = CUBE["float32"].at[0, 0, 0].set(0.0).at[0, 1, 0].set(0.0)
+for name in "sum mean max min prod std var amax amin ptp median".split():
+    for axis in (None, 0, -1) + (() if name == "median" else ((0, 2),)):
+        gradient(name, CUBE["float32"] + jnp.linspace(0, 0.03, 24).reshape((2, 3, 4)), axis=axis)
+gradient("max", jnp.asarray([[1.0, 1.0, 0.0]]), axis=1)
+gradient("prod", ZERO, axis=0)
+gradient("prod", ZERO, axis=1)
+for name in "nanmax nanmin nansum nanmean nanprod nanstd nanvar".split():
+    gradient(name, HOLES + jnp.linspace(0, 0.03, 24).reshape((2, 3, 4)), axis=(0, 1))
+gradient("average", CUBE["float32"], axis=1, weights=jnp.asarray([1.0, 2.0, 0.5]))
+gradient("corrcoef", draw((3, 6)))
+gradient("trapezoid", CUBE["float32"], x=jnp.asarray([0.0, 0.5, 2.0]), axis=1)
+for q in (0.3, jnp.asarray([0.1, 0.8])):
+    gradient("quantile", CUBE["float32"] + jnp.linspace(0, 0.03, 24).reshape((2, 3, 4)), q, axis=1)
+for axis in (0, 1):
+    for name in ("cumsum", "cumprod", "sort"):
+        gradient(name, CUBE["float32"] + jnp.linspace(0, 0.03, 24).reshape((2, 3, 4)), axis=axis)
+gradient("cumprod", ZERO, axis=1)
+gradient("take", X, jnp.asarray([[0, 1], [1, 1]], "int32"), axis=1)
+gradient("take_along_axis", X, jnp.abs(draw((2, 3, 4), "int32")) % 2, axis=1)
+gradient("reshape", X, (4, -1))
+gradient("transpose", X)
+gradient("moveaxis", X, 0, 2)
+gradient("flip", X, axis=1)
+gradient("rot90", X, k=3)
+gradient("roll", X, 2, axis=1)
+gradient("repeat", X, 2, axis=1)
+gradient("tile", X, (2, 1, 2))
+gradient("diff", X, n=2, axis=1)
+gradient("diagonal", X, offset=1)
+gradient("trace", X)
+gradient("broadcast_to", draw((3, 1)), (2, 3, 4))
+gradient("get_item", X, (0, -1))
+gradient("concatenate", [draw((2, 3)), draw((1, 3))])
+gradient("stack", [draw((2, 3)), draw((2, 3))], axis=1)
+gradient("split", X, 3, axis=1)
+gradient("meshgrid", V, draw((3,)))
+for mode in ("constant", "edge", "reflect", "symmetric", "wrap", "linear_ramp", "mean"):
+    gradient("pad", X, ((1, 2), (0, 0), (2, 0)), mode=mode)
+gradient("tril", X)
+gradient("triu", X, k=1)
+gradient("diag", V, k=1)
+gradient("diag", M)
+gradient("vander", jnp.abs(V) + 0.5)
+gradient("linspace", draw((2,)), draw((2,)), num=5)
+for a, b in (((3, 4), (4, 2)), ((4,), (4,)), ((2, 1, 3, 4), (5, 4, 2)), ((2, 3, 4), (4,))):
+    gradient("matmul", draw(a), draw(b))
+    gradient("dot", draw(a), draw(b))
+gradient("inner", draw((2, 4)), draw((3, 4)))
+gradient("outer", V, draw((3,)))
+gradient("vdot", V, V)
+gradient("tensordot", draw((2, 3, 4)), draw((4, 3, 2)), axes=((1, 2), (1, 0)))
+gradient("kron", draw((2, 3)), draw((2, 2)))
+gradient("cross", draw((4, 3)), draw((4, 3)))
+gradient("correlate", draw((6,)), draw((3,)), mode="same")
+for text, *shapes in (("bqhd,bkhd->bhqk", (2, 3, 2, 4), (2, 5, 2, 4)), ("ii->i", (3, 3)), ("abc,cd,de->abe", (2, 3, 4), (4, 2), (2, 3)),
+                      ("...a,...a->...", (2, 1, 3), (4, 3))):
+    gradient("einsum", text, *[draw(shape) for shape in shapes])
 
 path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "ops_more.npz")
 text = json.dumps(calls, separators=(",", ":")).encode()

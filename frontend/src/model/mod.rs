@@ -7,6 +7,7 @@ mod run;
 mod sequential;
 mod trace;
 
+#[cfg(feature = "compile")]
 pub(crate) use engine::compile_module;
 
 pub use compile::{Compile, IntoLosses, IntoMetrics, IntoOptimizer};

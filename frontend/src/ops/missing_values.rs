@@ -39,8 +39,8 @@ fn mean<'s, 'b>(x: Formula<'s, 'b>, axes: &[usize], keepdims: bool) -> Formula<'
 fn variance<'s, 'b>(x: Formula<'s, 'b>, axes: &[usize], keepdims: bool) -> Formula<'s, 'b> {
     let wide = x.convert(statistics_type(x.ty().dtype));
     let centre = mean(x, axes, true).broadcast_to(&x.shape());
-    let squares = without_nan((wide - centre).square(), wide.number(0.0));
-    let squares = is_nan(wide).select(wide.number(0.0), squares);
+    // NaN replaced before it is squared, so that no derivative meets it
+    let squares = (without_nan(wide, centre) - centre).square();
     reduce(Reduction::Sum, squares, axes, keepdims) / count(x, axes, keepdims)
 }
 

@@ -3,6 +3,8 @@
 //! The dtypes form a lattice, and the result is the least one above all operands. A Python number is *weak*: it is an integer or a
 //! float of no width, which gives way to any tensor's integer or float dtype. Functions of real numbers take integers as `float32`.
 //!
+//! A result is never weak, not even that of numbers alone.
+//!
 //! Keras on JAX holds no 64-bit tensors unless JAX is told to. Here an operand of 64 bits keeps them, and a result has 64 bits only
 //! where an operand has or a `dtype` asks for it; for all other dtypes the results are Keras'.
 
@@ -79,13 +81,22 @@ fn upper_bounds(element: usize) -> u32 {
 
 /// The dtype of a result that operands of these dtypes are promoted to.
 pub(super) fn result_type(kinds: impl IntoIterator<Item = Kind>) -> DType {
-    let common = kinds.into_iter().fold(u32::MAX, |common, kind| common & upper_bounds(kind.element()));
+    let (mut common, mut is_wide) = (u32::MAX, false);
+    for kind in kinds {
+        common &= upper_bounds(kind.element());
+        is_wide |= !kind.is_weak && kind.dtype.bits() == 64;
+    }
     let least = (0..ELEMENTS).find(|&element| common & (1 << element) != 0 && common & !upper_bounds(element) == 0);
-    match least {
+    let dtype = match least {
         Some(WEAK_INTEGER) => DType::I32,
         // the lattice has a top, so that some element is the least
         Some(WEAK_FLOAT) | None => DType::F32,
         Some(element) => DType::ALL[element],
+    };
+    match dtype {
+        DType::I64 if !is_wide => DType::I32,
+        DType::U64 if !is_wide => DType::U32,
+        dtype => dtype,
     }
 }
 
@@ -135,4 +146,52 @@ pub(super) fn accumulation_type(dtype: DType) -> DType {
 /// The dtype in which statistics of a dtype are computed: at least `float32`.
 pub(super) fn statistics_type(dtype: DType) -> DType {
     result_type([Kind::strong(dtype), Kind::strong(DType::F32)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, result_type};
+    use kc_ir::DType;
+
+    /// What Keras' `result_type` gives for two dtypes, with 64 bits kept where one of them has them; `int` and `float` are Python
+    /// numbers.
+    const KERAS: &str = "
+       f64  f32  f16 bf16   i8  i16  i32  i64   u8  u16  u32  u64 bool  int float
+  f64  f64  f64  f64  f64  f64  f64  f64  f64  f64  f64  f64  f64  f64  f64  f64
+  f32  f64  f32  f32  f32  f32  f32  f32  f32  f32  f32  f32  f32  f32  f32  f32
+  f16  f64  f32  f16  f32  f16  f16  f16  f16  f16  f16  f16  f16  f16  f16  f16
+ bf16  f64  f32  f32 bf16 bf16 bf16 bf16 bf16 bf16 bf16 bf16 bf16 bf16 bf16 bf16
+   i8  f64  f32  f16 bf16   i8  i16  i32  i64  i16  i32  i32  f32   i8   i8  f32
+  i16  f64  f32  f16 bf16  i16  i16  i32  i64  i16  i32  i32  f32  i16  i16  f32
+  i32  f64  f32  f16 bf16  i32  i32  i32  i64  i32  i32  i32  f32  i32  i32  f32
+  i64  f64  f32  f16 bf16  i64  i64  i64  i64  i64  i64  i64  f32  i64  i64  f32
+   u8  f64  f32  f16 bf16  i16  i16  i32  i64   u8  u16  u32  u64   u8   u8  f32
+  u16  f64  f32  f16 bf16  i32  i32  i32  i64  u16  u16  u32  u64  u16  u16  f32
+  u32  f64  f32  f16 bf16  i32  i32  i32  i64  u32  u32  u32  u64  u32  u32  f32
+  u64  f64  f32  f16 bf16  f32  f32  f32  f32  u64  u64  u64  u64  u64  u64  f32
+ bool  f64  f32  f16 bf16   i8  i16  i32  i64   u8  u16  u32  u64 bool  i32  f32
+  int  f64  f32  f16 bf16   i8  i16  i32  i64   u8  u16  u32  u64  i32  i32  f32
+float  f64  f32  f16 bf16  f32  f32  f32  f32  f32  f32  f32  f32  f32  f32  f32";
+
+    fn kind(name: &str) -> Kind {
+        match name {
+            "int" => Kind::weak(DType::I32),
+            "float" => Kind::weak(DType::F32),
+            name => Kind::strong(name.parse().expect("a dtype")),
+        }
+    }
+
+    #[test]
+    fn dtypes_are_promoted_as_keras_does() {
+        let mut lines = KERAS.trim_matches('\n').lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let names = lines.next().expect("a line of names");
+        assert_eq!(names.len(), DType::ALL.len() + 2);
+        for (line, row) in lines.zip(&names) {
+            assert_eq!(line[0], *row);
+            for (right, column) in line[1..].iter().zip(&names) {
+                let ours = result_type([kind(row), kind(column)]);
+                assert_eq!(ours.name(), *right, "{row} and {column}");
+            }
+        }
+    }
 }

@@ -75,6 +75,10 @@ fn positions<'s, 'b>(indices: Formula<'s, 'b>, extent: &Dim) -> Result<Formula<'
 
 /// The elements at positions of an axis, which the axes of the positions replace.
 pub(super) fn taken<'s, 'b>(x: Formula<'s, 'b>, positions: Formula<'s, 'b>, axis: usize) -> Formula<'s, 'b> {
+    gathered(x, positions, axis, GatherMode::Invalid)
+}
+
+fn gathered<'s, 'b>(x: Formula<'s, 'b>, positions: Formula<'s, 'b>, axis: usize, mode: GatherMode) -> Formula<'s, 'b> {
     let mut sizes = x.shape();
     let rank = positions.shape().len();
     sizes[axis] = Dim::constant(1);
@@ -85,7 +89,12 @@ pub(super) fn taken<'s, 'b>(x: Formula<'s, 'b>, positions: Formula<'s, 'b>, axis
         indices_batch: vec![],
         index_map: vec![axis],
     };
-    x.scope().op(Gather { windows, sizes, mode: GatherMode::Invalid }, &[x, with_axis(positions, rank)])
+    x.scope().op(Gather { windows, sizes, mode }, &[x, with_axis(positions, rank)])
+}
+
+/// The elements at positions of an axis, of those outside the nearest.
+pub(super) fn clipped<'s, 'b>(x: Formula<'s, 'b>, positions: Formula<'s, 'b>, axis: usize) -> Formula<'s, 'b> {
+    gathered(x, positions, axis, GatherMode::Clip)
 }
 
 /// For each line along an axis the elements at its positions.

@@ -42,7 +42,7 @@ pub fn check(row: &Row, runner: Runner) -> Result<(), String> {
         tensors.extend(results);
         expected.extend(case.out.iter().map(|out| (case.text.clone(), out)));
     }
-    let (module, arrays) = ops::module(&tensors).map_err(|error| error.to_string())?;
+    let (mut module, arrays) = ops::module(&tensors).map_err(|error| error.to_string())?;
     let mut execution = runner.load(&module, 1)?;
     let inputs: Vec<&Array> = arrays.iter().collect();
     for (ours, (text, right)) in execution.run("call", &inputs)?.iter().zip(expected) {
@@ -50,6 +50,25 @@ pub fn check(row: &Row, runner: Runner) -> Result<(), String> {
             wrong.push(format!("{text}: its dtype is {}, expected {}", ours.dtype(), right.dtype()));
         }
         wrong.extend(difference(&text, ours, right, tolerance(right.dtype(), row.tolerance)));
+    }
+    let derivatives: Vec<_> =
+        row.calls.iter().filter_map(|case| Some((&case.text, case.gradients.as_ref()?))).collect();
+    if !derivatives.is_empty() && wrong.is_empty() {
+        module.functions =
+            vec![super::check::gradients(&module, &module.functions[0]).map_err(|error| error.to_string())?];
+        let mut execution = runner.load(&module, 1)?;
+        let cotangents = derivatives.iter().flat_map(|(_, (cotangents, _))| cotangents);
+        let inputs: Vec<&Array> = arrays.iter().chain(cotangents).collect();
+        let expected =
+            derivatives.iter().flat_map(|(text, (_, gradients))| gradients.iter().map(move |right| (text, right)));
+        let ours = execution.run("gradients", &inputs)?;
+        if ours.len() != expected.clone().count() {
+            return Err(format!("{} derivatives, expected {}", ours.len(), expected.count()));
+        }
+        for (ours, (text, right)) in ours.iter().zip(expected) {
+            let what = format!("the derivative of {text}");
+            wrong.extend(difference(&what, ours, right, Tolerance { atol: 5e-5, rtol: 1e-4 }));
+        }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }

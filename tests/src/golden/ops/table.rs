@@ -36,6 +36,8 @@ pub struct Call {
     pub tensors: BTreeMap<String, Array>,
     /// What Keras computed.
     pub out: Vec<Array>,
+    /// Weights of the results in a sum, and the sum's derivatives by the floating-point arrays among the arguments.
+    pub gradients: Option<(Vec<Array>, Vec<Array>)>,
 }
 
 /// A positional argument.
@@ -97,6 +99,7 @@ fn key_row(key: &str, out: &Array, arrays: &BTreeMap<String, Array>) -> Result<R
         kwargs,
         tensors: BTreeMap::new(),
         out: vec![out.clone()],
+        gradients: None,
     };
     Ok(Row { name: format!("ops/{key}"), calls: vec![call], tolerance: 1e-4 })
 }
@@ -153,6 +156,10 @@ struct Stored {
     args: Vec<Value>,
     kwargs: Map<String, Value>,
     out: Vec<Value>,
+    #[serde(default)]
+    cotangents: Vec<Value>,
+    #[serde(default)]
+    gradients: Vec<Value>,
 }
 
 /// `ops_more.npz`: see `golden/ops_more.py`. The calls of a function are one test.
@@ -169,11 +176,16 @@ fn more() -> Result<Vec<Row>, String> {
         for (name, value) in call.kwargs.iter().filter(|(_, value)| value.is_object()) {
             tensors.insert(name.clone(), array(value, data)?);
         }
-        let out = call.out.iter().map(|value| array(value, data)).collect::<Result<Vec<_>, String>>()?;
+        let arrays =
+            |values: &[Value]| values.iter().map(|value| array(value, data)).collect::<Result<Vec<_>, String>>();
+        let out = arrays(&call.out)?;
+        let has_gradients = !call.gradients.is_empty();
+        let gradients = if has_gradients { Some((arrays(&call.cotangents)?, arrays(&call.gradients)?)) } else { None };
         let shown: Vec<String> =
             args.iter().map(shown).chain(call.kwargs.iter().map(|(k, v)| format!("{k}={v}"))).collect();
         let text = format!("{}({})", call.name, shown.join(", "));
-        rows.entry(call.name.clone()).or_default().push(Call {
+        let row = if has_gradients { format!("gradient/{}", call.name) } else { format!("ops_more/{}", call.name) };
+        rows.entry(row).or_default().push(Call {
             name: call.name,
             is_special: false,
             text,
@@ -181,9 +193,10 @@ fn more() -> Result<Vec<Row>, String> {
             kwargs: call.kwargs,
             tensors,
             out,
+            gradients,
         });
     }
-    Ok(rows.into_iter().map(|(name, calls)| Row { name: format!("ops_more/{name}"), calls, tolerance: 0.0 }).collect())
+    Ok(rows.into_iter().map(|(name, calls)| Row { name, calls, tolerance: 0.0 }).collect())
 }
 
 fn shown(argument: &Argument) -> String {
