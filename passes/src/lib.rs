@@ -13,12 +13,14 @@ pub mod saturate;
 mod schedule;
 mod simplify;
 mod target;
+mod traffic;
 
 pub use differentiate::differentiate;
 pub use dot::dot;
 pub use hoist::hoist;
 pub use memory::plan;
-pub use saturate::{MathMode, Saturation, SaturationOptions, SaturationReport, saturate};
+pub use saturate::{MathMode, RuleChoice, Saturation, SaturationOptions, SaturationReport, saturate};
 pub use schedule::schedule;
 pub use simplify::simplify;
 pub use target::{Contraction, CostConstants, Target};
+pub use traffic::{Traffic, launches, traffic, unfused};

@@ -33,11 +33,35 @@ use std::sync::LazyLock;
 use std::time::Duration;
 use term::Term;
 
+/// Topics of rules, for measurements of what each is worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RuleChoice {
+    /// All.
+    #[default]
+    All,
+    /// None: the graph is only cleaned up.
+    None,
+    /// All but that topic of [`rules::TOPICS`].
+    Without(&'static str),
+}
+
+impl RuleChoice {
+    fn admits(self, topic: &str) -> bool {
+        match self {
+            RuleChoice::All => true,
+            RuleChoice::None => false,
+            RuleChoice::Without(other) => topic != other,
+        }
+    }
+}
+
 /// What saturation may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SaturationOptions {
     /// Which numeric classes of rules may fire.
     pub math: MathMode,
+    /// Which topics of rules may fire.
+    pub rules: RuleChoice,
     /// E-nodes after which no more rules are applied.
     pub node_limit: usize,
     /// Rounds of all rules after which none is applied.
@@ -48,7 +72,13 @@ pub struct SaturationOptions {
 
 impl Default for SaturationOptions {
     fn default() -> Self {
-        SaturationOptions { math: MathMode::Default, node_limit: 50_000, iteration_limit: 16, explain: false }
+        SaturationOptions {
+            math: MathMode::Default,
+            rules: RuleChoice::All,
+            node_limit: 50_000,
+            iteration_limit: 16,
+            explain: false,
+        }
     }
 }
 
@@ -109,7 +139,7 @@ fn saturate_region(before: &Graph, model: &CostModel, options: &SaturationOption
         .with_node_limit(options.node_limit)
         .with_iter_limit(options.iteration_limit)
         .with_time_limit(Duration::MAX)
-        .run(rewrites(options.math));
+        .run(rewrites(options));
     let mut report = SaturationReport {
         stop: match runner.stop_reason {
             Some(StopReason::NodeLimit(_)) => Stop::NodeLimit,
@@ -139,9 +169,15 @@ fn saturate_region(before: &Graph, model: &CostModel, options: &SaturationOption
     Ok(Saturation { graph: after, report })
 }
 
-/// The rewrites of the rules that a mode admits.
-fn rewrites(math: MathMode) -> impl Iterator<Item = &'static Rewrite<Term, Facts>> {
-    static ALL: LazyLock<Vec<(Numeric, Rewrite<Term, Facts>)>> =
-        LazyLock::new(|| rules::all().map(|rule| (rule.numeric, rule.rewrite())).collect());
-    ALL.iter().filter(move |(numeric, _)| math.admits(*numeric)).map(|(_, rewrite)| rewrite)
+/// The rewrites of the rules that the options admit.
+fn rewrites(options: &SaturationOptions) -> impl Iterator<Item = &'static Rewrite<Term, Facts>> {
+    static ALL: LazyLock<Vec<(&str, Numeric, Rewrite<Term, Facts>)>> = LazyLock::new(|| {
+        let of = |(topic, rules): &(&'static str, &'static [Rule])| {
+            let topic = *topic;
+            rules.iter().map(move |rule| (topic, rule.numeric, rule.rewrite()))
+        };
+        rules::TOPICS.iter().flat_map(of).collect()
+    });
+    let admitted = move |topic: &str, numeric: Numeric| options.math.admits(numeric) && options.rules.admits(topic);
+    ALL.iter().filter(move |(topic, numeric, _)| admitted(topic, *numeric)).map(|(_, _, rewrite)| rewrite)
 }

@@ -156,6 +156,10 @@ pub struct Bench {
     /// Print the time of each kernel as well
     #[arg(long)]
     pub explain: bool,
+    /// What equality saturation is worth: without it, without each topic of rules, and with all, by bytes moved, kernels launched and
+    /// time
+    #[arg(long, conflicts_with_all = ["explain", "peer"])]
+    pub ablate: bool,
     /// Print the figures as one JSON object; with `--explain` with each kernel's, and the share of the time in kernels
     #[arg(long)]
     pub json: bool,
@@ -185,9 +189,15 @@ pub struct Explain {
     /// Entry point: `predict`, `train_step`, `test_step`, ...
     #[arg(long, default_value = "train_step")]
     pub entry: String,
-    /// Text, or a graph for Graphviz
+    /// Text, a graph for Graphviz, or a picture of the kernels with their times; a page has all of it
     #[arg(long, default_value = "text")]
     pub format: ExplainFormat,
+    /// Print how long each stage of compiling the entry point takes
+    #[arg(long)]
+    pub timings: bool,
+    /// Samples a step, where kernels are timed or bytes are counted
+    #[arg(long, default_value_t = 64)]
+    pub batch_size: usize,
     /// How it is compiled
     #[command(flatten)]
     pub code: Code,
@@ -284,4 +294,8 @@ pub enum ExplainFormat {
     Text,
     /// For Graphviz
     Dot,
+    /// The kernels as a picture
+    Svg,
+    /// A page with the rules, the costs, and pictures of kernels and graph
+    Html,
 }

@@ -55,7 +55,12 @@ pub fn present(names: &[cli::Backend]) -> Outcome<Vec<Box<dyn Backend>>> {
 
 /// Compiles a module.
 pub fn compile(module: &Module, backend: &dyn Backend) -> Outcome<Package> {
-    kc_codegen::compile(module, backend, &Options::default()).map_err(Failure::new)
+    compile_with(module, backend, &Options::default())
+}
+
+/// The same with options.
+pub fn compile_with(module: &Module, backend: &dyn Backend, options: &Options) -> Outcome<Package> {
+    kc_codegen::compile(module, backend, options).map_err(Failure::new)
 }
 
 /// Compiles a module and takes the time of each stage.

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod compile;
 mod data;
+mod drawing;
 mod failure;
 mod interrupt;
 mod measure;

@@ -2,7 +2,7 @@
 
 use crate::failure::{Context, Failure, Outcome};
 use kc_codegen::eager::Eager;
-use kc_runtime::{Array, Session};
+use kc_runtime::{Array, LaunchTime, Session};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -63,6 +63,30 @@ impl Program for EagerEntry<'_, '_> {
         }
         Ok(start.elapsed())
     }
+}
+
+/// Mean milliseconds of each launch, and the part of the whole time that they make up.
+#[derive(Default)]
+pub struct Kernels {
+    /// The kernels' names with their times, in the order of the plan.
+    pub launches: Vec<(String, f64)>,
+    /// From 0 to 1.
+    pub share: Option<f64>,
+}
+
+/// The times of an entry point's launches, in a session that takes them.
+pub fn kernel_times(session: &mut Session, entry: &str, inputs: &[Array], repeats: usize) -> Outcome<Kernels> {
+    let inputs: Vec<_> = inputs.iter().collect();
+    let failed = || format!("cannot run `{entry}`");
+    session.run(entry, &inputs).context(failed)?;
+    session.take_profile();
+    for _ in 0..repeats.max(1) {
+        session.run(entry, &inputs).context(failed)?;
+    }
+    let profile = session.take_profile().unwrap_or_default();
+    let mean = |launch: &LaunchTime| launch.time.as_secs_f64() * 1e3 / launch.calls.max(1) as f64;
+    let launches = profile.launches(entry).iter().map(|launch| (launch.kernel.clone(), mean(launch))).collect();
+    Ok(Kernels { launches, share: profile.kernel_share(entry) })
 }
 
 /// A peer: a program of another house that is told `ENTRY BATCH_SIZE CALLS` a line and answers with the seconds it took

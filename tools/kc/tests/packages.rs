@@ -125,6 +125,42 @@ fn fused_and_eager_execution_are_timed_side_by_side() {
 }
 
 #[test]
+fn rules_are_weighed_by_leaving_them_out() {
+    let place = place("ablate");
+    let arguments = ["bench", "model.rs", "--ablate", "--backend", "cranelift", "--batch-size", "8", "--repeats", "1"];
+    let table = place.succeed(&arguments);
+    for row in ["train_step  each op by itself", "train_step  clean-up only", "predict     without contraction"] {
+        assert!(table.contains(row), "{table}");
+    }
+    let json = place.succeed(&[&arguments[..], &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json).expect("a JSON object");
+    let figure = |rules: &str| {
+        let figures = json["figures"].as_array().expect("a list");
+        let found = figures.iter().find(|figure| figure["entry"] == "train_step" && figure["rules"] == rules);
+        found.expect("a figure").clone()
+    };
+    let kernels = |rules: &str| figure(rules)["kernels"].as_f64().expect("a number");
+    assert!(kernels("all rules") <= kernels("clean-up only"), "{json}");
+    assert!(kernels("clean-up only") < kernels("each op by itself"), "{json}");
+    assert!(figure("each op by itself")["milliseconds"].is_null() && figure("all rules")["milliseconds"].is_number());
+}
+
+#[test]
+fn graphs_and_kernels_are_drawn() {
+    let place = place("draw");
+    let model = ["explain", "model.rs", "--backend", "cranelift", "--batch-size", "4"];
+    let picture = place.succeed(&[&model[..], &["--format", "svg"]].concat());
+    assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n") && picture.contains(" ms  "), "{picture}");
+    let page = place.succeed(&[&model[..], &["--format", "html"]].concat());
+    assert_eq!(page.matches("<svg ").count(), 2);
+    assert!(page.starts_with("<!doctype html>") && page.contains("max(x w + b, 0)"), "{page}");
+    let text = place.succeed(&[&model[..], &["--timings"]].concat());
+    for stage in ["trace", "differentiate", "saturate", "schedule", "lower", "all"] {
+        assert!(text.lines().any(|line| line.starts_with(stage)), "{stage}: {text}");
+    }
+}
+
+#[test]
 fn the_rules_that_made_a_graph_are_named() {
     let place = place("explain");
     let text = place.succeed(&["explain", "model.rs", "--backend", "cranelift"]);

@@ -1,15 +1,15 @@
 use crate::cli::Bench;
 use crate::compile;
 use crate::failure::{Context, Failure, Outcome};
-use crate::measure::{self, EagerEntry, Peer, PeerEntry, Time};
+use crate::measure::{self, EagerEntry, Kernels, Peer, PeerEntry, Time};
 use crate::{model, output, synthetic, table};
 use kc_codegen::eager::Eager;
 use kc_runtime::random::initial_seeds;
-use kc_runtime::{LaunchTime, Session, SessionOptions};
+use kc_runtime::{Session, SessionOptions};
 use serde_json::json;
 
 /// The entry points that are measured.
-const ENTRIES: [&str; 2] = ["train_step", "predict"];
+pub const ENTRIES: [&str; 2] = ["train_step", "predict"];
 
 /// One op after the other.
 const EAGER: &str = "eager";
@@ -23,13 +23,6 @@ struct Program<'b> {
     /// The same, with the time of each launch taken.
     profiled: Option<Session>,
     eager: Eager<'b>,
-}
-
-/// Mean milliseconds of each launch, and the part of the whole time that they make up.
-#[derive(Default)]
-struct Kernels {
-    launches: Vec<(String, f64)>,
-    share: Option<f64>,
 }
 
 struct Figure {
@@ -47,6 +40,9 @@ pub fn bench(arguments: &Bench) -> Outcome {
         if value == 0 {
             return Err(Failure::new(format_args!("`{option}` must be at least 1, 0 was given")));
         }
+    }
+    if arguments.ablate {
+        return super::ablate::ablate(arguments);
     }
     let traced = model::trace(&arguments.model)?;
     let backends = compile::present(&arguments.backend)?;
@@ -99,7 +95,7 @@ fn measure(
         let Some(description) = fused.manifest().entry(entry) else { continue };
         let inputs = synthetic::inputs(description, batch_size)?;
         let kernels = match profiled {
-            Some(session) => kernel_times(session, entry, &inputs, arguments.repeats)?,
+            Some(session) => measure::kernel_times(session, entry, &inputs, arguments.repeats)?,
             None => Kernels::default(),
         };
         let figure =
@@ -122,20 +118,6 @@ fn measure(
         figure.time = time;
     }
     Ok(figures)
-}
-
-fn kernel_times(session: &mut Session, entry: &str, inputs: &[kc_runtime::Array], repeats: usize) -> Outcome<Kernels> {
-    let inputs: Vec<_> = inputs.iter().collect();
-    let failed = || format!("cannot run `{entry}`");
-    session.run(entry, &inputs).context(failed)?;
-    session.take_profile();
-    for _ in 0..repeats.max(1) {
-        session.run(entry, &inputs).context(failed)?;
-    }
-    let profile = session.take_profile().unwrap_or_default();
-    let mean = |launch: &LaunchTime| launch.time.as_secs_f64() * 1e3 / launch.calls.max(1) as f64;
-    let launches = profile.launches(entry).iter().map(|launch| (launch.kernel.clone(), mean(launch))).collect();
-    Ok(Kernels { launches, share: profile.kernel_share(entry) })
 }
 
 /// The figure of the same entry point and back end in eager mode, divided by this one.

@@ -1,5 +1,6 @@
 //! The subcommands.
 
+mod ablate;
 mod bench;
 mod compile;
 mod doctor;
