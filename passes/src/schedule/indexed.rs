@@ -12,10 +12,9 @@ use kc_ir::{DType, Dim};
 pub(super) struct Window {
     /// By axis of the operand its first position, moved into the operand.
     first: Vec<Index>,
-    /// Whether it lies there unmoved; `None` where that is not asked.
-    unmoved: Option<Register>,
-    /// Whether the operand has as many elements as a window on each axis; `None` where it always has.
-    fits: Option<Register>,
+    /// Whether it is read or written at all: whether it lies there unmoved, where that is asked, and fits into the operand, where that is
+    /// not known. `None` where it always is.
+    is_used: Option<Register>,
 }
 
 /// The windows that the body of a loop asks for, outside of branches and further loops.
@@ -82,13 +81,13 @@ impl Emitter<'_> {
         indices: Value,
         batch: &[Index],
     ) -> Result<Window, Unsuited> {
-        let mut window = Window { first: vec![Index::Constant(0); shape.len()], unmoved: None, fits: None };
+        let mut window = Window { first: vec![Index::Constant(0); shape.len()], is_used: None };
         for (extent, size) in shape.iter().zip(sizes) {
             let rest = extent.clone() - size.clone();
             if rest.as_constant().is_none() {
                 let rest = self.extent(&rest);
                 let fits = self.less(Index::Constant(-1), rest);
-                window.fits = self.both(window.fits, fits);
+                window.is_used = self.both(window.is_used, fits);
             }
         }
         for (component, &axis) in windows.index_map.iter().enumerate() {
@@ -104,8 +103,8 @@ impl Emitter<'_> {
             if !may_move {
                 let (low, high) =
                     (self.less(Index::Constant(-1), start.clone()), self.less(start.clone(), last.clone() + 1));
-                window.unmoved = self.both(window.unmoved, low);
-                window.unmoved = self.both(window.unmoved, high);
+                window.is_used = self.both(window.is_used, low);
+                window.is_used = self.both(window.is_used, high);
             }
             window.first[axis] = self.hold(start.min(last).max(0));
         }
@@ -134,19 +133,12 @@ impl Emitter<'_> {
             }
         });
         let moved = At::Multi(moved.collect());
-        let filler = gather.mode.filler(ty.dtype);
-        let read = |this: &mut Self| {
-            let element = this.value(operand, &moved)?;
-            let Some(unmoved) = window.unmoved else { return Ok(element) };
-            let lanes = this.lanes;
-            let (unmoved, filler) = (this.b.splat(lanes, unmoved), this.b.constant(ty.dtype, lanes, filler));
-            Ok(this.b.select(unmoved, element, filler))
-        };
-        match window.fits {
+        let read = |this: &mut Self| this.value(operand, &moved);
+        match window.is_used {
             None => read(self),
-            Some(fits) => self.branch(fits, read, |this| {
+            Some(is_used) => self.branch(is_used, read, |this| {
                 let lanes = this.lanes;
-                Ok(this.b.constant(ty.dtype, lanes, filler))
+                Ok(this.b.constant(ty.dtype, lanes, gather.mode.filler(ty.dtype)))
             }),
         }
     }
@@ -330,10 +322,7 @@ impl Update<'_> {
         let window = em.window(windows, may_move, shape, self.sizes, self.indices, self.batch)?;
         let rank = em.ty(self.updates).rank();
         let axes = windows.axes(shape.len(), rank);
-        let mut condition = window.unmoved;
-        if let Some(fits) = window.fits {
-            condition = em.both(condition, fits);
-        }
+        let mut condition = window.is_used;
         let part_axis = axes.get(self.part.axis).copied();
         if self.part.is_proper
             && let Some(WindowAxis::Window { offset, .. }) = part_axis
