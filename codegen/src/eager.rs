@@ -172,6 +172,7 @@ fn is_part_of_reader(op: &Op) -> bool {
     match op {
         Op::Constant(_) | Op::Iota(_) | Op::Dimension(_) => true,
         Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::StopGradient(_) => true,
+        Op::OptimizationBarrier(_) => true,
         Op::Parameter(_)
         | Op::Unary(_)
         | Op::Binary(_)
@@ -201,7 +202,9 @@ fn is_part_of_reader(op: &Op) -> bool {
         | Op::Projection(_)
         | Op::Cond(_)
         | Op::While(_)
-        | Op::Scan(_) => false,
+        | Op::Scan(_)
+        | Op::Remat(_)
+        | Op::CustomGradient(_) => false,
     }
 }
 

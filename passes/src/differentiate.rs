@@ -1,6 +1,7 @@
 //! Reverse-mode differentiation: replaces `gradient` ops by the graph that computes the derivatives.
 
 mod control;
+mod scopes;
 
 use kc_ir::tensor::ops::{Backward, Binary};
 use kc_ir::tensor::{Builder, Graph, Node, Op, Type, TypeError, Value};
@@ -146,6 +147,8 @@ impl Expansion {
         let composite = match &node.op {
             Op::Composite(composite) => composite,
             Op::Cond(cond) => return self.cond_cotangents(cond, node, cotangents, wanted),
+            Op::Remat(remat) => return self.remat_cotangents(remat, node, &results, cotangents, wanted),
+            Op::CustomGradient(custom) => return self.custom_cotangents(custom, node, &results, cotangents),
             Op::Scan(scan) => return self.scan_cotangents(scan, node, &results, cotangents, wanted),
             op => return op.operation().gradient(&mut self.builder, &at),
         };

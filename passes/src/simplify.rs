@@ -194,7 +194,10 @@ impl Simplifier {
             | Op::StopGradient(_)
             | Op::Cond(_)
             | Op::While(_)
-            | Op::Scan(_) => Ok(Step::Keep),
+            | Op::Scan(_)
+            | Op::Remat(_)
+            | Op::CustomGradient(_)
+            | Op::OptimizationBarrier(_) => Ok(Step::Keep),
         }
     }
 

@@ -4,9 +4,12 @@ mod cases;
 
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::text::print_graph;
-use kc_ir::tensor::{Builder, Graph, Literal, Op, ScanOptions, TypeError, Value, interpret, verify};
+use kc_ir::tensor::{
+    Argument, AssociativeScanOptions, Builder, Function, Graph, Literal, Op, ResultSlot, ScanOptions, TypeError, Value,
+    interpret, verify,
+};
 use kc_ir::{DType, Dim, TensorType};
-use kc_passes::{SaturationOptions, Target, differentiate, hoist, saturate, simplify};
+use kc_passes::{SaturationOptions, Target, differentiate, hoist, plan, saturate, schedule, simplify};
 
 type Traced = Result<Vec<Value>, TypeError>;
 
@@ -232,6 +235,99 @@ fn derivatives_of_loops_stay_right_when_they_are_simplified_and_saturated() {
             let pairs = given.to_f64_vec().into_iter().zip(expected.to_f64_vec());
             let wrong = pairs.filter(|(a, b)| !((a - b).abs() <= 1e-12 * (1.0 + b.abs()))).count();
             assert_eq!(wrong, 0, "{}: {given:?}, expected {expected:?}", case.name);
+        }
+    }
+}
+
+/// Six layers of three contractions each, and the derivative by the weights.
+fn deep(scopes: bool) -> Graph {
+    let mut b = Builder::new();
+    let ty = TensorType::new(DType::F32, [Dim::symbol("B"), Dim::constant(32)]);
+    let mut x = b.parameter("x", ty).unwrap();
+    let weights: Vec<Value> =
+        (0..6).map(|_| b.parameter("w", TensorType::new(DType::F32, [32i64, 32])).unwrap()).collect();
+    for &w in &weights {
+        let layer = |b: &mut Builder| -> Traced {
+            let mut y = x;
+            for _ in 0..3 {
+                let product = b.matmul(y, w)?;
+                y = b.unary(Unary::Tanh, product)?;
+            }
+            Ok(vec![y])
+        };
+        x = if scopes { b.remat(layer).unwrap()[0] } else { layer(&mut b).unwrap()[0] };
+    }
+    let sum = b.reduce(Reduction::Sum, &[0, 1], x).unwrap();
+    let gradient = b.add(Gradient {}, &[vec![sum], weights].concat()).unwrap();
+    let derivatives = b.projections(gradient).unwrap();
+    b.finish(derivatives)
+}
+
+#[test]
+fn what_is_computed_again_takes_less_memory() {
+    let batch = 1024;
+    let mut graphs = vec![];
+    let arena = [false, true].map(|scopes| {
+        let graph = simplify(&differentiate(&deep(scopes)).unwrap());
+        let graph = saturate(&graph, &Target::baseline(), &SaturationOptions::default()).unwrap().graph;
+        let program = schedule(&function(graph.clone()), &Target::baseline()).unwrap();
+        graphs.push(graph);
+        let plan = plan(&program, &mut vec![]);
+        let size = |dim: &Dim| dim.evaluate(&|_| Some(batch)).unwrap();
+        plan.slots.iter().map(|slot| slot.iter().map(size).max().unwrap_or(0)).sum::<i64>()
+    });
+    let contractions = |graph: &Graph| graph.nodes.iter().filter(|node| matches!(node.op, Op::DotGeneral(_))).count();
+    // two of three are computed again, the third only for what comes after it
+    assert!(contractions(&graphs[1]) >= contractions(&graphs[0]) + 12, "{}", print_graph(&graphs[1]));
+    assert!(arena[1] * 10 < arena[0] * 7, "{} bytes with scopes, {} without", arena[1], arena[0]);
+    let shapes = [vec![3usize, 32]].into_iter().chain(std::iter::repeat_n(vec![32, 32], 6));
+    let sample = |(salt, shape): (usize, Vec<usize>)| {
+        let values: Vec<f32> = (0..shape.iter().product()).map(|i| ((i * 7 + salt * 31) as f32).sin() * 0.3).collect();
+        Literal::f32(&shape, &values)
+    };
+    let arguments: Vec<Literal> = shapes.enumerate().map(sample).collect();
+    assert_eq!(interpret(&graphs[0], &arguments), interpret(&graphs[1], &arguments));
+}
+
+/// A graph as an entry point whose parameters are inputs and whose results are outputs.
+fn function(graph: Graph) -> Function {
+    Function {
+        name: "f".into(),
+        inputs: vec![],
+        outputs: vec![],
+        arguments: (0..graph.parameters.len()).map(Argument::Input).collect(),
+        results: (0..graph.results.len()).map(ResultSlot::Output).collect(),
+        graph,
+    }
+}
+
+#[test]
+fn running_combinations_by_halves_and_one_by_one_agree() {
+    // matrices do not commute, and the middle axis of three is combined
+    let scanned = |extent: Dim, reverse: bool| {
+        let mut b = Builder::new();
+        let two = || Dim::constant(2);
+        let x = b.parameter("x", TensorType { dtype: DType::F64, shape: vec![Dim::constant(3), extent, two(), two()] });
+        let x = x.unwrap();
+        let options = AssociativeScanOptions { axis: 1, reverse };
+        let multiply =
+            DotGeneral { lhs_batch: vec![0, 1], rhs_batch: vec![0, 1], lhs_contract: vec![3], rhs_contract: vec![2] };
+        let mut combine =
+            |b: &mut Builder, x: &[Value], y: &[Value]| -> Traced { Ok(vec![b.add(multiply.clone(), &[x[0], y[0]])?]) };
+        let results = b.associative_scan(&[x], &options, &mut combine).unwrap();
+        b.finish(results)
+    };
+    for extent in [1usize, 2, 3, 4, 5, 7, 8, 13] {
+        let elements = 3 * extent * 4;
+        let values = (0..elements).map(|i| kc_ir::tensor::Scalar::Float(((i * 5 + 3) as f64).sin()));
+        let argument = Literal::from_scalars(DType::F64, vec![3, extent, 2, 2], values);
+        for reverse in [false, true] {
+            let known = interpret(&scanned(Dim::from(extent), reverse), std::slice::from_ref(&argument)).unwrap();
+            let unknown = interpret(&scanned(Dim::symbol("T"), reverse), std::slice::from_ref(&argument)).unwrap();
+            assert_eq!(known[0].ty(), unknown[0].ty());
+            let pairs = known[0].to_f64_vec().into_iter().zip(unknown[0].to_f64_vec());
+            let wrong = pairs.filter(|(a, b)| !((a - b).abs() <= 1e-12)).count();
+            assert_eq!(wrong, 0, "extent {extent}, reverse {reverse}");
         }
     }
 }

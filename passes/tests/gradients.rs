@@ -154,6 +154,34 @@ fn derivatives_of_loops_and_choices_are_differentiated_themselves() {
 }
 
 #[test]
+fn a_derivative_of_ones_own_is_taken_and_differentiated() {
+    // f(x) = x^2 with the derivative 3 x y instead, where y is read from outside
+    let custom = |b: &mut Builder, x: Value| {
+        let y = b.splat_like(2.0, x).unwrap();
+        let y = b.unary(Unary::Negate, y).unwrap();
+        b.custom_gradient::<TypeError>(
+            &[x],
+            |b, x| Ok((vec![b.binary(Binary::Multiply, x[0], x[0])?], x.to_vec())),
+            |b, residuals, cotangents| {
+                let three = b.splat_like(3.0, y)?;
+                let factor = b.binary(Binary::Multiply, three, y)?;
+                let slope = b.binary(Binary::Multiply, residuals[0], factor)?;
+                Ok(vec![b.binary(Binary::Multiply, slope, cotangents[0])?])
+            },
+        )
+        .unwrap()[0]
+    };
+    assert_eq!(derivative(&[1.0, -2.0], custom), [-6.0, 12.0]);
+    let twice = |b: &mut Builder, x: Value| {
+        let y = custom(b, x);
+        let sum = b.reduce(Reduction::Sum, &[0], y).unwrap();
+        let gradient = b.add(Gradient {}, &[sum, x]).unwrap();
+        b.projections(gradient).unwrap()[0]
+    };
+    assert_eq!(derivative(&[1.0, -2.0], twice), [-6.0, -6.0]);
+}
+
+#[test]
 fn a_loop_of_an_unknown_number_of_rounds_has_no_derivative() {
     let mut b = Builder::new();
     let x = b.parameter("x", TensorType::scalar(DType::F32)).unwrap();

@@ -1,7 +1,9 @@
 //! [`Session`]: a package in execution.
 
 mod bind;
+mod divide;
 mod error;
+mod execute;
 mod prepare;
 mod profile;
 

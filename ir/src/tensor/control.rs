@@ -1,6 +1,11 @@
 //! Building control flow: regions are traced by closures (or between two calls), and what they read of the outer graph becomes an
 //! operand of their op.
 
+mod associative;
+mod scopes;
+
+pub use associative::{AssociativeScanOptions, Combine};
+
 use super::ops::*;
 use super::{Builder, Node, Op, Region, Type, TypeError, Value};
 use kc_abi::{DType, Dim, TensorType};

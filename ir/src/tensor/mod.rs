@@ -18,7 +18,7 @@ pub mod text;
 mod verify;
 
 pub use builder::{Builder, broadcast_shapes};
-pub use control::{BranchTrace, OpenRegion, ScanOptions, Scanned, TracedRegion};
+pub use control::{AssociativeScanOptions, BranchTrace, Combine, OpenRegion, ScanOptions, Scanned, TracedRegion};
 pub use error::TypeError;
 pub use expression::{Operand, Scope, Tensor, express};
 pub use graph::{Argument, Function, Graph, Location, Module, Node, ResultSlot, Type, Value};

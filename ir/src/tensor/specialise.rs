@@ -88,7 +88,10 @@ pub fn with_dims(op: &Op, dim: &dyn Fn(&Dim) -> Dim) -> Op {
         | Op::Projection(_)
         | Op::StopGradient(_)
         | Op::Cond(_)
-        | Op::While(_) => op.clone(),
+        | Op::While(_)
+        | Op::Remat(_)
+        | Op::CustomGradient(_)
+        | Op::OptimizationBarrier(_) => op.clone(),
     }
 }
 

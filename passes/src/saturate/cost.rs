@@ -86,6 +86,8 @@ impl CostModel {
             Op::Cond(cond) => Some(cond.branches.iter().map(of).fold(0.0, f64::max)),
             Op::While(this) => Some((of(&this.condition) + of(&this.body)) * self.extent as f64),
             Op::Scan(scan) => Some(of(&scan.body) * self.extent(&scan.length)),
+            Op::Remat(remat) => Some(of(&remat.body)),
+            Op::CustomGradient(custom) => Some(of(&custom.value)),
             _ => None,
         }
     }
@@ -155,7 +157,8 @@ impl CostModel {
             Op::Composite(composite) => self.composite(composite.composition(), operands),
             Op::Parameter(_) | Op::Constant(_) | Op::Dimension(_) | Op::Projection(_) => Work::default(),
             Op::Gradient(_) => root(0.0),
-            Op::Cond(_) | Op::While(_) | Op::Scan(_) => Work::default(),
+            Op::Cond(_) | Op::While(_) | Op::Scan(_) | Op::Remat(_) | Op::CustomGradient(_) => Work::default(),
+            Op::OptimizationBarrier(_) => Work::default(),
         }
     }
 

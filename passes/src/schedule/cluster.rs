@@ -141,11 +141,12 @@ pub(super) fn role(op: &Op) -> Role {
         | Op::Concatenate(_)
         | Op::Gather(_)
         | Op::RandomBits(_) => Role::View,
+        Op::OptimizationBarrier(_) => Role::View,
         Op::Reduce(_) | Op::ArgReduce(_) => Role::Reduction,
         Op::DotGeneral(_) | Op::Convolution(_) | Op::ReduceWindow(_) | Op::SelectAndScatter(_) => Role::Root,
         Op::Scatter(_) | Op::Cumulative(_) | Op::Recurrence(_) => Role::Root,
         Op::Sort(_) | Op::TopK(_) | Op::CustomCall(_) => Role::Root,
-        Op::Composite(_) | Op::Gradient(_) => Role::Root,
+        Op::Composite(_) | Op::Gradient(_) | Op::Remat(_) | Op::CustomGradient(_) => Role::Root,
         Op::Cond(_) | Op::While(_) | Op::Scan(_) => Role::Regions,
         Op::Projection(_) => Role::Projection,
     }

@@ -425,7 +425,8 @@ impl<'a> Emitter<'a> {
             | Op::BitcastConvert(_)
             | Op::StopGradient(_) => Err(Unsuited),
             Op::Composite(_) | Op::Gradient(_) | Op::Projection(_) => Err(Unsuited),
-            Op::Cond(_) | Op::While(_) | Op::Scan(_) => Err(Unsuited),
+            Op::Cond(_) | Op::While(_) | Op::Scan(_) | Op::Remat(_) | Op::CustomGradient(_) => Err(Unsuited),
+            Op::OptimizationBarrier(_) => self.value(operands[0], at),
         }
     }
 

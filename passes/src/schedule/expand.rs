@@ -45,22 +45,18 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
                 })
                 .collect::<Result<Vec<_>, _>>()?;
             let results = composite.composition().body(&mut body, &parameters)?;
-            let mut values: Vec<Vec<Value>> = Vec::new();
-            let body = body.finish(results);
-            for node in &body.nodes {
-                let inner: Vec<Value> = node.operands.iter().map(|operand| values[operand.index()][0]).collect();
-                values.push(match &node.op {
-                    Op::Parameter(parameter) => vec![operands[parameter.index]],
-                    Op::Projection(projection) => vec![values[node.operands[0].index()][projection.index]],
-                    op => expand_op(b, op, &inner)?,
-                });
-            }
-            Ok(body.results.iter().map(|result| values[result.index()][0]).collect())
+            expand_body(b, &body.finish(results), operands)
         }
         Op::StopGradient(_) => Ok(vec![operands[0]]),
         Op::Cond(_) | Op::While(_) | Op::Scan(_) => {
             let tuple = b.add(op.clone(), operands)?;
             b.projections(tuple)
+        }
+        Op::Remat(remat) => expand_body(b, remat.body.graph(), operands),
+        Op::CustomGradient(custom) => {
+            let mut results = expand_body(b, custom.value.graph(), operands)?;
+            results.truncate(custom.results);
+            Ok(results)
         }
         Op::Gradient(_) => Err(TypeError::new("gradient", "must be differentiated before scheduling")),
         Op::Convolution(convolution) => Ok(vec![expand_convolution(b, convolution, operands[0], operands[1])?]),
@@ -102,6 +98,20 @@ fn is_kept(b: &Builder, op: &Op, operands: &[Value]) -> bool {
 /// The dtype in which values of a dtype are summed and multiplied.
 fn accumulator(dtype: DType) -> DType {
     if matches!(dtype, DType::F16 | DType::Bf16) { DType::F32 } else { dtype }
+}
+
+/// Adds the ops of a body of these operands; returns its results.
+fn expand_body(b: &mut Builder, body: &Graph, operands: &[Value]) -> Result<Vec<Value>, TypeError> {
+    let mut values: Vec<Vec<Value>> = Vec::with_capacity(body.nodes.len());
+    for node in &body.nodes {
+        let inner: Vec<Value> = node.operands.iter().map(|operand| values[operand.index()][0]).collect();
+        values.push(match &node.op {
+            Op::Parameter(parameter) => vec![operands[parameter.index]],
+            Op::Projection(projection) => vec![values[node.operands[0].index()][projection.index]],
+            op => expand_op(b, op, &inner)?,
+        });
+    }
+    Ok(body.results.iter().map(|result| values[result.index()][0]).collect())
 }
 
 fn expand_dot(b: &mut Builder, dot: &DotGeneral, lhs: Value, rhs: Value) -> Result<Value, TypeError> {

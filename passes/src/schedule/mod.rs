@@ -194,6 +194,7 @@ impl<'f> Draft<'f> {
         match self.graph.node(value).op {
             Op::DotGeneral(_) | Op::Convolution(_) => contraction::operands(&self.graph, value),
             Op::Composite(_) => attention::reads(&self.graph, value),
+            Op::OptimizationBarrier(_) => vec![self.graph.node(value).operands[0]],
             _ => self.graph.node(value).operands.clone(),
         }
     }

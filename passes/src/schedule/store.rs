@@ -23,6 +23,7 @@ pub(super) fn view(graph: &Graph, value: Value) -> View {
     let dense = View { base: value, offset: Dim::default(), strides: strides(shape) };
     let inner = |operand: Value| view(graph, operand);
     match &node.op {
+        Op::OptimizationBarrier(_) => inner(node.operands[0]),
         Op::Transpose(transpose) => {
             let mut view = inner(node.operands[0]);
             view.strides = transpose.permutation.iter().map(|&axis| view.strides[axis].clone()).collect();

@@ -11,7 +11,7 @@ impl Simplifier {
     pub(super) fn fold(&self, op: &Op, operands: &[Value]) -> Option<Literal> {
         // a broadcast constant is kept as it is: it takes no memory
         if operands.is_empty()
-            || matches!(op, Op::Broadcast(_) | Op::Gradient(_))
+            || matches!(op, Op::Broadcast(_) | Op::Gradient(_) | Op::OptimizationBarrier(_))
             || !op.operation().regions().is_empty()
         {
             return None;

@@ -108,11 +108,18 @@ impl Simplifier {
             Op::Cond(cond) => self.cond(cond, operands, used),
             Op::While(this) => self.while_loop(this, operands, used),
             Op::Scan(scan) => self.scan(scan, operands, used),
+            // what they say is for differentiation
+            Op::Remat(remat) if !self.keeps_stops => self.inlined(remat.body.graph(), &operands),
+            Op::CustomGradient(custom) if !self.keeps_stops => self.inlined(custom.value.graph(), &operands),
             _ => {
                 let tuple = self.builder.add(op, &operands)?;
                 Ok(self.builder.projections(tuple)?.into_iter().map(Some).collect())
             }
         }
+    }
+
+    fn inlined(&mut self, region: &Graph, operands: &[Value]) -> Result<Vec<Option<Value>>, TypeError> {
+        Ok(self.builder.inline(region, operands)?.into_iter().map(Some).collect())
     }
 
     fn cond(
@@ -126,7 +133,7 @@ impl Simplifier {
         let known = self.splat(index).map(|index| index.to_i128().clamp(0, last as i128) as usize);
         let known = known.or_else(|| cond.branches.iter().all(|branch| *branch == cond.branches[0]).then_some(0));
         if let Some(branch) = known {
-            return Ok(self.builder.inline(cond.branches[branch].graph(), captures)?.into_iter().map(Some).collect());
+            return self.inlined(cond.branches[branch].graph(), captures);
         }
         let graphs: Vec<&Graph> = cond.branches.iter().map(Region::graph).collect();
         let mut results = vec![None; graphs[0].results.len()];

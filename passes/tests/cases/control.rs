@@ -82,6 +82,35 @@ pub fn cases(name: &str) -> Option<Vec<Case>> {
             }),
         ],
         "scan" => scans(),
+        "remat" => vec![built(vec![small(&[2, 3]), small(&[3, 3])], |b, x| {
+            let (x, w) = (x[0], x[1]);
+            let body = |b: &mut Builder| {
+                let product = b.matmul(x, w)?;
+                let squashed = b.unary(Unary::Tanh, product)?;
+                Ok::<_, TypeError>(vec![squashed, b.binary(Binary::Multiply, squashed, x)?])
+            };
+            b.remat(body).map(drop)
+        })],
+        // the true derivative, by a residual and an argument
+        "custom_gradient" => vec![built(vec![small(&[3]), between(&[3], 0.5, 2.0)], |b, x| {
+            let value = |b: &mut Builder, x: &[Value]| {
+                let squashed = b.unary(Unary::Tanh, x[0])?;
+                let product = b.binary(Binary::Multiply, squashed, x[1])?;
+                Ok::<_, TypeError>((vec![product, squashed], vec![squashed, x[1]]))
+            };
+            let pullback = |b: &mut Builder, residuals: &[Value], cotangents: &[Value]| {
+                let (squashed, factor) = (residuals[0], residuals[1]);
+                let by_factor = b.binary(Binary::Multiply, cotangents[0], squashed)?;
+                let scaled = b.binary(Binary::Multiply, cotangents[0], factor)?;
+                let by_squashed = b.binary(Binary::Add, scaled, cotangents[1])?;
+                let square = b.binary(Binary::Multiply, squashed, squashed)?;
+                let one = b.splat_like(1.0, square)?;
+                let slope = b.binary(Binary::Subtract, one, square)?;
+                Ok(vec![b.binary(Binary::Multiply, by_squashed, slope)?, by_factor])
+            };
+            b.custom_gradient(&x[..2], value, pullback).map(drop)
+        })],
+        "optimization_barrier" => vec![case(OptimizationBarrier {}, vec![small(&[3]), small(&[2])])],
         _ => return None,
     })
 }

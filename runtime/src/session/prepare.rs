@@ -1,13 +1,12 @@
 //! A plan, made ready for one set of extents: every size is a number, every pointer but those of inputs and outputs is known.
 
 use super::SessionError;
-use crate::pool::{DIVIDED_WORK, Job, MAXIMUM_PARTS, Part};
+use super::divide::{Ready, divide, work_of};
+use super::execute::{Execution, Moving, PreparedStep, Scalar, Term};
+use crate::pool::{Job, Part};
 use kc_abi::call::{ALIGNMENT, KernelFn};
 use kc_abi::manifest::{Buffer, Entry, Launch, Place, Step};
-use kc_abi::{DType, Dim, Symbol};
-
-/// Ranges of tasks that a thread is given of each launch: more than one, so that a thread that comes late leaves some.
-const PARTS_PER_THREAD: i64 = 4;
+use kc_abi::{Dim, Symbol};
 
 /// What a plan is prepared with.
 pub(super) struct Surroundings<'a> {
@@ -44,78 +43,6 @@ pub(super) struct Prepared {
     steps: Box<[PreparedStep]>,
     /// The round that each loop is in.
     rounds: Box<[i64]>,
-}
-
-enum PreparedStep {
-    Job {
-        first_part: usize,
-        end_part: usize,
-        /// One end of a range of parts a thread; empty where the calling thread executes all.
-        ends: Box<[u16]>,
-        /// Number of the first launch, counted over the plan.
-        launch: usize,
-        work: i64,
-    },
-    Loop {
-        /// The loop's number among all.
-        number: usize,
-        rounds: i64,
-        /// Pointers that this loop's rounds move.
-        moving: Box<[Moving]>,
-        steps: Box<[PreparedStep]>,
-    },
-    While {
-        condition: Box<[PreparedStep]>,
-        holds: Scalar,
-        steps: Box<[PreparedStep]>,
-    },
-    Branch {
-        index: Scalar,
-        branches: Box<[Box<[PreparedStep]>]>,
-    },
-}
-
-/// A pointer of the table that depends on rounds of loops: it is that at `base` and `round * step + round / 2 * half` bytes for each
-/// of these loops.
-struct Moving {
-    position: usize,
-    base: usize,
-    terms: Box<[Term]>,
-}
-
-#[derive(Clone, Copy)]
-struct Term {
-    number: usize,
-    step: isize,
-    half: isize,
-}
-
-/// A number in memory that decides what is executed: its pointer in the table.
-#[derive(Clone, Copy)]
-struct Scalar {
-    position: usize,
-    dtype: DType,
-}
-
-impl Scalar {
-    /// # Safety
-    /// The pointer must be one to an initialised element of the dtype.
-    unsafe fn read(self, pointers: &[*mut u8]) -> i64 {
-        let pointer = pointers[self.position];
-        // SAFETY: by the caller; elements need not be aligned.
-        unsafe {
-            match self.dtype {
-                DType::I8 => i64::from(pointer.cast::<i8>().read_unaligned()),
-                DType::I16 => i64::from(pointer.cast::<i16>().read_unaligned()),
-                DType::I32 => i64::from(pointer.cast::<i32>().read_unaligned()),
-                DType::I64 => pointer.cast::<i64>().read_unaligned(),
-                DType::U16 => i64::from(pointer.cast::<u16>().read_unaligned()),
-                DType::U32 => i64::from(pointer.cast::<u32>().read_unaligned()),
-                DType::U64 => i64::try_from(pointer.cast::<u64>().read_unaligned()).unwrap_or(i64::MAX),
-                _ => i64::from(pointer.read()),
-            }
-        }
-    }
 }
 
 impl Prepared {
@@ -188,7 +115,8 @@ impl Prepared {
                     (around.constants.1.saturating_sub(offset), format!("the constants from byte {offset}"))
                 }
             };
-            if needed > has {
+            // what lies elsewhere in each round is checked where it is used
+            if needed > has && buffer.offset.as_constant().is_some() {
                 return Err(wrong(format!("buffer {index} needs {needed} bytes of {place}, which has {has}")));
             }
             spaces.push(Space { needed, has, place });
@@ -287,60 +215,6 @@ impl Prepared {
         };
         // SAFETY: by the caller.
         unsafe { execution.steps(&self.steps) };
-    }
-}
-
-struct Execution<'a> {
-    pointers: &'a mut [*mut u8],
-    parts: &'a [Part],
-    rounds: &'a mut [i64],
-    scratch: *mut u8,
-    scratch_stride: usize,
-    execute: &'a mut dyn FnMut(usize, &Job<'_>),
-}
-
-impl Execution<'_> {
-    /// # Safety
-    /// As [`Prepared::execute`].
-    unsafe fn steps(&mut self, steps: &[PreparedStep]) {
-        for step in steps {
-            match step {
-                PreparedStep::Job { first_part, end_part, ends, launch, work } => {
-                    let parts = &self.parts[*first_part..*end_part];
-                    let (scratch, scratch_stride) = (self.scratch, self.scratch_stride);
-                    (self.execute)(*launch, &Job { parts, ends, scratch, scratch_stride, work: *work });
-                }
-                PreparedStep::Loop { number, rounds, moving, steps } => {
-                    for round in 0..*rounds {
-                        self.rounds[*number] = round;
-                        for pointer in moving {
-                            let bytes = pointer.terms.iter().fold(0isize, |sum, term| {
-                                let round = self.rounds[term.number] as isize;
-                                sum + round * term.step + (round >> 1) * term.half
-                            });
-                            self.pointers[pointer.position] = self.pointers[pointer.base].wrapping_offset(bytes);
-                        }
-                        // SAFETY: by the caller; the offsets of all rounds were checked.
-                        unsafe { self.steps(steps) };
-                    }
-                }
-                // SAFETY: by the caller; the scalars' places were checked.
-                PreparedStep::While { condition, holds, steps } => unsafe {
-                    self.steps(condition);
-                    while holds.read(self.pointers) != 0 {
-                        self.steps(steps);
-                        self.steps(condition);
-                    }
-                },
-                PreparedStep::Branch { index, branches } => {
-                    let last = branches.len() - 1;
-                    // SAFETY: as above.
-                    let index = unsafe { index.read(self.pointers) }.clamp(0, last as i64);
-                    // SAFETY: by the caller.
-                    unsafe { self.steps(&branches[index as usize]) };
-                }
-            }
-        }
     }
 }
 
@@ -576,87 +450,5 @@ impl Preparation<'_> {
         });
         let (end_part, work) = (self.parts.len(), work_of(&ready));
         Ok(PreparedStep::Job { first_part, end_part, ends, launch: first_launch, work })
-    }
-}
-
-struct Ready {
-    kernel: KernelFn,
-    first_pointer: usize,
-    first_dim: usize,
-    tasks: i64,
-    work: i64,
-}
-
-fn work_of(launches: &[Ready]) -> i64 {
-    launches.iter().fold(0i64, |sum, launch| sum.saturating_add(launch.work))
-}
-
-/// Calls `part` with the ranges of tasks in the order of the threads they are given to, and returns where each thread's end;
-/// nothing, and whole launches, where one thread does it all.
-fn divide(launches: &[Ready], threads: usize, mut part: impl FnMut(&Ready, i64, i64)) -> Box<[u16]> {
-    let work = work_of(launches);
-    let tasks = launches.iter().fold(0i64, |sum, launch| sum.saturating_add(launch.tasks));
-    let most = launches.len() * threads * PARTS_PER_THREAD as usize;
-    if threads < 2 || work < DIVIDED_WORK || tasks < 2 || most > MAXIMUM_PARTS {
-        launches.iter().filter(|launch| launch.tasks > 0).for_each(|launch| part(launch, 0, launch.tasks));
-        return Box::new([]);
-    }
-    let mut count = 0u16;
-    let at = |launch: &Ready, thread: usize, threads: usize| {
-        (i128::from(launch.tasks) * thread as i128 / threads as i128) as i64
-    };
-    (0..threads)
-        .map(|thread| {
-            for launch in launches {
-                let (first, end) = (at(launch, thread, threads), at(launch, thread + 1, threads));
-                let pieces = PARTS_PER_THREAD.min(end - first);
-                for piece in 0..pieces {
-                    let cut = |piece: i64| first + ((end - first) as i128 * piece as i128 / pieces as i128) as i64;
-                    part(launch, cut(piece), cut(piece + 1));
-                    count += 1;
-                }
-            }
-            count
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    unsafe extern "C" fn nothing(
-        _: *const *mut u8,
-        _: *const i64,
-        _: i64,
-        _: i64,
-        _: *const kc_abi::call::Environment,
-    ) {
-    }
-
-    #[test]
-    fn ranges_cover_all_tasks_once() {
-        for tasks in [[1, 0], [2, 5], [100, 3], [7, 1000]] {
-            for threads in [1, 2, 3, 16] {
-                let ready = |number: usize| Ready {
-                    kernel: nothing,
-                    first_pointer: 0,
-                    first_dim: number,
-                    tasks: tasks[number],
-                    work: DIVIDED_WORK,
-                };
-                let mut seen = [vec![0; tasks[0] as usize], vec![0; tasks[1] as usize]];
-                let mut parts = 0;
-                let ends = divide(&[ready(0), ready(1)], threads, |launch, first, end| {
-                    parts += 1;
-                    assert!(first < end);
-                    seen[launch.first_dim][first as usize..end as usize].iter_mut().for_each(|n| *n += 1);
-                });
-                assert!(seen.iter().flatten().all(|&n| n == 1), "{tasks:?} on {threads}");
-                if let Some(&last) = ends.last() {
-                    assert_eq!((ends.len(), usize::from(last)), (threads, parts));
-                }
-            }
-        }
     }
 }

@@ -29,6 +29,8 @@ struct Facts {
     /// All are multiples of this power of two.
     unit: f64,
     error: f64,
+    /// Of a tuple: whether its integers are exact.
+    exact_integers: bool,
 }
 
 impl Expected {
@@ -56,9 +58,27 @@ impl Expected {
                     let error = operands.iter().map(|operand| operand.error).fold(0.0, f64::max);
                     let largest = operands.iter().map(|operand| operand.largest).fold(1.0, f64::max);
                     let error = 10.0 * error * (1.0 + largest) + 1e-5 * (1.0 + largest);
+                    let has_regions = !node.op.operation().regions().is_empty();
+                    let exact_integers = has_regions && operands.iter().all(|operand| operand.error == 0.0);
+                    let half = operands.iter().any(|operand| matches!(operand.dtype, DType::F16 | DType::Bf16));
+                    let chosen = matches!(node.op, Op::Cond(_)) && operands[0].error > 0.0;
+                    let error = match has_regions {
+                        true if half || chosen => UNKNOWN,
+                        true => 100.0 * error * (1.0 + largest),
+                        false => error,
+                    };
                     let special = operands.iter().any(|operand| operand.special);
                     let error = if special { UNKNOWN } else { error };
-                    Facts { dtype: DType::F32, elements: 1.0, largest, special, smallest: 0.0, unit: 0.0, error }
+                    Facts {
+                        dtype: DType::F32,
+                        elements: 1.0,
+                        largest,
+                        special,
+                        smallest: 0.0,
+                        unit: 0.0,
+                        error,
+                        exact_integers,
+                    }
                 }
             });
         }
@@ -118,7 +138,16 @@ fn measured(literal: &Literal) -> Facts {
             unit = unit.min(lowest_bit(size));
         }
     }
-    Facts { dtype: literal.dtype(), elements: literal.elements() as f64, largest, special, smallest, unit, error: 0.0 }
+    Facts {
+        dtype: literal.dtype(),
+        elements: literal.elements() as f64,
+        largest,
+        special,
+        smallest,
+        unit,
+        error: 0.0,
+        exact_integers: false,
+    }
 }
 
 /// The value of the lowest bit of a positive number.
@@ -148,7 +177,8 @@ fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64 {
     let jump = if worst > 0.0 { UNKNOWN } else { 0.0 };
     let special = operands.iter().any(|operand| operand.special);
     if !own.dtype.is_float() {
-        return jump;
+        let exact = matches!(node.op, Op::Projection(_)) && operands[0].exact_integers;
+        return if exact { 0.0 } else { jump };
     }
     let first = operands.first().copied().unwrap_or(*own);
     let second = operands.get(1).copied().unwrap_or(*own);
@@ -166,6 +196,7 @@ fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64 {
         | Op::Slice(_)
         | Op::Reverse(_)
         | Op::StopGradient(_)
+        | Op::OptimizationBarrier(_)
         | Op::Pad(_)
         | Op::Concatenate(_)
         | Op::Gather(_)
@@ -246,7 +277,7 @@ fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64 {
             }
             _ => UNKNOWN,
         },
-        Op::Cond(_) | Op::While(_) | Op::Scan(_) | Op::Gradient(_) => UNKNOWN,
+        Op::Cond(_) | Op::While(_) | Op::Scan(_) | Op::Remat(_) | Op::CustomGradient(_) | Op::Gradient(_) => UNKNOWN,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A random module of one function.
 
+mod control;
 mod indexed;
 mod ops;
 

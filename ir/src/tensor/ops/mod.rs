@@ -15,6 +15,7 @@ mod random;
 mod reduce;
 mod scalar;
 mod scatter;
+mod scopes;
 mod sort;
 mod source;
 mod structure;
@@ -35,6 +36,7 @@ pub use scatter::{Scatter, ScatterKind, ScatterMode};
 
 pub(crate) use custom_call::Transposed;
 pub use custom_call::{CustomCall, CustomFunction, Diagonal, Factors, Triangle};
+pub use scopes::{CustomGradient, OptimizationBarrier, Remat};
 pub use sort::{Direction, Sort, TopK};
 pub use source::{Constant, Dimension, Iota, Parameter};
 pub use structure::{Gradient, Projection, StopGradient};
@@ -193,6 +195,12 @@ operations! {
     While,
     /// A loop over the leading axis of sequences.
     Scan,
+    /// A region that derivatives compute again.
+    Remat,
+    /// A region with a derivative of its own.
+    CustomGradient,
+    /// A value that is not taken for what it is of.
+    OptimizationBarrier,
 }
 
 impl Op {
@@ -207,6 +215,14 @@ impl Op {
             Op::Scan(this) => {
                 let [body] = <[Region; 1]>::try_from(regions).ok()?;
                 Scan { body, ..this.clone() }.into()
+            }
+            Op::Remat(_) => {
+                let [body] = <[Region; 1]>::try_from(regions).ok()?;
+                Remat { body }.into()
+            }
+            Op::CustomGradient(this) => {
+                let [value, pullback] = <[Region; 2]>::try_from(regions).ok()?;
+                CustomGradient { value, pullback, ..this.clone() }.into()
             }
             other if regions.is_empty() && other.operation().regions().is_empty() => other.clone(),
             _ => return None,

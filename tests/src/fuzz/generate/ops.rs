@@ -43,8 +43,12 @@ impl Generator {
             92..95 => self.concatenate(),
             95..97 => self.broadcast(),
             97..98 => self.random_bits(),
-            98..99 => self.sort(),
             99..100 if self.random.chance(40) => self.fourier(),
+            98..99 => match self.random.below(3) {
+                0 => self.sort(),
+                1 => self.choice_of_regions(),
+                _ => self.scan(),
+            },
             _ => self.source(),
         }
     }

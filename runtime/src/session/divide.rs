@@ -1,0 +1,90 @@
+//! Dividing launches among threads.
+
+use crate::pool::{DIVIDED_WORK, MAXIMUM_PARTS};
+use kc_abi::call::KernelFn;
+
+/// Ranges of tasks that a thread is given of each launch: more than one, so that a thread that comes late leaves some.
+const PARTS_PER_THREAD: i64 = 4;
+
+/// A launch whose extents are known.
+pub(super) struct Ready {
+    pub(super) kernel: KernelFn,
+    pub(super) first_pointer: usize,
+    pub(super) first_dim: usize,
+    pub(super) tasks: i64,
+    pub(super) work: i64,
+}
+
+pub(super) fn work_of(launches: &[Ready]) -> i64 {
+    launches.iter().fold(0i64, |sum, launch| sum.saturating_add(launch.work))
+}
+
+/// Calls `part` with the ranges of tasks in the order of the threads they are given to, and returns where each thread's end;
+/// nothing, and whole launches, where one thread does it all.
+pub(super) fn divide(launches: &[Ready], threads: usize, mut part: impl FnMut(&Ready, i64, i64)) -> Box<[u16]> {
+    let work = work_of(launches);
+    let tasks = launches.iter().fold(0i64, |sum, launch| sum.saturating_add(launch.tasks));
+    let most = launches.len() * threads * PARTS_PER_THREAD as usize;
+    if threads < 2 || work < DIVIDED_WORK || tasks < 2 || most > MAXIMUM_PARTS {
+        launches.iter().filter(|launch| launch.tasks > 0).for_each(|launch| part(launch, 0, launch.tasks));
+        return Box::new([]);
+    }
+    let mut count = 0u16;
+    let at = |launch: &Ready, thread: usize, threads: usize| {
+        (i128::from(launch.tasks) * thread as i128 / threads as i128) as i64
+    };
+    (0..threads)
+        .map(|thread| {
+            for launch in launches {
+                let (first, end) = (at(launch, thread, threads), at(launch, thread + 1, threads));
+                let pieces = PARTS_PER_THREAD.min(end - first);
+                for piece in 0..pieces {
+                    let cut = |piece: i64| first + ((end - first) as i128 * piece as i128 / pieces as i128) as i64;
+                    part(launch, cut(piece), cut(piece + 1));
+                    count += 1;
+                }
+            }
+            count
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    unsafe extern "C" fn nothing(
+        _: *const *mut u8,
+        _: *const i64,
+        _: i64,
+        _: i64,
+        _: *const kc_abi::call::Environment,
+    ) {
+    }
+
+    #[test]
+    fn ranges_cover_all_tasks_once() {
+        for tasks in [[1, 0], [2, 5], [100, 3], [7, 1000]] {
+            for threads in [1, 2, 3, 16] {
+                let ready = |number: usize| Ready {
+                    kernel: nothing,
+                    first_pointer: 0,
+                    first_dim: number,
+                    tasks: tasks[number],
+                    work: DIVIDED_WORK,
+                };
+                let mut seen = [vec![0; tasks[0] as usize], vec![0; tasks[1] as usize]];
+                let mut parts = 0;
+                let ends = divide(&[ready(0), ready(1)], threads, |launch, first, end| {
+                    parts += 1;
+                    assert!(first < end);
+                    seen[launch.first_dim][first as usize..end as usize].iter_mut().for_each(|n| *n += 1);
+                });
+                assert!(seen.iter().flatten().all(|&n| n == 1), "{tasks:?} on {threads}");
+                if let Some(&last) = ends.last() {
+                    assert_eq!((ends.len(), usize::from(last)), (threads, parts));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Loops and choices of elementwise functions. Numbers stay as small as they are.
+
+use super::{Generator, Made};
+use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};
+use kc_ir::tensor::{Builder, ScanOptions, TracedRegion, TypeError, Value};
+use kc_ir::{DType, TensorType};
+
+/// Dtypes whose loops have known bounds.
+fn suits(dtype: DType) -> bool {
+    !matches!(dtype, DType::F16 | DType::Bf16 | DType::Bool)
+}
+
+impl Generator {
+    /// A loop over the leading axis of a value; all its results but the returned one go to the pool.
+    pub(super) fn scan(&mut self) -> Made {
+        let Some(sequence) = self.any_with_rank(1..=4).filter(|&value| suits(self.ty(value).dtype)) else {
+            return Ok(None);
+        };
+        let all = self.ty(sequence);
+        let element = TensorType { dtype: all.dtype, shape: all.shape[1..].to_vec() };
+        let mut sequences = vec![sequence];
+        sequences.extend(self.any_where(|other| *other == all).filter(|_| self.random.chance(50)));
+        let carried = 1 + self.random.below(2);
+        let initial = (0..carried).map(|_| self.of_type(&element)).collect::<Result<Vec<_>, _>>()?;
+        let read = [self.of_type(&element)?, self.of_type(&element)?];
+        let options = ScanOptions { length: None, reverse: self.random.chance(50) };
+        let (_, types) = self.builder.scan_parameters(&initial, &sequences, &options)?;
+        let open = self.builder.begin_region(&types);
+        let mut known = open.parameters().to_vec();
+        known.extend(read);
+        let made = self.body(&mut known, &element);
+        let mut results: Vec<Value> = (0..carried).map(|_| self.random.pick(&known[known.len() / 2..])).collect();
+        results.extend((0..1 + self.random.below(2)).map(|_| self.random.pick(&known)));
+        let traced = self.builder.end_region(open, &results)?;
+        made?;
+        let scanned = self.builder.scan_of(&initial, &sequences, &options, &traced)?;
+        let mut values = [scanned.carried, scanned.outputs].concat();
+        let value = values.pop();
+        values.retain(|&value| self.is_small(value));
+        self.pool.extend(values);
+        Ok(value)
+    }
+
+    /// One of several functions of values of one type.
+    pub(super) fn choice_of_regions(&mut self) -> Made {
+        let x = self.any();
+        let ty = self.ty(x);
+        if !suits(ty.dtype) {
+            return Ok(None);
+        }
+        let y = self.of_type(&ty)?;
+        let index = self.of_type(&TensorType::scalar(DType::I32))?;
+        let branches = (0..2 + self.random.below(2))
+            .map(|_| {
+                let open = self.builder.begin_region(&[]);
+                let mut known = vec![x, y];
+                let made = self.body(&mut known, &ty);
+                let result = self.random.pick(&known);
+                let traced = self.builder.end_region(open, &[result])?;
+                made.map(|()| traced)
+            })
+            .collect::<Result<Vec<TracedRegion>, TypeError>>()?;
+        Ok(self.builder.cond_of(index, &branches)?.pop())
+    }
+
+    /// Adds some functions of known values of a type to them.
+    fn body(&mut self, known: &mut Vec<Value>, ty: &TensorType) -> Result<(), TypeError> {
+        for _ in 0..1 + self.random.below(4) {
+            let (x, y) = (self.random.pick(known), self.random.pick(known));
+            let float = ty.dtype.is_float();
+            known.push(match self.random.below(8) {
+                0 if float => self.builder.unary(Unary::Tanh, x)?,
+                0 => self.nested(x, y, ty)?,
+                1 => self.builder.unary(Unary::Negate, x)?,
+                2 => {
+                    // a row's sum, seen by all its elements
+                    let rank = ty.rank();
+                    if rank == 0 || float {
+                        self.builder.binary(Binary::Add, x, y)?
+                    } else {
+                        let sum = self.builder.reduce(Reduction::Sum, &[rank - 1], x)?;
+                        self.builder.broadcast(sum, &ty.shape, &(0..rank - 1).collect::<Vec<_>>())?
+                    }
+                }
+                3 => {
+                    let function = if float { Unary::Sin } else { Unary::Abs };
+                    self.builder.unary(function, x)?
+                }
+                _ if float => {
+                    let function = self.random.pick(&[Binary::Add, Binary::Subtract]);
+                    let sum = self.builder.binary(function, x, y)?;
+                    let half = self.builder.splat_like(0.5, sum)?;
+                    self.builder.binary(Binary::Multiply, sum, half)?
+                }
+                _ => {
+                    let function = self.random.pick(&[Binary::Add, Binary::Multiply, Binary::Xor, Binary::Maximum]);
+                    self.builder.binary(function, x, y)?
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// A choice by integers.
+    fn nested(&mut self, x: Value, y: Value, ty: &TensorType) -> Result<Value, TypeError> {
+        let axes: Vec<usize> = (0..ty.rank()).collect();
+        let sum = self.builder.reduce(Reduction::Sum, &axes, x)?;
+        let other = self.builder.splat_like(3, sum)?;
+        let predicate = self.builder.compare(Compare::Less, sum, other)?;
+        let function = self.random.pick(&[Binary::Add, Binary::Xor]);
+        let results = self.builder.cond(
+            predicate,
+            |b: &mut Builder| Ok::<_, TypeError>(vec![b.binary(function, x, y)?]),
+            |_: &mut Builder| Ok(vec![y]),
+        )?;
+        Ok(results[0])
+    }
+}
