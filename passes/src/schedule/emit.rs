@@ -67,6 +67,8 @@ pub(super) struct Emitter<'a> {
     readable: BTreeMap<Value, MemoryId>,
     /// What is known in the open scopes, innermost last.
     known: Vec<Known>,
+    /// Whether the kernel gathers.
+    pub gathers: bool,
     /// The windows that a loop on trial asks for.
     pub wanted: Option<Wanted>,
 }
@@ -93,6 +95,7 @@ impl<'a> Emitter<'a> {
             count: None,
             readable: BTreeMap::new(),
             known: vec![Known::default()],
+            gathers: false,
             wanted: None,
         }
     }

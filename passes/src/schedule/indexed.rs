@@ -27,7 +27,7 @@ pub(super) struct Wanted {
 impl Emitter<'_> {
     /// Computes the windows that are the same in all rounds of a loop, of which one round is `body`, before the loop.
     pub fn hoist_windows(&mut self, body: impl FnOnce(&mut Self) -> Result<(), Unsuited>) -> Result<(), Unsuited> {
-        if !self.graph.nodes.iter().any(|node| matches!(node.op, Op::Gather(_))) {
+        if !self.gathers {
             return Ok(());
         }
         let before = self.b.mark();

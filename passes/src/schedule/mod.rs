@@ -199,6 +199,21 @@ impl<'f> Draft<'f> {
         }
     }
 
+    /// Whether a kernel that computes these members gathers.
+    fn gathers(&self, needed: &BTreeSet<Value>) -> bool {
+        let mut open: Vec<Value> = needed.iter().copied().collect();
+        let mut seen = needed.clone();
+        while let Some(value) = open.pop() {
+            let node = self.graph.node(value);
+            if matches!(node.op, Op::Gather(_)) {
+                return true;
+            }
+            let computed = |operand: &Value| !self.stored.is_leaf(&self.graph, *operand);
+            open.extend(node.operands.iter().copied().filter(computed).filter(|&operand| seen.insert(operand)));
+        }
+        false
+    }
+
     /// The members of a cluster that its stored members need.
     fn needed(&self, number: usize) -> BTreeSet<Value> {
         let cluster = &self.clusters.clusters[number];
@@ -398,6 +413,7 @@ impl<'f> Draft<'f> {
         let temporaries: Vec<MemoryId> = (memory.first_temporary..declared.len() as u32).map(MemoryId).collect();
         let mut start = Emitter::new(&self.graph, &name, &declared);
         inputs.iter().for_each(|&value| start.set_readable(value, memory_of[&value]));
+        start.gathers = self.gathers(&needed);
         let stored: Vec<loops::Stored> = outputs
             .iter()
             .map(|&value| loops::Stored {
