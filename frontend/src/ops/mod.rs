@@ -22,8 +22,8 @@
 //! ```
 //!
 //! What Keras requires is an argument: a tensor, an array, a number or a list of numbers. What Keras lets one leave out is a method
-//! of that name. A name that is a word of Rust has an underscore behind it: [`abs`], but `where_` and `mod_`.
-//! Dtypes are promoted as Keras does on JAX, with 64 bits kept where they are given.
+//! of that name. A name that is a word of Rust has an underscore behind it: [`mod_`],
+//! [`where_`]. Dtypes are promoted as Keras does on JAX, with 64 bits kept where they are given.
 
 mod arguments;
 mod build;
