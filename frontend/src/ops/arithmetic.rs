@@ -3,6 +3,7 @@
 use super::declare::functions;
 use super::formulas::{is_nan, together};
 use super::promotion::{FLOAT, float, promote, promote_float, promote_numbers, result_type};
+use super::tensor::Tensor;
 use kc_ir::DType;
 use kc_ir::tensor::Tensor as Formula;
 
@@ -93,8 +94,6 @@ functions! {
     negative Negative(x) = |_, &[x]| -*x;
     /// `|x|`
     absolute Absolute(x) = |_, &[x]| magnitude(*x);
-    /// `|x|`
-    abs Abs(x) = |_, &[x]| magnitude(*x);
     /// `1 / x`, of integers too a floating-point number.
     reciprocal Reciprocal(x) = |_, &[x]| 1.0 / float(x);
     /// `x * x`
@@ -141,6 +140,12 @@ functions! {
         };
         Ok(x.convert(dtype) * power(third) * power(third) * power(exponent - third * 2i64))
     };
+}
+
+/// `|x|`: another name of [`absolute`].
+#[track_caller]
+pub fn abs(x: impl Into<Tensor>) -> Tensor {
+    absolute(x)
 }
 
 /// A bool as `int32`.

@@ -52,7 +52,7 @@ functions! {
         equal_nan: bool = false,
     } = |_, &[a, b]| close([a, b], rtol, atol, equal_nan);
     /// Whether all elements are close, as [`isclose`] says.
-    allclose Allclose(x1, x2) {
+    allclose AllClose(x1, x2) {
         /// The tolerance relative to `x2` (default: 1e-5).
         rtol: f64 = 1e-5,
         /// The absolute tolerance (default: 1e-8).
@@ -64,7 +64,7 @@ functions! {
         Ok(close.reduce(kc_ir::tensor::ops::Reduction::Min, &(0..close.shape().len()).collect::<Vec<_>>()))
     };
     /// For each element of `x1` whether it is among those of `x2`.
-    isin Isin(x1, x2) {
+    isin IsIn(x1, x2) {
         /// Whether both have each value once; it changes nothing (default: no).
         assume_unique: bool = false,
         /// Whether to tell the opposite (default: no).

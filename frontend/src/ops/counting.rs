@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 functions! {
     /// For each value the position in a sorted vector where it would be inserted; `int32`.
-    searchsorted Searchsorted(sorted_sequence, values) {
+    searchsorted SearchSorted(sorted_sequence, values) {
         /// `"left"`: before equal elements, `"right"`: behind them (default: `"left"`).
         side: String = "left".to_string(),
     } = |_, &[sorted, values]| {

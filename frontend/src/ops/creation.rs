@@ -50,7 +50,7 @@ functions! {
         dtype: DTypeName = DTypeName::Default,
     } = |_, &[x, value]| Ok(value.convert(dtype.or(x.ty().dtype)?).broadcast_to(&x.shape()));
     /// The tensor of an array, a number or a list.
-    array ArrayOf(x) {
+    array Array(x) {
         /// The dtype (default: its own).
         dtype: DTypeName = DTypeName::Default,
     } = |_, &[x]| Ok(x.convert(dtype.or(x.ty().dtype)?));

@@ -4,6 +4,7 @@ use super::arguments::{DTypeName, wrong};
 use super::declare::functions;
 use super::formulas::{boolean, concatenate, infinity, is_nan, slice, with_axis};
 use super::promotion::{float, promote, promote_float, promote_numbers};
+use super::tensor::Tensor;
 use kc_ir::tensor::ops::BitcastConvert;
 use kc_ir::tensor::{Tensor as Formula, TypeError};
 use kc_ir::{DType, Dim};
@@ -142,8 +143,6 @@ functions! {
         a.shift_right(b)
     };
     /// The conjugate of real numbers: themselves.
-    conj Conj(x) = |_, &[x]| *x;
-    /// The conjugate of real numbers: themselves.
     conjugate Conjugate(x) = |_, &[x]| *x;
     /// The real part of real numbers: themselves.
     real Real(x) = |_, &[x]| *x;
@@ -156,6 +155,12 @@ functions! {
         /// The dtype (default: that of `x`).
         dtype: DTypeName = DTypeName::Default,
     } = |_, &[x]| reinterpret(*x, dtype.or(x.ty().dtype)?);
+}
+
+/// The conjugate: another name of [`conjugate`].
+#[track_caller]
+pub fn conj(x: impl Into<Tensor>) -> Tensor {
+    conjugate(x)
 }
 
 /// The signed integer dtype of that many bytes.
