@@ -2,6 +2,7 @@
 
 mod common;
 
+use kc_abi::library::{LibraryFunction, Region};
 use kc_runtime::*;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,6 +44,54 @@ impl Callback for Watch {
     }
 }
 
+/// Once a thread has met the length of a transform; eigenvalues and singular values are excepted.
+fn library_functions_allocate_nothing() {
+    const N: i64 = 12;
+    let mut memory = vec![[0.5f32; 144]; 5];
+    let mut integers = vec![[0u64; 144]; 2];
+    memory[0].iter_mut().zip(0..).for_each(|(x, i)| *x = ((i * 37) % 19) as f32 - 9.0);
+    let number = kc_abi::library::dtype_number;
+    let [f32_number, i32_number, u64_number] =
+        [number(kc_abi::DType::F32), number(kc_abi::DType::I32), number(kc_abi::DType::U64)];
+    let region = |pointer: *mut u8, rows: i64, dtype: i64| Region {
+        pointer,
+        rows,
+        columns: N,
+        row_stride: N,
+        column_stride: 1,
+        dtype,
+    };
+    let mut matrix = |i: usize, rows: i64| region(memory[i].as_mut_ptr().cast(), rows, f32_number);
+    let vectors = [matrix(0, 1), matrix(1, 1), matrix(2, 1), matrix(3, 1)];
+    let matrices = [matrix(0, N), matrix(1, N), matrix(2, N)];
+    let mut whole = |i: usize, dtype: i64| region(integers[i].as_mut_ptr().cast(), 1, dtype);
+    let positions = whole(0, u64_number);
+    let (pivots, rows) = (whole(0, i32_number), whole(1, i32_number));
+    let calls: [(LibraryFunction, Vec<Region>); 7] = [
+        (LibraryFunction::Argsort, vec![vectors[0], positions]),
+        (LibraryFunction::Argsort, vec![vectors[0], vectors[1], positions]),
+        (LibraryFunction::Argtop, vec![vectors[0], positions]),
+        (LibraryFunction::Fft, vectors.to_vec()),
+        (LibraryFunction::Lu, vec![matrices[0], matrices[1], pivots, rows]),
+        (LibraryFunction::Qr, matrices.to_vec()),
+        (LibraryFunction::Cholesky, matrices[..2].to_vec()),
+    ];
+    let run = || {
+        for (function, regions) in &calls {
+            let attributes = [0i64; 2];
+            let library = kc_runtime::intrinsics::table().library;
+            // SAFETY: each region lies in memory of its own, which nothing else uses meanwhile.
+            unsafe {
+                library(i64::from(*function as u32), regions.as_ptr(), regions.len() as i64, attributes.as_ptr());
+            }
+        }
+    };
+    run();
+    let before = allocations();
+    run();
+    assert_eq!(allocations() - before, 0, "library functions");
+}
+
 /// One test, so that no other thread of the test program allocates meanwhile.
 #[test]
 fn a_step_allocates_nothing() {
@@ -74,6 +123,8 @@ fn a_step_allocates_nothing() {
         session.run_into(predict, &batches[0][..1], &mut outputs).unwrap();
         assert_eq!(allocations() - before, 0, "predict with {threads} threads");
     }
+
+    library_functions_allocate_nothing();
 
     // small batches are made by the training thread, large ones by another
     for batch_size in [64, 8192] {

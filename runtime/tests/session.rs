@@ -277,11 +277,11 @@ fn code_for_another_machine_is_refused() {
         package(&|code| code.library = vec!["argsort".into(), "divine".into()]).to_string(),
         "the package calls `divine`, which this runtime does not know; update the runtime"
     );
-    let without = package(&|code| code.library = vec!["svd".into()]);
-    let expected = "the package calls `svd`, which this runtime was built without; build it with the feature `linalg` of kc-runtime";
-    match cfg!(feature = "linalg") {
-        true => assert!(matches!(without, SessionError::Image(_)), "{without}"),
-        false => assert_eq!(without.to_string(), expected),
+    if !cfg!(feature = "linalg") {
+        assert_eq!(
+            package(&|code| code.library = vec!["svd".into()]).to_string(),
+            "the package calls `svd`, which this runtime was built without; build it with the feature `linalg` of kc-runtime"
+        );
     }
     assert!(matches!(package(&|code| code.kernels[0].offset = 1 << 40), SessionError::Image(_)));
 }

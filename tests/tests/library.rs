@@ -3,12 +3,15 @@
 
 use kc_ir::library::{Extents, LibraryFunction, Region, evaluate_bytes};
 use kc_ir::manifest::{Input, InputRole, ModelInfo, Output};
+use kc_ir::tensor::composites::{FramePadding, Frames, WindowShape};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Argument, Builder, Function, Graph, Literal, Module, ResultSlot, Scalar, Value, interpret};
 use kc_ir::{DType, Dim, TensorType};
 use kc_runtime::kc_abi::library::dtype_number;
 use kc_tests::arrays::{array, literal};
 use kc_tests::runner::Runner;
+use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A graph as a module of one entry point.
 fn module(graph: Graph) -> Module {
@@ -692,4 +695,94 @@ fn solutions_and_determinants_are_those_of_jax() {
         near(&format!("result {number}"), given, expected);
     }
     near("cholesky_inverse", &found[11], &found[12]);
+}
+
+/// What Keras on JAX printed: by name the tensor.
+fn reference(file: &str) -> BTreeMap<String, Literal> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference").join(file);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let read: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text).expect("a JSON object");
+    let tensor = |value: serde_json::Value| {
+        let shape: Vec<usize> = serde_json::from_value(value["shape"].clone()).expect("a shape");
+        let values: Vec<f64> = serde_json::from_value(value["values"].clone()).expect("values");
+        f64s(&shape, &values)
+    };
+    read.into_iter().map(|(name, value)| (name, tensor(value))).collect()
+}
+
+#[test]
+fn transforms_of_signals_are_those_of_keras() {
+    let expected = reference("fourier.json");
+    let x = &expected["x"];
+    let matrix = f64s(&[3, 4], &x.to_f64_vec());
+    let mut b = Builder::new();
+    let signal = b.parameter("x", x.ty()).unwrap();
+    let image = b.parameter("m", matrix.ty()).unwrap();
+    let mut named: Vec<(String, Value)> = vec![];
+    let mut add = |name: String, values: &[Value]| {
+        let parts = if values.len() == 1 { &[""][..] } else { &["r", "i"] };
+        named.extend(values.iter().zip(parts).map(|(&value, part)| (format!("{name}{part}"), value)));
+    };
+    for (name, length) in [("None", None), ("8", Some(8)), ("15", Some(15))] {
+        add(format!("rfft{name}"), &b.real_fft(signal, length).unwrap());
+    }
+    let bins = b.real_fft(signal, None).unwrap();
+    for (name, length) in [("None", None), ("9", Some(9)), ("16", Some(16))] {
+        add(format!("irfft{name}"), &[b.inverse_real_fft(bins, length).unwrap()]);
+    }
+    let half = b.splat_like(0.5, image).unwrap();
+    let one = b.splat_like(1.0, image).unwrap();
+    let imaginary = b.binary(Binary::Multiply, image, half).unwrap();
+    let imaginary = b.binary(Binary::Subtract, imaginary, one).unwrap();
+    add("fft2".into(), &b.fft2([image, imaginary]).unwrap());
+    add("ifft2".into(), &b.inverse_fft2([image, imaginary]).unwrap());
+    for (name, shape, padding, fft_length) in [
+        ("hannTrue", Some(WindowShape::Hann), FramePadding::Centered, 6),
+        ("hammingFalse", Some(WindowShape::Hamming), FramePadding::None, 5),
+        ("NoneTrue", None, FramePadding::Centered, 4),
+    ] {
+        let frames = Frames { sequence_length: 4, sequence_stride: 2, fft_length };
+        let window = shape.map(|shape| b.constant(shape.literal(4, DType::F64)).unwrap());
+        let found = b.stft(signal, frames, window, padding).unwrap();
+        add(format!("stft{name}"), &found);
+        add(format!("istft{name}"), &[b.inverse_stft(found, frames, None, window, padding).unwrap()]);
+        add(format!("istft{name}7"), &[b.inverse_stft(found, frames, Some(7), window, padding).unwrap()]);
+    }
+    // all but the signal itself
+    assert_eq!(named.len(), expected.len() - 1);
+    let graph = b.finish(named.iter().map(|(_, value)| *value).collect());
+    let arguments = [x.clone(), matrix];
+    let given = interpret(&graph, &arguments).unwrap();
+    for ((name, _), given) in named.iter().zip(&given) {
+        assert_eq!(given.shape(), expected[name].shape(), "{name}");
+        near(name, &given.to_f64_vec(), &expected[name].to_f64_vec());
+    }
+    agree_nearly("signals", graph, &arguments);
+}
+
+#[test]
+fn frames_of_a_batch_of_unknown_size_are_transformed_everywhere() {
+    let mut b = Builder::new();
+    let ty = TensorType { dtype: DType::F32, shape: vec![Dim::symbol("B"), Dim::constant(2), Dim::constant(23)] };
+    let x = b.parameter("x", ty).unwrap();
+    let frames = Frames { sequence_length: 6, sequence_stride: 3, fft_length: 8 };
+    let window = b.constant(WindowShape::Hann.literal(6, DType::F32)).unwrap();
+    let found = b.stft(x, frames, Some(window), FramePadding::Centered).unwrap();
+    let again = b.inverse_stft(found, frames, None, Some(window), FramePadding::Centered).unwrap();
+    let square = b.binary(Binary::Multiply, again, again).unwrap();
+    let sum = b.reduce(Reduction::Sum, &[0, 1, 2], square).unwrap();
+    let gradient = b.add(Gradient {}, &[sum, x]).unwrap();
+    let gradient = b.projections(gradient).unwrap()[0];
+    let values = sample(DType::I8, &[3, 2, 23], 4).scalars().map(|x| Scalar::Float(x.to_f64())).collect::<Vec<_>>();
+    let mut graph = b.finish(vec![found[0], found[1], again, gradient]);
+    graph = kc_passes::differentiate(&graph).unwrap();
+    agree_nearly("frames", graph, &[Literal::from_scalars(DType::F32, vec![3, 2, 23], values)]);
+    let mut b = Builder::new();
+    let x = b.parameter("x", TensorType::new(DType::F32, [9i64])).unwrap();
+    let long = Frames { sequence_length: 6, sequence_stride: 3, fft_length: 4 };
+    let error = b.stft(x, long, None, FramePadding::None).unwrap_err().to_string();
+    assert_eq!(error, "stft: `fft_length` 4 must not be below `sequence_length` 6");
+    let long = Frames { sequence_length: 6, sequence_stride: 3, fft_length: 10 };
+    let error = b.stft(x, long, None, FramePadding::None).unwrap_err().to_string();
+    assert_eq!(error, "stft: a signal of 9 elements has no frame of 10");
 }

@@ -7,6 +7,7 @@ mod batch_norm;
 mod binary_cross_entropy;
 mod cross_entropy;
 mod elementwise;
+mod fourier;
 mod fused;
 mod glu;
 mod layer_norm;
@@ -32,6 +33,7 @@ pub use elementwise::{
     Celu, Elu, HardShrink, HardSigmoid, HardSilu, HardTanh, LeakyRelu, LogSigmoid, Mish, Relu6, Selu, SoftShrink,
     Softplus, Softsign, SparsePlus, SparseSigmoid, Squareplus, TanhShrink, Threshold,
 };
+pub use fourier::{FramePadding, Frames, WindowShape};
 pub use fused::{Activation, ConvolutionBias, Dense};
 pub use glu::Glu;
 pub use log_sum_exp::LogSumExp;

@@ -178,7 +178,8 @@ impl Operation for Sort {
 }
 
 /// The `k` largest elements along the last axis, the largest first, and their positions (i32); of equal elements the first come first, and
-/// NaN is larger than all others, as in `jax.lax.top_k`. The result is the tuple of values and positions.
+/// NaN is larger than all others, as in `jax.lax.top_k`. The result is the tuple of values and positions. The extent of the axis must be
+/// known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopK {
@@ -196,8 +197,15 @@ impl Operation for TopK {
         let Some(last) = ty.shape.last() else {
             return Err(TypeError::new("top_k", format!("got {ty}, expected at least one axis")));
         };
-        if last.as_constant().is_some_and(|extent| extent < self.k as i64) {
-            return Err(TypeError::new("top_k", format!("{ty} has no {} elements along its last axis", self.k)));
+        match last.as_constant() {
+            Some(extent) if extent >= self.k as i64 => {}
+            Some(_) => {
+                return Err(TypeError::new("top_k", format!("{ty} has no {} elements along its last axis", self.k)));
+            }
+            None => {
+                let message = format!("{ty} is not known to have {} elements along its last axis", self.k);
+                return Err(TypeError::new("top_k", message));
+            }
         }
         let mut shape = ty.shape.clone();
         shape.pop();
