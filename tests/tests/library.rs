@@ -159,20 +159,25 @@ struct Part {
     bytes: Vec<u8>,
 }
 
-/// What the runtime computes, called as compiled code calls it, on columns that stand apart.
-fn runtime(function: LibraryFunction, attributes: &[i64], reads: &[Part], writes: &[Extents]) -> Vec<Vec<u8>> {
-    const APART: i64 = 3;
+/// What the runtime computes, called as compiled code calls it, on columns that stand `step` elements apart.
+fn runtime(
+    step: i64,
+    function: LibraryFunction,
+    attributes: &[i64],
+    reads: &[Part],
+    writes: &[Extents],
+) -> Vec<Vec<u8>> {
     let spread = |extents: &Extents, bytes: Option<&[u8]>| {
         let size = extents.dtype.bytes();
         let elements = (extents.rows * extents.columns).max(0) as usize;
-        let mut memory = vec![0xffu8; elements * size * APART as usize];
+        let mut memory = vec![0xffu8; elements * size * step as usize];
         for (i, element) in bytes.unwrap_or_default().chunks_exact(size).enumerate() {
-            memory[i * APART as usize * size..][..size].copy_from_slice(element);
+            memory[i * step as usize * size..][..size].copy_from_slice(element);
         }
         memory
     };
     // the positions of an order stand side by side
-    let apart = |extents: &Extents| if extents.dtype == DType::U64 { 1 } else { APART };
+    let apart = |extents: &Extents| if extents.dtype == DType::U64 { 1 } else { step };
     let mut memory: Vec<(Extents, Vec<u8>)> =
         reads.iter().map(|part| (part.extents, spread(&part.extents, Some(&part.bytes)))).collect();
     memory.extend(writes.iter().map(|extents| (*extents, spread(extents, None))));
@@ -180,7 +185,7 @@ fn runtime(function: LibraryFunction, attributes: &[i64], reads: &[Part], writes
         .iter_mut()
         .enumerate()
         .map(|(i, (extents, bytes))| {
-            let apart = if i < reads.len() { APART } else { apart(extents) };
+            let apart = if i < reads.len() { step } else { apart(extents) };
             let pointer = bytes.as_mut_ptr();
             let dtype = dtype_number(extents.dtype);
             let (rows, columns) = (extents.rows, extents.columns);
@@ -228,7 +233,9 @@ fn values(dtype: DType, bytes: &[u8]) -> Vec<f64> {
 fn compare(function: LibraryFunction, attributes: &[i64], reads: &[Part], writes: &[Extents], tolerance: f64) {
     let given: Vec<(Extents, Vec<u8>)> = reads.iter().map(|part| (part.extents, part.bytes.clone())).collect();
     let right = evaluate_bytes(function, attributes, &given, writes).unwrap();
-    let ours = runtime(function, attributes, reads, writes);
+    let ours = [1, 3].map(|step| runtime(step, function, attributes, reads, writes));
+    assert_eq!(ours[0], ours[1], "{function:?}: side by side and apart");
+    let [ours, _] = ours;
     for (number, ((ours, right), extents)) in ours.iter().zip(&right).zip(writes).enumerate() {
         let [ours, right] = [ours, right].map(|bytes| values(extents.dtype, bytes));
         let unit = if extents.dtype == DType::F32 { f32::EPSILON.into() } else { f64::EPSILON };
@@ -358,7 +365,7 @@ impl Dense {
 fn both(function: LibraryFunction, a: &Part, writes: &[Extents]) -> [Vec<Dense>; 2] {
     let dense =
         |results: Vec<Vec<u8>>| results.iter().zip(writes).map(|(bytes, &extents)| Dense::of(extents, bytes)).collect();
-    let ours = runtime(function, &[], std::slice::from_ref(a), writes);
+    let ours = runtime(3, function, &[], std::slice::from_ref(a), writes);
     let right = evaluate_bytes(function, &[], &[(a.extents, a.bytes.clone())], writes).unwrap();
     [dense(ours), dense(right)]
 }

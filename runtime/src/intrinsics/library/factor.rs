@@ -36,8 +36,7 @@ pub(super) fn triangular_solve<T: Float>(a: &Matrix<T>, b: &Matrix<T>, x: &mut M
     for step in 0..n {
         let i = if upper { n - 1 - step } else { step };
         for k in if upper { i + 1..n } else { 0..i } {
-            let factor = a.get(i, k);
-            (0..x.columns).for_each(|j| x.set(i, j, x.get(i, j) - factor * x.get(k, j)));
+            x.subtract_row(i, k, a.get(i, k), 0);
         }
         if !unit {
             let pivot = a.get(i, i);
@@ -72,9 +71,7 @@ pub(super) fn lu<T: Float>(a: &Matrix<T>, factors: &mut Matrix<T>, pivots: &mut 
         for i in j + 1..m {
             let factor = factors.get(i, j) / largest;
             factors.set(i, j, factor);
-            for k in j + 1..n {
-                factors.set(i, k, factors.get(i, k) - factor * factors.get(j, k));
-            }
+            factors.subtract_row(i, j, factor, j + 1);
         }
     }
 }

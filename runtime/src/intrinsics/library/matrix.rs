@@ -108,3 +108,24 @@ impl<'a, T: Copy> Matrix<'a, T> {
         }
     }
 }
+
+impl<T: Float> Matrix<'_, T> {
+    /// Subtracts a multiple of one row from another, from a column on.
+    pub fn subtract_row(&mut self, target: usize, source: usize, factor: T, from: usize) {
+        if from >= self.columns {
+            return;
+        }
+        let count = self.columns - from;
+        let apart = target != source && self.row_stride.unsigned_abs() >= self.columns;
+        if self.column_stride == 1 && apart {
+            let (x, y) = (self.place(target, from), self.place(source, from));
+            // SAFETY: both rows lie in the matrix up to its last column, so by the promise at `new`; they do not overlap.
+            let (x, y) = unsafe { (std::slice::from_raw_parts_mut(x, count), std::slice::from_raw_parts(y, count)) };
+            x.iter_mut().zip(y).for_each(|(x, &y)| *x = *x - factor * y);
+            return;
+        }
+        for j in from..self.columns {
+            self.set(target, j, self.get(target, j) - factor * self.get(source, j));
+        }
+    }
+}
