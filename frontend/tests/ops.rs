@@ -127,3 +127,22 @@ fn numbers_take_the_width_of_what_they_meet() -> kc::Result<()> {
     assert_eq!((7 % Tensor::from([-4, 4])).eval()?.as_slice::<i32>()?, [-1, 3]);
     Ok(())
 }
+
+#[test]
+fn expressions_of_one_form_share_their_code_and_all_share_threads() -> kc::Result<()> {
+    // enough work for the threads to start, in several forms, from several threads
+    let sum = |size: usize, shift: f64| -> kc::Result<f32> {
+        let x = Array::from_slice(&vec![1.0f32; size], &[size])?;
+        Ok(ops::sum(Tensor::from(&x) * 2 + shift).eval()?.as_slice::<f32>()?[0])
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..4).map(|n| scope.spawn(move || (0..4).map(|i| sum(1 << 18, f64::from(n + i))).collect())).collect();
+        for (n, thread) in threads.into_iter().enumerate() {
+            let sums: kc::Result<Vec<f32>> = thread.join().expect("no thread fails");
+            let right: Vec<f32> = (0..4).map(|i| (1 << 18) as f32 * (2 + n + i) as f32).collect();
+            assert_eq!(sums?, right);
+        }
+        Ok(())
+    })
+}

@@ -168,6 +168,14 @@ impl Session {
         &self.manifest
     }
 
+    /// Has the session execute with another's threads, so that many sessions do not start threads of their own. Where those are not
+    /// as many as its own, it keeps its own.
+    pub fn share_pool(&mut self, pool: &Arc<Pool>) {
+        if pool.threads() == self.pool.threads() {
+            self.pool = pool.clone();
+        }
+    }
+
     /// The threads of this session.
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool

@@ -72,13 +72,16 @@ pub(super) fn one(tensor: &Tensor) -> Result<Array> {
 /// Runs a module in compiled code, which is kept by the graph's text for the next expression of that form.
 #[cfg(feature = "compile")]
 fn run(module: &Module, arrays: &[Array]) -> Result<Vec<Array>> {
+    use kc_runtime::pool::Pool;
     use kc_runtime::{Session, SessionOptions};
     use std::collections::HashMap;
-    use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+    use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
     /// Compiled expressions that are kept.
     const KEPT: usize = 256;
     type Sessions = Mutex<HashMap<String, Arc<Mutex<Session>>>>;
+    /// The threads of all of them.
+    static POOL: OnceLock<Arc<Pool>> = OnceLock::new();
     static SESSIONS: LazyLock<Sessions> = LazyLock::new(Sessions::default);
 
     let failed = |error: &dyn std::error::Error| Error::run(error.to_string());
@@ -88,7 +91,8 @@ fn run(module: &Module, arrays: &[Array]) -> Result<Vec<Array>> {
         Some(session) => session,
         None => {
             let package = crate::model::compile_module(module)?;
-            let session = Session::new(&package, &SessionOptions::default()).map_err(|error| failed(&error))?;
+            let mut session = Session::new(&package, &SessionOptions::default()).map_err(|error| failed(&error))?;
+            session.share_pool(POOL.get_or_init(|| session.pool().clone()));
             let session = Arc::new(Mutex::new(session));
             let mut sessions = SESSIONS.lock().unwrap_or_else(PoisonError::into_inner);
             if sessions.len() >= KEPT {
