@@ -1,4 +1,5 @@
-//! Functions of `kc::ops` beside what Keras computed, on every runner: one test a row of the tables and runner, named `runner::row`.
+//! Functions of `kc::ops` beside what Keras computed, on every runner: one test a row of the tables and runner, named `runner::row`;
+//! and calls with operands that the functions do not take, `refusals::row`.
 
 use kc_tests::runner::Runner;
 use kc_tests::{gaps, golden::ops};
@@ -31,6 +32,9 @@ fn main() {
                 }
             }));
         }
+    }
+    for row in rows.into_iter().filter(|row| row.name.starts_with("ops_more/")) {
+        trials.push(Trial::test(format!("refusals::{}", row.name), move || ops::refuse(&row).map_err(Into::into)));
     }
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -35,7 +35,8 @@ functions! {
     /// descend (`bins[i-1] > x >= bins[i]`).
     digitize Digitize(x, bins) = |_, &[x, bins]| {
         let [x, bins] = promote([x, bins]);
-        let count = bins.shape().first().cloned().unwrap_or_default();
+        let [count] = &bins.shape()[..] else { return Err(wrong("the bins are no vector")) };
+        let count = count.clone();
         if count.is(0) {
             return Ok(vec![x.zeros_like().convert(DType::I32)]);
         }

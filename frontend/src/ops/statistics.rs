@@ -75,14 +75,14 @@ functions! {
             None => heights * dx,
             Some(x) => {
                 let x = x.convert(dtype);
-                let along = if x.shape().len() == 1 { 0 } else { axis };
+                let is_vector = x.shape().len() == 1;
+                if !is_vector && x.shape() != y.shape() {
+                    return Err(wrong(format!("the points are {}, expected a vector or the shape of `y`", x.ty())));
+                }
+                let along = if is_vector { 0 } else { axis };
                 let [next, last] = pairs(x, along);
                 let width = next - last;
-                let places = if along == axis && width.shape().len() == y.shape().len() {
-                    (0..y.shape().len()).collect()
-                } else {
-                    vec![axis]
-                };
+                let places = if is_vector { vec![axis] } else { (0..y.shape().len()).collect() };
                 heights * width.broadcast(&heights.shape(), &places)
             }
         };

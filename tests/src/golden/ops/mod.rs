@@ -1,8 +1,10 @@
 //! Functions of `kc::ops` beside what Keras computed: the tables `ops.npz` and `ops_more.npz`.
 
 mod calls;
+mod refusals;
 mod table;
 
+pub use refusals::refuse;
 pub use table::{Row, rows};
 
 use crate::arrays::{Tolerance, difference};
