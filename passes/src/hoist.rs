@@ -66,11 +66,11 @@ impl<'g> Rounds<'g> {
     /// Whether a value is computed once rather than in each round: moves of elements cost nothing where they are read.
     fn leaves(&self, value: Value) -> bool {
         let node = self.body.node(value);
-        let is_worth_it = match &node.op {
-            Op::Parameter(_) | Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) => false,
-            Op::StopGradient(_) | Op::Reverse(_) => false,
-            _ => true,
-        };
+        let moves = matches!(
+            &node.op,
+            Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Reverse(_) | Op::StopGradient(_)
+        );
+        let is_worth_it = !moves && !matches!(node.op, Op::Parameter(_));
         let (invariant, captured) = (self.invariant[value.index()], self.captured[value.index()]);
         invariant && captured && is_worth_it && node.ty.as_tensor().is_some()
     }
@@ -146,8 +146,8 @@ fn hoist_while(builder: &mut Builder, this: &While, mut operands: Vec<Value>) ->
     for (number, region) in [condition, body].into_iter().enumerate() {
         let mut extract = Extract::new(region);
         region.parameters.iter().try_for_each(|&parameter| extract.bind(parameter, "operand"))?;
-        for other in 0..2 {
-            for (position, ty) in types[other].iter().enumerate() {
+        for (other, types) in types.iter().enumerate() {
+            for (position, ty) in types.iter().enumerate() {
                 if other == number {
                     extract.bind(added[number][position], "hoisted")?;
                 } else {

@@ -242,20 +242,26 @@ impl Step {
 
 /// The launches of steps and of those inside of them, in the order of the text form.
 pub fn launches(steps: &[Step]) -> Vec<&Launch> {
-    let of = |step| match step {
-        &Step::Launches(ref list) => list.iter().collect(),
-        other => other.blocks().into_iter().flat_map(launches).collect::<Vec<_>>(),
-    };
-    steps.iter().flat_map(of).collect()
+    let mut all = Vec::new();
+    for step in steps {
+        match step {
+            Step::Launches(list) => all.extend(list),
+            other => other.blocks().into_iter().for_each(|steps| all.extend(launches(steps))),
+        }
+    }
+    all
 }
 
 /// The same, to change them.
 pub fn launches_mut(steps: &mut [Step]) -> Vec<&mut Launch> {
-    let of = |step| match step {
-        &mut Step::Launches(ref mut list) => list.iter_mut().collect(),
-        other => other.blocks_mut().into_iter().flat_map(|steps| launches_mut(steps)).collect::<Vec<_>>(),
-    };
-    steps.iter_mut().flat_map(of).collect()
+    let mut all = Vec::new();
+    for step in steps {
+        match step {
+            Step::Launches(list) => all.extend(list),
+            other => other.blocks_mut().into_iter().for_each(|steps| all.extend(launches_mut(steps))),
+        }
+    }
+    all
 }
 
 /// How an entry point executes: buffers with their places, then steps in order.
