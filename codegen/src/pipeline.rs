@@ -5,7 +5,8 @@ use kc_ir::kernel::{Kernel, Program, Statement, print_kernel};
 use kc_ir::manifest::{self, Code, Entry, FORMAT_VERSION, Manifest};
 use kc_ir::tensor::{Function, Module, TypeError};
 use kc_passes::{
-    SaturationOptions, SaturationReport, Target, differentiate, hoist, plan, saturate, schedule, simplify,
+    CostConstants, SaturationOptions, SaturationReport, Target, differentiate, hoist, plan, saturate, schedule,
+    simplify,
 };
 use kc_runtime::Package;
 use kc_runtime::kc_abi::call::INTRINSICS_VERSION;
@@ -16,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Options {
     /// What equality saturation may do.
     pub saturation: SaturationOptions,
+    /// Constants of the cost model, where they are not the back end's own.
+    pub cost: Option<CostConstants>,
 }
 
 /// Why a module could not be compiled.
@@ -101,7 +104,8 @@ pub fn optimise(
     observe(Stage::Differentiate, &function.name);
     let graph = hoist(&simplify(&differentiate(&function.graph).map_err(failed)?)).map_err(failed)?;
     observe(Stage::Saturate, &function.name);
-    let saturation = saturate(&graph, target, &options.saturation).map_err(failed)?;
+    let target = Target { cost: options.cost.unwrap_or(target.cost), ..target.clone() };
+    let saturation = saturate(&graph, &target, &options.saturation).map_err(failed)?;
     Ok(Optimised { function: Function { graph: saturation.graph, ..function.clone() }, report: saturation.report })
 }
 

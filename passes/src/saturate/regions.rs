@@ -35,7 +35,8 @@ pub(crate) fn regions(graph: &Graph) -> Vec<Region> {
     let sequence = sequence(graph, &constant);
     let signatures: Vec<u64> = sequence.iter().map(|&value| signature(graph.node(value))).collect();
     let mut cuts = BTreeSet::from([0, sequence.len()]);
-    let mut open = vec![0..sequence.len()];
+    let mut open: Vec<Range<usize>> = Vec::new();
+    open.push(0..sequence.len());
     while let Some(stretch) = open.pop() {
         let Some(run) = longest_run(&signatures, &stretch) else { continue };
         let rotation = best_rotation(graph, &sequence, &run);

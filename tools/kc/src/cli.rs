@@ -29,6 +29,8 @@ pub enum Command {
     Summary(Summary),
     /// How a model was optimised: the rules that fired, the kernels and their cost
     Explain(Explain),
+    /// Measure this machine for the cost model, and keep what was measured
+    Tune(Tune),
     /// What this machine offers: CPU features, back ends, caches, data sets
     Doctor(Doctor),
 }
@@ -201,6 +203,14 @@ pub struct Explain {
     /// How it is compiled
     #[command(flatten)]
     pub code: Code,
+}
+
+/// `kc tune`
+#[derive(Debug, Args)]
+pub struct Tune {
+    /// Back ends to measure; without it all that are present
+    #[arg(long)]
+    pub backend: Vec<Backend>,
 }
 
 /// `kc doctor`

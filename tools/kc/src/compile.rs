@@ -7,9 +7,10 @@ use clap::ValueEnum;
 use kc_codegen::mlir::{Mlir, NotAvailable};
 use kc_codegen::{Backend, BackendChoice, Cranelift, Options, Stage};
 use kc_ir::tensor::Module;
+use kc_passes::CostConstants;
 use kc_runtime::{Package, SessionOptions};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Every back end by name, with what it is made for or why it cannot be used.
@@ -53,9 +54,51 @@ pub fn present(names: &[cli::Backend]) -> Outcome<Vec<Box<dyn Backend>>> {
     if found.is_empty() { open(cli::Backend::Cranelift).map(|backend| vec![backend]) } else { Ok(found) }
 }
 
+/// Where `kc tune` keeps the cost model's constants of this processor and a back end.
+pub fn tuned_path(backend: &dyn Backend) -> PathBuf {
+    let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model =
+        model.map_or_else(|| kc_runtime::intrinsics::host_target().to_string(), |(_, name)| name.trim().to_owned());
+    let name: String = format!("{model} {}", backend.name())
+        .to_lowercase()
+        .chars()
+        .map(|character| if character.is_ascii_alphanumeric() { character } else { '-' })
+        .collect();
+    kc::datasets::cache_dir().join("tune").join(format!("{name}.json"))
+}
+
+/// The constants as they are kept.
+pub fn constants_as_json(constants: &CostConstants) -> serde_json::Value {
+    serde_json::json!({
+        "bytes_per_nanosecond": constants.bytes_per_nanosecond,
+        "contraction_flops_per_nanosecond": constants.contraction_flops_per_nanosecond,
+        "elementwise_operations_per_nanosecond": constants.elementwise_operations_per_nanosecond,
+        "launch_nanoseconds": constants.launch_nanoseconds,
+    })
+}
+
+/// The constants that `kc tune` measured; `None` where there are none that are positive numbers.
+fn tuned(backend: &dyn Backend) -> Option<CostConstants> {
+    let text = std::fs::read_to_string(tuned_path(backend)).ok()?;
+    let kept: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let number = |name: &str| kept[name].as_f64().filter(|number| number.is_finite() && *number > 0.0);
+    Some(CostConstants {
+        bytes_per_nanosecond: number("bytes_per_nanosecond")?,
+        contraction_flops_per_nanosecond: number("contraction_flops_per_nanosecond")?,
+        elementwise_operations_per_nanosecond: number("elementwise_operations_per_nanosecond")?,
+        launch_nanoseconds: number("launch_nanoseconds")?,
+    })
+}
+
+/// How a back end's programs are compiled: by the constants that were measured on this machine, where they were.
+pub fn options(backend: &dyn Backend) -> Options {
+    Options { cost: tuned(backend), ..Options::default() }
+}
+
 /// Compiles a module.
 pub fn compile(module: &Module, backend: &dyn Backend) -> Outcome<Package> {
-    compile_with(module, backend, &Options::default())
+    compile_with(module, backend, &options(backend))
 }
 
 /// The same with options.
@@ -73,8 +116,7 @@ pub fn compile_timed(module: &Module, backend: &dyn Backend) -> Outcome<(Package
             *times.entry(stage).or_default() += now - start;
         }
     };
-    let package =
-        kc_codegen::compile_observed(module, backend, &Options::default(), &mut |stage, _| switch(Some(stage)));
+    let package = kc_codegen::compile_observed(module, backend, &options(backend), &mut |stage, _| switch(Some(stage)));
     switch(None);
     Ok((package.map_err(Failure::new)?, times.into_iter().collect()))
 }

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => commands::bench(&arguments),
         Command::Summary(arguments) => commands::summary(&arguments),
         Command::Explain(arguments) => commands::explain(&arguments),
+        Command::Tune(arguments) => commands::tune(&arguments),
         Command::Doctor(_) => commands::doctor(),
     };
     match outcome {

@@ -146,6 +146,20 @@ fn rules_are_weighed_by_leaving_them_out() {
 }
 
 #[test]
+fn the_machine_is_measured_for_the_cost_model() {
+    let place = place("tune");
+    let folder = place.path("cache_of_its_own");
+    let measured = run(place.command(&["tune", "--backend", "cranelift"]).env("KC_CACHE", &folder));
+    assert_eq!(measured.code, Some(0), "{}", measured.stderr);
+    let table = measured.stdout;
+    let file = table.lines().find(|line| line.ends_with(".json")).expect("a path").trim().to_owned();
+    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(file).expect("written")).expect("an object");
+    let kept = kept.as_object().expect("an object");
+    assert_eq!(kept.len(), 4);
+    assert!(kept.values().all(|value| value.as_f64().is_some_and(|number| number > 0.0)), "{kept:?}");
+}
+
+#[test]
 fn graphs_and_kernels_are_drawn() {
     let place = place("draw");
     let model = ["explain", "model.rs", "--backend", "cranelift", "--batch-size", "4"];

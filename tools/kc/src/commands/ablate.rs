@@ -31,7 +31,7 @@ pub fn ablate(arguments: &Bench) -> Outcome {
         let choices = [("clean-up only".to_owned(), RuleChoice::None), ("all rules".to_owned(), RuleChoice::All)];
         let without = TOPICS.iter().map(|(topic, _)| (format!("without {topic}"), RuleChoice::Without(topic)));
         let choices: Vec<(String, Options)> =
-            choices.into_iter().chain(without).map(|(name, rules)| (name, options(rules))).collect();
+            choices.into_iter().chain(without).map(|(name, rules)| (name, options(&*backend, rules))).collect();
         let mut sessions = Vec::new();
         for (_, options) in &choices {
             let package = compile::compile_with(&traced.module, &*backend, options)?;
@@ -54,8 +54,8 @@ pub fn ablate(arguments: &Bench) -> Outcome {
     output::print(&format!("{head}\n{}", as_table(&figures)))
 }
 
-fn options(rules: RuleChoice) -> Options {
-    let mut options = Options::default();
+fn options(backend: &dyn Backend, rules: RuleChoice) -> Options {
+    let mut options = compile::options(backend);
     options.saturation.rules = rules;
     options
 }

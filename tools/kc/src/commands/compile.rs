@@ -2,7 +2,7 @@ use crate::cli::{Compile, Form, Target};
 use crate::compile::{self, compile_timed};
 use crate::failure::{Context, Failure, Outcome};
 use crate::{model, output, table};
-use kc_codegen::{Backend, Optimised, Options, optimise, schedule_function};
+use kc_codegen::{Backend, Optimised, optimise, schedule_function};
 use kc_ir::kernel::{Kernel, Program, print_program};
 use kc_ir::tensor::Module;
 use kc_ir::tensor::text::print_module;
@@ -71,7 +71,7 @@ fn emit(module: &Module, backend: &dyn Backend, form: Form) -> Outcome<String> {
 }
 
 fn optimised(module: &Module, backend: &dyn Backend) -> Outcome<Vec<Optimised>> {
-    let options = Options::default();
+    let options = compile::options(backend);
     let functions = module.functions.iter();
     functions
         .map(|function| optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new))

@@ -2,7 +2,7 @@ use crate::cli::{Explain, ExplainFormat};
 use crate::drawing::{self, Node, escaped};
 use crate::failure::{Context, Failure, Outcome};
 use crate::{compile, measure, model, output, synthetic, table};
-use kc_codegen::{Backend, Options, Stage, optimise, schedule_function};
+use kc_codegen::{Backend, Stage, optimise, schedule_function};
 use kc_ir::Symbol;
 use kc_ir::kernel::{Access, Program, Space, Step};
 use kc_ir::tensor::{Function, Graph, Module, Op};
@@ -74,7 +74,7 @@ impl Explained {
         built: Option<Duration>,
         arguments: &Explain,
     ) -> Outcome<Explained> {
-        let mut plain = Options::default();
+        let mut plain = compile::options(backend);
         plain.saturation.rules = RuleChoice::None;
         let before = optimise(function, backend.target(), &plain, &mut |_, _| {}).map_err(Failure::new)?;
         let before = schedule_function(&before.function, backend.target()).map_err(Failure::new)?;
@@ -87,14 +87,15 @@ impl Explained {
                 timings.push((stage.name(), now - start));
             }
         };
-        let optimised = optimise(function, backend.target(), &Options::default(), &mut |stage, _| ended(Some(stage)))
-            .map_err(Failure::new)?;
+        let optimised =
+            optimise(function, backend.target(), &compile::options(backend), &mut |stage, _| ended(Some(stage)))
+                .map_err(Failure::new)?;
         ended(Some(Stage::Schedule));
         let after = schedule_function(&optimised.function, backend.target()).map_err(Failure::new)?;
         ended(Some(Stage::Lower));
         backend.compile(&after.kernels).map_err(Failure::new)?;
         ended(None);
-        let mut options = Options::default();
+        let mut options = compile::options(backend);
         options.saturation.explain = true;
         let optimised = optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new)?;
         Ok(Explained {

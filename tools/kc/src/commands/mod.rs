@@ -9,6 +9,7 @@ mod explain;
 mod fit;
 mod predict;
 mod summary;
+mod tune;
 
 pub use bench::bench;
 pub use compile::compile;
@@ -18,3 +19,4 @@ pub use explain::explain;
 pub use fit::fit;
 pub use predict::predict;
 pub use summary::summary;
+pub use tune::tune;
