@@ -5,7 +5,8 @@
 //! 3. [`store`]: which values live in buffers, which are computed where they are read;
 //! 4. one kernel a cluster: [`map`] (elementwise, rows with reductions), [`contraction`], [`attention`], [`roots`] (other loops);
 //! 5. [`control`]: regions become the steps of loops and branches;
-//! 6. kernels that do not depend on each other share a step.
+//! 6. kernels that do not depend on each other share a step;
+//! 7. [`horizontal`]: the launches of a step become few.
 
 mod attention;
 mod cluster;
@@ -15,6 +16,7 @@ mod cumulative;
 mod emit;
 mod expand;
 mod functions;
+mod horizontal;
 mod indexed;
 mod library;
 mod loops;
@@ -42,7 +44,7 @@ pub fn schedule(function: &Function, target: &Target) -> Result<Program, TypeErr
     for parameter in &function.graph.parameters {
         function.graph.tensor_type(*parameter).shape.iter().for_each(|dim| dim.collect_symbols(&mut symbols));
     }
-    schedule_within(function, target, &Within { depth: 0, symbols })
+    schedule_within(function, target, &Within { depth: 0, symbols }).map(horizontal::fuse)
 }
 
 /// Where a graph is scheduled.

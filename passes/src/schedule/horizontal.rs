@@ -1,0 +1,418 @@
+//! Launches of one step as one: a kernel whose tasks are those of several kernels, one after the other. They do not depend on each
+//! other, so that one launch, and one wait for its end, serves all.
+
+use kc_ir::kernel::{
+    Access, Axis, For, Gemm, If, Index, Instruction, Kernel, Launch, Matrix, Memory, MemoryId, Program, Register,
+    RegisterType, Space, Statement, Step, print_kernel,
+};
+use kc_ir::tensor::ops::Compare;
+use kc_ir::{DType, Dim, Symbol};
+use std::collections::{BTreeMap, HashMap};
+
+/// Kernels that become one, at most: each task looks for its kernel.
+const MOST: usize = 16;
+
+/// Buffers of such a kernel, at most.
+const BUFFERS: usize = 48;
+
+/// Statements of such a kernel, at most.
+const STATEMENTS: usize = 4000;
+
+/// The program with the launches of each step in as few kernels as the limits admit.
+pub(super) fn fuse(program: Program) -> Program {
+    let Program { name, symbols, kernels, buffers, steps } = program;
+    let mut fused = Fused {
+        from: Program { name: name.clone(), symbols: symbols.clone(), kernels, buffers, steps: vec![] },
+        kernels: vec![],
+        known: BTreeMap::new(),
+    };
+    let steps = steps.into_iter().map(|step| fused.step(step)).collect();
+    Program { name, symbols, kernels: fused.kernels, buffers: fused.from.buffers, steps }
+}
+
+struct Fused {
+    from: Program,
+    kernels: Vec<Kernel>,
+    known: BTreeMap<String, usize>,
+}
+
+impl Fused {
+    fn step(&mut self, step: Step) -> Step {
+        let mut inside = |steps: Vec<Step>| steps.into_iter().map(|step| self.step(step)).collect::<Vec<_>>();
+        match step {
+            Step::Launches(launches) => Step::Launches(self.launches(launches)),
+            Step::Loop { counter, rounds, steps } => Step::Loop { counter, rounds, steps: inside(steps) },
+            Step::While { condition, holds, steps } => {
+                Step::While { condition: inside(condition), holds, steps: inside(steps) }
+            }
+            Step::Branch { index, branches } => {
+                Step::Branch { index, branches: branches.into_iter().map(inside).collect() }
+            }
+        }
+    }
+
+    fn launches(&mut self, launches: Vec<Launch>) -> Vec<Launch> {
+        let mut groups: Vec<Group> = vec![];
+        for launch in launches {
+            let size = statements(&self.from.kernels[launch.kernel].body);
+            let open = groups.iter_mut().find(|group| group.takes(&self.from, &launch, size));
+            match open {
+                Some(group) => group.add(&self.from, launch, size),
+                None => {
+                    let mut group = Group::default();
+                    group.add(&self.from, launch, size);
+                    groups.push(group);
+                }
+            }
+        }
+        groups.into_iter().map(|group| self.group(group)).collect()
+    }
+
+    fn group(&mut self, group: Group) -> Launch {
+        let (kernel, mut launch) = match <[Launch; 1]>::try_from(group.launches) {
+            Ok([launch]) => (self.from.kernels[launch.kernel].clone(), launch),
+            Err(launches) => merged(&self.from, &launches, &group.buffers),
+        };
+        let anonymous = Kernel { name: String::new(), ..kernel.clone() };
+        launch.kernel = *self.known.entry(print_kernel(&anonymous)).or_insert_with(|| {
+            self.kernels.push(kernel);
+            self.kernels.len() - 1
+        });
+        launch
+    }
+}
+
+/// Launches that become one.
+#[derive(Default)]
+struct Group {
+    launches: Vec<Launch>,
+    /// The buffers, each once, with what is done to them.
+    buffers: Vec<(usize, Access)>,
+    statements: usize,
+}
+
+fn uses<'p>(program: &'p Program, launch: &'p Launch) -> impl Iterator<Item = (usize, Access)> + 'p {
+    let access = program.kernels[launch.kernel].memory.iter().filter_map(|memory| match memory.space {
+        Space::Parameter(access) => Some(access),
+        Space::Scratch { .. } => None,
+    });
+    launch.buffers.iter().copied().zip(access)
+}
+
+impl Group {
+    fn takes(&self, program: &Program, launch: &Launch, statements: usize) -> bool {
+        // a buffer that two of them use must only be read, parts of one buffer likewise
+        let apart = uses(program, launch).all(|(buffer, access)| {
+            let (root, _) = program.root(buffer);
+            let only_read = |other: Access| access == Access::Read && other == Access::Read;
+            self.buffers.iter().all(|&(other, access)| program.root(other).0 != root || only_read(access))
+        });
+        let new = uses(program, launch).filter(|(buffer, _)| self.buffers.iter().all(|(other, _)| other != buffer));
+        let simple = |launch: &Launch| launch.dims.iter().all(|dim| dim.as_symbol().is_some());
+        apart
+            && self.launches.len() < MOST
+            && self.statements + statements <= STATEMENTS
+            && self.buffers.len() + new.count() <= BUFFERS
+            && simple(launch)
+            && self.launches.iter().all(simple)
+    }
+
+    fn add(&mut self, program: &Program, launch: Launch, statements: usize) {
+        for (buffer, access) in uses(program, &launch) {
+            if self.buffers.iter().all(|(other, _)| *other != buffer) {
+                self.buffers.push((buffer, access));
+            }
+        }
+        self.statements += statements;
+        self.launches.push(launch);
+    }
+}
+
+fn statements(body: &[Statement]) -> usize {
+    let of = |statement: &Statement| match statement {
+        Statement::For(nested) => 1 + statements(&nested.body),
+        Statement::If(branch) => 1 + statements(&branch.then) + statements(&branch.otherwise),
+        // they are copied as they are only where they stand alone
+        Statement::Library(_) => STATEMENTS + 1,
+        Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) => 1,
+    };
+    body.iter().map(of).sum()
+}
+
+/// The kernel of several launches, and its launch.
+fn merged(program: &Program, launches: &[Launch], buffers: &[(usize, Access)]) -> (Kernel, Launch) {
+    let mut memory: Vec<Memory> = vec![];
+    for (number, &(buffer, access)) in buffers.iter().enumerate() {
+        let dtype = program.buffers[buffer].ty.dtype;
+        memory.push(Memory { name: format!("b{number}"), dtype, space: Space::Parameter(access) });
+    }
+    let mut symbols: Vec<Symbol> = vec![];
+    let mut writer = Writer {
+        registers: vec![],
+        axes: 1,
+        memory: vec![],
+        dims: vec![],
+        given: vec![],
+        names: HashMap::new(),
+        loops: HashMap::new(),
+    };
+    let task = Axis(0);
+    let number = writer.define(DType::I64, 1);
+    let position = Instruction::Position { index: Index::Axis(task), step: 0 };
+    // from the last kernel, which needs no question, to the first: each is the other side of the question before
+    let mut questions: Vec<(Vec<Statement>, Register, Vec<Statement>)> = vec![];
+    let mut last = vec![];
+    let mut before = Dim::default();
+    for (place, launch) in launches.iter().enumerate() {
+        let kernel = &program.kernels[launch.kernel];
+        let end = before.clone() + launch.tasks.clone();
+        let question = (place + 1 < launches.len()).then(|| {
+            let limit = writer.define(DType::I64, 1);
+            let index = Index::from_dim(&end, &mut symbols);
+            let holds = writer.define(DType::Bool, 1);
+            let asked = vec![
+                Statement::Let(limit, Instruction::Position { index, step: 0 }),
+                Statement::Let(holds, Instruction::Compare(Compare::Less, number, limit)),
+            ];
+            (asked, holds)
+        });
+        let own = writer.define(DType::I64, 1);
+        let index = Index::Axis(task) + Index::from_dim(&before, &mut symbols) * -1;
+        let mut body = vec![Statement::Let(own, Instruction::Position { index, step: 0 })];
+        writer.enter(kernel, launch, own, buffers, &mut memory, &mut symbols);
+        body.extend(kernel.body.iter().map(|statement| writer.statement(statement)));
+        match question {
+            Some((asked, holds)) => questions.push((asked, holds, body)),
+            None => last = body,
+        }
+        before = end;
+    }
+    let body = questions.into_iter().rev().fold(last, |otherwise, (mut asked, condition, then)| {
+        let (then_values, otherwise_values, results) = (vec![], vec![], vec![]);
+        asked.push(Statement::If(If { condition, then, then_values, otherwise, otherwise_values, results }));
+        asked
+    });
+    let body = [vec![Statement::Let(number, position)], body].concat();
+    let first = &program.kernels[launches[0].kernel].name;
+    let kernel = Kernel {
+        name: format!("{first}_and_{}_more", launches.len() - 1),
+        dims: symbols.len() as u32,
+        memory,
+        task,
+        registers: writer.registers,
+        body,
+    };
+    let launch = Launch {
+        kernel: 0,
+        buffers: buffers.iter().map(|(buffer, _)| *buffer).collect(),
+        dims: symbols.iter().map(|symbol| Dim::symbol(&symbol.0)).collect(),
+        tasks: before,
+        work: work(program, launches),
+    };
+    (kernel, launch)
+}
+
+/// The work of all; what is unknown of one counts as its bytes where another's is known.
+fn work(program: &Program, launches: &[Launch]) -> Dim {
+    if launches.iter().all(|launch| launch.work.is(0)) {
+        return Dim::default();
+    }
+    let bytes = |&buffer: &usize| {
+        let ty = &program.buffers[buffer].ty;
+        ty.elements() * Dim::constant(ty.dtype.bytes() as i64)
+    };
+    let of = |launch: &Launch| match launch.work.is(0) {
+        true => launch.buffers.iter().map(bytes).fold(Dim::default(), |sum, bytes| sum + bytes),
+        false => launch.work.clone(),
+    };
+    launches.iter().map(of).fold(Dim::default(), |sum, work| sum + work)
+}
+
+/// Writes the statements of kernels into another, with names of its own.
+struct Writer {
+    registers: Vec<RegisterType>,
+    axes: u32,
+    /// Of the kernel that is being written: its memory, dimensions, registers and axes there.
+    memory: Vec<MemoryId>,
+    dims: Vec<Index>,
+    given: Vec<RegisterType>,
+    names: HashMap<Register, Register>,
+    loops: HashMap<Axis, Index>,
+}
+
+impl Writer {
+    fn define(&mut self, dtype: DType, lanes: u32) -> Register {
+        self.registers.push(RegisterType { dtype, lanes });
+        Register(self.registers.len() as u32 - 1)
+    }
+
+    /// Begins another kernel, whose task number is in a register.
+    fn enter(
+        &mut self,
+        kernel: &Kernel,
+        launch: &Launch,
+        task: Register,
+        buffers: &[(usize, Access)],
+        memory: &mut Vec<Memory>,
+        symbols: &mut Vec<Symbol>,
+    ) {
+        // names of the kernel's registers, behind those that are there
+        self.names = HashMap::new();
+        self.loops = HashMap::from([(kernel.task, Index::Register(task))]);
+        self.dims = launch.dims.iter().map(|dim| Index::from_dim(dim, symbols)).collect();
+        // no two kernels execute at once in a thread: they share scratch memory
+        let mut taken = vec![false; memory.len()];
+        let mut given = launch.buffers.iter();
+        self.memory = kernel
+            .memory
+            .iter()
+            .map(|own| match own.space {
+                Space::Parameter(_) => {
+                    let buffer = given.next();
+                    let place = buffers.iter().position(|(other, _)| Some(other) == buffer).unwrap_or_default();
+                    MemoryId(place as u32)
+                }
+                Space::Scratch { elements } => {
+                    let free = (buffers.len()..taken.len()).find(|&at| !taken[at] && memory[at].dtype == own.dtype);
+                    let at = free.unwrap_or_else(|| {
+                        memory.push(Memory { name: format!("s{}", memory.len()), ..own.clone() });
+                        taken.push(false);
+                        memory.len() - 1
+                    });
+                    taken[at] = true;
+                    if let Space::Scratch { elements: present } = &mut memory[at].space {
+                        *present = elements.max(*present);
+                    }
+                    MemoryId(at as u32)
+                }
+            })
+            .collect();
+        self.given = kernel.registers.clone();
+    }
+
+    fn new_name(&mut self, register: Register) -> Register {
+        let RegisterType { dtype, lanes } = self.given[register.0 as usize];
+        let name = self.define(dtype, lanes);
+        self.names.insert(register, name);
+        name
+    }
+
+    fn new_names(&mut self, registers: &[Register]) -> Vec<Register> {
+        registers.iter().map(|&register| self.new_name(register)).collect()
+    }
+
+    fn name(&self, register: Register) -> Register {
+        self.names[&register]
+    }
+
+    fn names(&self, registers: &[Register]) -> Vec<Register> {
+        registers.iter().map(|&register| self.name(register)).collect()
+    }
+
+    fn memory(&self, memory: MemoryId) -> MemoryId {
+        self.memory[memory.0 as usize]
+    }
+
+    fn index(&self, index: &Index) -> Index {
+        let both = |a: &Index, b: &Index| (Box::new(self.index(a)), Box::new(self.index(b)));
+        match index {
+            Index::Constant(value) => Index::Constant(*value),
+            Index::Dim(dim) => self.dims[*dim as usize].clone(),
+            Index::Axis(axis) => self.loops[axis].clone(),
+            Index::Register(register) => Index::Register(self.name(*register)),
+            Index::Add(a, b) => pair(both(a, b), Index::Add),
+            Index::Multiply(a, b) => pair(both(a, b), Index::Multiply),
+            Index::FloorDiv(a, b) => pair(both(a, b), Index::FloorDiv),
+            Index::Modulo(a, b) => pair(both(a, b), Index::Modulo),
+            Index::Min(a, b) => pair(both(a, b), Index::Min),
+            Index::Max(a, b) => pair(both(a, b), Index::Max),
+        }
+    }
+
+    fn matrix(&self, matrix: &Matrix) -> Matrix {
+        Matrix {
+            memory: self.memory(matrix.memory),
+            position: self.index(&matrix.position),
+            row_stride: self.index(&matrix.row_stride),
+            column_stride: self.index(&matrix.column_stride),
+        }
+    }
+
+    fn instruction(&self, instruction: &Instruction) -> Instruction {
+        let of = |register: &Register| self.name(*register);
+        match instruction {
+            Instruction::Constant(value) => Instruction::Constant(*value),
+            Instruction::Position { index, step } => Instruction::Position { index: self.index(index), step: *step },
+            Instruction::Splat(x) => Instruction::Splat(of(x)),
+            Instruction::Unary(function, x) => Instruction::Unary(*function, of(x)),
+            Instruction::Binary(function, a, b) => Instruction::Binary(*function, of(a), of(b)),
+            Instruction::MultiplyAdd(a, b, c) => Instruction::MultiplyAdd(of(a), of(b), of(c)),
+            Instruction::Compare(function, a, b) => Instruction::Compare(*function, of(a), of(b)),
+            Instruction::Select(a, b, c) => Instruction::Select(of(a), of(b), of(c)),
+            Instruction::Convert(x) => Instruction::Convert(of(x)),
+            Instruction::Bitcast(x) => Instruction::Bitcast(of(x)),
+            Instruction::ReduceLanes(kind, x) => Instruction::ReduceLanes(*kind, of(x)),
+            Instruction::Load { memory, position, count } => Instruction::Load {
+                memory: self.memory(*memory),
+                position: self.index(position),
+                count: count.as_ref().map(|count| self.index(count)),
+            },
+            Instruction::Math(function, of) => Instruction::Math(*function, self.names(of)),
+        }
+    }
+
+    fn body(&mut self, body: &[Statement]) -> Vec<Statement> {
+        body.iter().map(|statement| self.statement(statement)).collect()
+    }
+
+    fn statement(&mut self, statement: &Statement) -> Statement {
+        match statement {
+            Statement::Let(register, instruction) => {
+                let instruction = self.instruction(instruction);
+                Statement::Let(self.new_name(*register), instruction)
+            }
+            Statement::Store { memory, position, value, count } => Statement::Store {
+                memory: self.memory(*memory),
+                position: self.index(position),
+                value: self.name(*value),
+                count: count.as_ref().map(|count| self.index(count)),
+            },
+            Statement::For(nested) => {
+                let (start, end) = (self.index(&nested.start), self.index(&nested.end));
+                let initial = self.names(&nested.initial);
+                let axis = Axis(self.axes);
+                self.axes += 1;
+                self.loops.insert(nested.axis, Index::Axis(axis));
+                let parameters = self.new_names(&nested.parameters);
+                let body = self.body(&nested.body);
+                let next = self.names(&nested.next);
+                let results = self.new_names(&nested.results);
+                Statement::For(For { axis, start, end, step: nested.step, parameters, initial, body, next, results })
+            }
+            Statement::If(branch) => {
+                let condition = self.name(branch.condition);
+                let then = self.body(&branch.then);
+                let then_values = self.names(&branch.then_values);
+                let otherwise = self.body(&branch.otherwise);
+                let otherwise_values = self.names(&branch.otherwise_values);
+                let results = self.new_names(&branch.results);
+                Statement::If(If { condition, then, then_values, otherwise, otherwise_values, results })
+            }
+            Statement::Gemm(gemm) => Statement::Gemm(Box::new(Gemm {
+                m: self.index(&gemm.m),
+                n: self.index(&gemm.n),
+                k: self.index(&gemm.k),
+                a: self.matrix(&gemm.a),
+                b: self.matrix(&gemm.b),
+                c: self.matrix(&gemm.c),
+                accumulate: gemm.accumulate,
+            })),
+            // a kernel with one stands alone
+            Statement::Library(call) => Statement::Library(call.clone()),
+        }
+    }
+}
+
+fn pair((a, b): (Box<Index>, Box<Index>), make: fn(Box<Index>, Box<Index>) -> Index) -> Index {
+    make(a, b)
+}
