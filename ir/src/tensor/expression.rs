@@ -45,6 +45,11 @@ impl<'b> Scope<'b> {
         self.add(None, |b| b.constant(literal))
     }
 
+    /// Runs a function on the graph's builder, for what no formula says: regions. Formulas must not be used in it.
+    pub fn with_builder<R>(&self, build: impl FnOnce(&mut Builder) -> R) -> R {
+        build(self.state.borrow_mut().0)
+    }
+
     /// Any op.
     pub fn op(&self, op: impl Into<Op>, operands: &[Tensor<'_, 'b>]) -> Tensor<'_, 'b> {
         let values: Vec<Value> = operands.iter().map(|operand| operand.value).collect();

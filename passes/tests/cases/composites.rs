@@ -140,6 +140,7 @@ pub fn cases(name: &str) -> Option<Vec<Case>> {
         }
         "softmax_gradient" => vec![case(SoftmaxGradient { axis: 1 }, vec![probabilities(2), small(&[2, 4])])],
         "log_softmax" => vec![case(LogSoftmax { axis: 1 }, vec![small(&[2, 4])])],
+        "sparsemax" => vec![case(Sparsemax { axis: 1 }, vec![small(&[2, 4])])],
         "categorical_cross_entropy" => of_losses(|loss| loss, vec![]),
         "categorical_cross_entropy_gradient" => {
             of_losses(|loss| CategoricalCrossEntropyGradient { loss }, vec![small(&[3])])

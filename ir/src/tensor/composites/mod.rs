@@ -16,6 +16,7 @@ mod log_sum_exp;
 mod optimizer;
 mod random;
 mod softmax;
+mod sparsemax;
 
 pub use activations::{Gelu, GeluTanh, Relu, Silu};
 pub use attention::{DotProductAttention, DotProductAttentionGradient};
@@ -38,6 +39,7 @@ pub use fused::{Activation, ConvolutionBias, Dense};
 pub use glu::Glu;
 pub use log_sum_exp::LogSumExp;
 pub use softmax::{LogSoftmax, Softmax, SoftmaxGradient};
+pub use sparsemax::Sparsemax;
 
 use super::interpret::{Array, Evaluation};
 use super::ops::{Backward, Cotangents, Operation};
@@ -136,6 +138,8 @@ composites! {
     SoftmaxGradient,
     /// Logarithm of softmax along an axis.
     LogSoftmax,
+    /// Keras' sparsemax along an axis.
+    Sparsemax,
     /// Categorical cross-entropy.
     CategoricalCrossEntropy,
     /// Its gradient.
