@@ -85,6 +85,11 @@ activations! {
         /// The axis; below 0 it counts from the last.
         axis: i64 = -1,
     } "log_softmax";
+    /// Keras' sparsemax along an axis
+    Sparsemax {
+        /// The axis; below 0 it counts from the last.
+        axis: i64 = -1,
+    } "sparsemax";
     /// ln(1 + e^x)
     Softplus "softplus";
     /// x / (1 + |x|)
@@ -183,6 +188,7 @@ impl Activation {
             Activation::Tanh => Unary::Tanh.into(),
             Activation::Softmax { axis: given } => Softmax { axis: axis(given)? }.into(),
             Activation::LogSoftmax { axis: given } => LogSoftmax { axis: axis(given)? }.into(),
+            Activation::Sparsemax { axis: given } => composites::Sparsemax { axis: axis(given)? }.into(),
             Activation::Softplus => composites::Softplus {}.into(),
             Activation::Softsign => composites::Softsign {}.into(),
             Activation::Silu => composites::Silu {}.into(),

@@ -12,11 +12,18 @@ const MISSING: &str = include_str!("data/ops_missing.txt");
 /// The public functions of `ops/`: what stands behind `pub fn` at the start of a line, or is declared in `functions!` or a table of
 /// its own, which is `name Class` at the start of a line's text.
 fn declared() -> BTreeSet<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops");
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops")];
     let mut names = BTreeSet::new();
-    for entry in std::fs::read_dir(folder).expect("the folder is there") {
-        let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("a text file");
-        names.extend(text.lines().filter_map(name).map(|name| name.trim_end_matches('_').to_string()));
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the folder is there") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(path).expect("a text file");
+            names.extend(text.lines().filter_map(name).map(|name| name.trim_end_matches('_').to_string()));
+        }
     }
     names
 }

@@ -80,7 +80,7 @@ impl Padding {
     }
 
     /// Elements before and after an axis for windows that reach over so many elements.
-    pub(super) fn amounts(&self, extent: &Dim, reach: i64, stride: i64) -> Result<(i64, i64)> {
+    pub(crate) fn amounts(&self, extent: &Dim, reach: i64, stride: i64) -> Result<(i64, i64)> {
         let total = match (self, extent.as_constant()) {
             (Padding::Valid, _) => 0,
             (Padding::Same, Some(extent)) => {

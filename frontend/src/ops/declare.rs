@@ -21,15 +21,16 @@
 /// array or a vector of them, or a `Result`. Arguments are known in it by their names.
 ///
 /// A function without optional arguments gives a `Tensor`; with braces it gives a `Call`, which has a method for each. `(..xs)`
-/// takes a list of tensors, `(; shape: Shape; x)` has the tensors behind the other arguments.
+/// takes a list of tensors, `(; shape: Shape; x)` has the tensors behind the other arguments. Optional arguments that are tensors
+/// stand in brackets before the braces, `(x) [scale, bias] {..}`, and are `Option`s of operands in the formula.
 macro_rules! functions {
     ($(
         $(#[$meta:meta])*
-        $name:ident $class:ident ( $($operands:tt)* ) $({ $($options:tt)* })?
+        $name:ident $class:ident ( $($operands:tt)* ) $([ $($tensors:tt)* ])? $({ $($options:tt)* })?
             = |$scope:pat_param, $pattern:pat_param| $body:expr;
     )*) => { $(
         $crate::ops::declare::functions! { @parse
-            [$(#[$meta])*] $name $class [$($operands)*] [$({ $($options)* })?] [$scope] [$pattern] [$body]
+            [$(#[$meta])*] $name $class [$($operands)*] [$([$($tensors)*])? $({ $($options)* })?] [$scope] [$pattern] [$body]
         }
     )* };
 
@@ -56,16 +57,16 @@ macro_rules! functions {
     // the optional arguments
     (@options $meta:tt $name:ident $class:ident $operands:tt $arguments:tt [] $scope:tt $pattern:tt $body:tt) => {
         $crate::ops::declare::functions! { @function [$crate::ops::Tensor] $meta $name $class $operands $arguments [] }
-        $crate::ops::declare::functions! { @declaration $name $class $arguments [] $scope $pattern $body }
+        $crate::ops::declare::functions! { @declaration $name $class $arguments [] [] $scope $pattern $body }
     };
     (@options $meta:tt $name:ident $class:ident $operands:tt $arguments:tt
-        [{ $($(#[$option_meta:meta])* $option:ident: $option_type:ty = $default:expr),* $(,)? }]
+        [$([ $($(#[$tensor_meta:meta])* $tensor:ident),* $(,)? ])? { $($(#[$option_meta:meta])* $option:ident: $option_type:ty = $default:expr),* $(,)? }]
         $scope:tt $pattern:tt $body:tt
     ) => {
         $crate::ops::declare::functions! { @function [$crate::ops::Call<$class>] $meta $name $class $operands $arguments
-            [$($option: $default,)*] }
+            [$($option: $default,)* $($($tensor: None,)*)?] }
         $crate::ops::declare::functions! { @declaration $name $class $arguments [$($option: $option_type,)*]
-            $scope $pattern $body }
+            [$($($tensor)*)?] $scope $pattern $body }
 
         impl $crate::ops::Call<$class> { $(
             $(#[$option_meta])*
@@ -73,7 +74,19 @@ macro_rules! functions {
                 self.function.$option = $option.into();
                 self
             }
-        )* }
+        )* $($(
+            $(#[$tensor_meta])*
+            pub fn $tensor(mut self, $tensor: impl Into<$crate::ops::Tensor>) -> Self {
+                match self.function.$tensor {
+                    Some(index) => self.operands[index] = $tensor.into(),
+                    None => {
+                        self.function.$tensor = Some(self.operands.len());
+                        self.operands.push($tensor.into());
+                    }
+                }
+                self
+            }
+        )*)? }
     };
 
     // the public function
@@ -113,11 +126,11 @@ macro_rules! functions {
 
     // its arguments and its formula
     (@declaration $name:ident $class:ident [$($argument:ident: $argument_type:ty,)*] [$($option:ident: $option_type:ty,)*]
-        [$scope:pat_param] [$pattern:pat_param] [$body:expr]
+        [$($tensor:ident)*] [$scope:pat_param] [$pattern:pat_param] [$body:expr]
     ) => {
         #[doc = concat!("The arguments of [`", stringify!($name), "`](fn@", stringify!($name), ").")]
         #[derive(Clone, Debug)]
-        pub struct $class { $($argument: $argument_type,)* $($option: $option_type,)* }
+        pub struct $class { $($argument: $argument_type,)* $($option: $option_type,)* $($tensor: Option<usize>,)* }
 
         impl $crate::ops::Function for $class {
             fn name(&self) -> &'static str {
@@ -133,13 +146,16 @@ macro_rules! functions {
                 operands: &[$crate::ops::Operand<'s, 'b>],
             ) -> Result<Vec<kc_ir::tensor::Tensor<'s, 'b>>, kc_ir::tensor::TypeError> {
                 let $scope = scope;
-                let $pattern = operands else {
+                // optional tensors are behind the others
+                let optional = 0 $(+ usize::from(self.$tensor.is_some()))*;
+                let $pattern = &operands[..operands.len().saturating_sub(optional)] else {
                     return Err(kc_ir::tensor::TypeError::new(
                         stringify!($name),
                         format!("{} operands are not as many as it takes", operands.len()),
                     ));
                 };
-                let Self { $($argument,)* $($option,)* } = self.clone();
+                let Self { $($argument,)* $($option,)* $($tensor,)* } = self.clone();
+                $(let $tensor = $tensor.and_then(|index: usize| operands.get(index).copied());)*
                 $crate::ops::function::IntoResults::into_results($body)
             }
         }

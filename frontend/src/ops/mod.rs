@@ -58,6 +58,22 @@ mod statistics;
 mod taking;
 mod windows;
 
+mod associative_scan;
+mod casting;
+mod complex;
+mod control;
+mod einops;
+mod fourier;
+mod largest;
+mod scattering;
+mod sequences;
+mod spatial;
+mod structure;
+
+pub mod image;
+pub mod linalg;
+pub mod nn;
+
 pub use arguments::{Axes, DTypeName};
 pub use call::{Call, Expression};
 pub use evaluate::{evaluate, module};
@@ -87,3 +103,16 @@ pub use sorting::*;
 pub use statistics::*;
 pub use taking::*;
 pub use windows::*;
+
+pub use associative_scan::*;
+pub use casting::*;
+pub use complex::*;
+pub use control::*;
+pub use einops::*;
+pub use fourier::*;
+pub use largest::*;
+pub use linalg::*;
+pub use nn::*;
+pub use scattering::*;
+pub use sequences::*;
+pub use structure::Structure;
