@@ -32,11 +32,11 @@ fn number(value: &Value) -> Result<Tensor, String> {
 }
 
 impl Call {
-    fn x(&self, position: usize) -> Result<Tensor, String> {
+    pub(super) fn x(&self, position: usize) -> Result<Tensor, String> {
         self.args.get(position).ok_or_else(|| format!("there is no argument {position}")).and_then(tensor)
     }
 
-    fn list(&self, position: usize) -> Result<Vec<Tensor>, String> {
+    pub(super) fn list(&self, position: usize) -> Result<Vec<Tensor>, String> {
         match self.args.get(position) {
             Some(Argument::List(list)) => list.iter().map(tensor).collect(),
             Some(other) => Ok(vec![tensor(other)?]),
@@ -44,12 +44,12 @@ impl Call {
         }
     }
 
-    fn tail(&self, position: usize) -> Result<Vec<Tensor>, String> {
+    pub(super) fn tail(&self, position: usize) -> Result<Vec<Tensor>, String> {
         self.args[position.min(self.args.len())..].iter().map(tensor).collect()
     }
 
     /// A positional argument that is no tensor, or a named one.
-    fn value(&self, position: usize, name: &str) -> Option<&Value> {
+    pub(super) fn value(&self, position: usize, name: &str) -> Option<&Value> {
         match self.args.get(position) {
             Some(Argument::Plain(value)) => Some(value),
             _ => self.kwargs.get(name),
@@ -57,39 +57,39 @@ impl Call {
         .filter(|value| !value.is_null())
     }
 
-    fn named(&self, name: &str) -> Option<&Value> {
+    pub(super) fn named(&self, name: &str) -> Option<&Value> {
         self.kwargs.get(name).filter(|value| !value.is_null())
     }
 
-    fn axes(&self, name: &str) -> Axes {
+    pub(super) fn axes(&self, name: &str) -> Axes {
         match self.named(name) {
             None => Axes::All,
             Some(value) => Axes::Some(integers(value)),
         }
     }
 
-    fn flag(&self, name: &str) -> bool {
+    pub(super) fn flag(&self, name: &str) -> bool {
         self.named(name).and_then(Value::as_bool).unwrap_or(false)
     }
 
-    fn int(&self, name: &str, default: i64) -> i64 {
+    pub(super) fn int(&self, name: &str, default: i64) -> i64 {
         self.named(name).and_then(Value::as_i64).unwrap_or(default)
     }
 
-    fn float(&self, name: &str, default: f64) -> f64 {
+    pub(super) fn float(&self, name: &str, default: f64) -> f64 {
         self.named(name).and_then(Value::as_f64).unwrap_or(default)
     }
 
-    fn text(&self, name: &str, default: &str) -> String {
+    pub(super) fn text(&self, name: &str, default: &str) -> String {
         self.named(name).and_then(Value::as_str).unwrap_or(default).to_string()
     }
 
-    fn dtype(&self) -> ops::DTypeName {
+    pub(super) fn dtype(&self) -> ops::DTypeName {
         self.named("dtype").and_then(Value::as_str).map_or(ops::DTypeName::Default, ops::DTypeName::from)
     }
 
     /// A number or a list of numbers.
-    fn numbers(&self, position: usize) -> Result<ops::Integers, String> {
+    pub(super) fn numbers(&self, position: usize) -> Result<ops::Integers, String> {
         match self.args.get(position) {
             Some(Argument::Plain(value)) if value.is_i64() => Ok(value.as_i64().unwrap_or(0).into()),
             Some(Argument::Plain(value)) => Ok(integers(value).into()),
@@ -100,14 +100,14 @@ impl Call {
         }
     }
 
-    fn shape(&self, position: usize) -> Result<Vec<i64>, String> {
+    pub(super) fn shape(&self, position: usize) -> Result<Vec<i64>, String> {
         match self.args.get(position) {
             Some(Argument::Plain(value)) => Ok(integers(value)),
             _ => Err(format!("argument {position} is no shape")),
         }
     }
 
-    fn bound(&self, value: Option<&Value>) -> ops::Bound {
+    pub(super) fn bound(&self, value: Option<&Value>) -> ops::Bound {
         match value {
             None => ops::Bound::None,
             Some(value) => value.as_i64().map_or_else(|| value.as_f64().unwrap_or(f64::NAN).into(), ops::Bound::from),
@@ -115,14 +115,14 @@ impl Call {
     }
 }
 
-fn integers(value: &Value) -> Vec<i64> {
+pub(super) fn integers(value: &Value) -> Vec<i64> {
     match value {
         Value::Array(list) => list.iter().filter_map(Value::as_i64).collect(),
         one => one.as_i64().into_iter().collect(),
     }
 }
 
-fn several(results: kc::Result<Vec<Tensor>>) -> Result<Vec<Tensor>, String> {
+pub(super) fn several(results: kc::Result<Vec<Tensor>>) -> Result<Vec<Tensor>, String> {
     results.map_err(|error| error.to_string())
 }
 
@@ -135,12 +135,12 @@ macro_rules! calls {
                 ops::$reduction($call.x(0)?).axis($call.axes("axis")).keepdims($call.flag("keepdims")),
             ),)*
             $($name => $body,)*
-            other => Err(format!("the table of calls does not know `{other}`")),
+            _ => super::network::call($call),
         }
     };
 }
 
-fn one(result: impl Into<Tensor>) -> Result<Vec<Tensor>, String> {
+pub(super) fn one(result: impl Into<Tensor>) -> Result<Vec<Tensor>, String> {
     Ok(vec![result.into()])
 }
 
@@ -335,8 +335,8 @@ fn plain(c: &Call) -> Result<Vec<Tensor>, String> {
 
 /// The calls of `ops.npz` that are not said by their keys.
 fn special(c: &Call) -> Result<Vec<Tensor>, String> {
-    let [a, b, _p, _spd, _sq, i, bo] = [0, 1, 2, 3, 4, 5, 6].map(|position| c.x(position));
-    let (a, b, i, bo) = (a?, b?, i?, bo?);
+    let [a, b, p, _spd, _sq, i, bo] = [0, 1, 2, 3, 4, 5, 6].map(|position| c.x(position));
+    let (a, b, p, i, bo) = (a?, b?, p?, i?, bo?);
     // as `x[0, position]`
     let row = |x: &Tensor, position: i64| ops::get_item(x, (0, position));
     match c.name.as_str() {
@@ -365,6 +365,6 @@ fn special(c: &Call) -> Result<Vec<Tensor>, String> {
         "meshgrid0" => several(ops::meshgrid([row(&a, 0), row(&a, 1)]).tensors()).map(|grids| grids[..1].to_vec()),
         "linspace" => one(ops::linspace(0.0, 1.0).num(7)),
         "arange" => one(ops::arange(2).stop(11).step(3)),
-        other => Err(format!("the table of calls does not know `{other}`")),
+        other => super::network::special(other, [a, b, p, i]),
     }
 }

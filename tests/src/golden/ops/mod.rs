@@ -1,6 +1,7 @@
-//! Functions of `kc::ops` beside what Keras computed: the tables `ops.npz` and `ops_more.npz`.
+//! Functions of `kc::ops` beside what Keras computed: the tables `ops.npz`, `ops_more.npz` and `ops_nn.npz`.
 
 mod calls;
+mod network;
 mod refusals;
 mod table;
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// A test: calls, and what Keras computed.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// `ops/mean|A` or `ops_more/mean`.
+    /// `ops/mean|A`, `ops_more/mean` or `ops_nn/conv`.
     pub name: String,
     /// The calls.
     pub calls: Vec<Call>,
@@ -54,7 +54,8 @@ pub enum Argument {
 /// All tests of the tables.
 pub fn rows() -> Result<Vec<Row>, String> {
     let mut rows = keys()?;
-    rows.extend(more()?);
+    rows.extend(more("ops_more")?);
+    rows.extend(more("ops_nn")?);
     Ok(rows)
 }
 
@@ -162,11 +163,10 @@ struct Stored {
     gradients: Vec<Value>,
 }
 
-/// `ops_more.npz`: see `golden/ops_more.py`. The calls of a function are one test.
-fn more() -> Result<Vec<Row>, String> {
-    let arrays = arrays("ops_more.npz")?;
-    let bytes =
-        |name: &str| arrays.get(name).map(Array::bytes).ok_or_else(|| format!("`ops_more.npz` has no `{name}`"));
+/// A file of calls: see its generator in `golden/`. The calls of a function are one test.
+fn more(file: &str) -> Result<Vec<Row>, String> {
+    let arrays = arrays(&format!("{file}.npz"))?;
+    let bytes = |name: &str| arrays.get(name).map(Array::bytes).ok_or_else(|| format!("`{file}.npz` has no `{name}`"));
     let data = bytes("data")?;
     let stored: Vec<Stored> = serde_json::from_slice(bytes("calls")?).map_err(|error| error.to_string())?;
     let mut rows: BTreeMap<String, Vec<Call>> = BTreeMap::new();
@@ -184,7 +184,7 @@ fn more() -> Result<Vec<Row>, String> {
         let shown: Vec<String> =
             args.iter().map(shown).chain(call.kwargs.iter().map(|(k, v)| format!("{k}={v}"))).collect();
         let text = format!("{}({})", call.name, shown.join(", "));
-        let row = if has_gradients { format!("gradient/{}", call.name) } else { format!("ops_more/{}", call.name) };
+        let row = if has_gradients { format!("gradient/{}", call.name) } else { format!("{file}/{}", call.name) };
         rows.entry(row).or_default().push(Call {
             name: call.name,
             is_special: false,
