@@ -298,8 +298,8 @@ fn every_runner_computes_what_the_interpreter_does() {
                 };
                 for (number, (ours, right)) in outputs.iter().map(literal).zip(&expected).enumerate() {
                     let pairs = ours.to_f64_vec().into_iter().zip(right.to_f64_vec());
-                    let wrong =
-                        pairs.filter(|(ours, right)| !((ours - right).abs() <= 3e-6 * (1.0 + right.abs()))).count();
+                    let is_close = |(ours, right): (f64, f64)| (ours - right).abs() <= 3e-6 * (1.0 + right.abs());
+                    let wrong = pairs.map(is_close).filter(|close| !close).count();
                     if ours.ty() != right.ty() || wrong > 0 {
                         let (ours_text, right) = (ours.to_f64_vec(), right.to_f64_vec());
                         failures
