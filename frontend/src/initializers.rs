@@ -287,12 +287,13 @@ impl Initializer {
             Initializer::Constant(value) => constant(scope, value),
             Initializer::RandomNormal { mean, stddev, .. } => {
                 let key = key()?;
-                let sample = scope.add(Normal { shape: ty.shape.clone() }, &[key])?;
+                let sample = scope.add(Normal { dtype: ty.dtype, shape: ty.shape.clone() }, &[key])?;
                 affine(scope, sample, stddev, mean)
             }
             Initializer::TruncatedNormal { mean, stddev, .. } => {
                 let key = key()?;
-                let sample = scope.add(composites::TruncatedNormal { shape: ty.shape.clone() }, &[key])?;
+                let sample =
+                    scope.add(composites::TruncatedNormal { dtype: ty.dtype, shape: ty.shape.clone() }, &[key])?;
                 affine(scope, sample, stddev, mean)
             }
             Initializer::RandomUniform { minval, maxval, .. } => {
@@ -312,11 +313,12 @@ impl Initializer {
                     Distribution::TruncatedNormal => {
                         // the standard deviation of a normal truncated to (-2, 2)
                         let stddev = variance.sqrt() / 0.879_625_661_034_239_8;
-                        let sample = scope.add(composites::TruncatedNormal { shape: ty.shape.clone() }, &[key])?;
+                        let sample = scope
+                            .add(composites::TruncatedNormal { dtype: ty.dtype, shape: ty.shape.clone() }, &[key])?;
                         affine(scope, sample, stddev, 0.0)
                     }
                     Distribution::UntruncatedNormal => {
-                        let sample = scope.add(Normal { shape: ty.shape.clone() }, &[key])?;
+                        let sample = scope.add(Normal { dtype: ty.dtype, shape: ty.shape.clone() }, &[key])?;
                         affine(scope, sample, variance.sqrt(), 0.0)
                     }
                     Distribution::Uniform => {
@@ -357,7 +359,7 @@ fn identity(scope: &mut Scope, ty: &TensorType, gain: f64) -> Result<Value> {
 }
 
 fn uniform(scope: &mut Scope, key: Value, ty: &TensorType, low: f64, high: f64) -> Result<Value> {
-    Ok(scope.add(Uniform { shape: ty.shape.clone(), low: Real(low), high: Real(high) }, &[key])?)
+    Ok(scope.add(Uniform { dtype: ty.dtype, shape: ty.shape.clone(), low: Real(low), high: Real(high) }, &[key])?)
 }
 
 fn affine(scope: &mut Scope, x: Value, factor: f64, offset: f64) -> Result<Value> {

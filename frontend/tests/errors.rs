@@ -52,7 +52,7 @@ fn an_unknown_activation() {
         "layer `dense` (Dense): unknown activation `rleu`; did you mean `relu`? Known are: linear, relu, relu6, \
          leaky_relu, sigmoid, tanh, softmax, log_softmax, softplus, softsign, silu, swish, gelu, elu, selu, celu, glu, \
          exponential, hard_sigmoid, hard_silu, hard_swish, hard_tanh, hard_shrink, soft_shrink, tanh_shrink, threshold, \
-         log_sigmoid, sparse_sigmoid, sparse_plus, squareplus, mish"
+         log_sigmoid, sparse_sigmoid, sparse_plus, squareplus, mish, sparsemax"
     );
     let error = Dense::new(3).activation("threshold").name("d").call(Input::new([4])).unwrap_err();
     assert_eq!(
@@ -121,7 +121,7 @@ fn unknown_losses_metrics_and_optimizers() {
         message(error),
         "unknown loss `cross`; known are: binary_crossentropy, bce, BCE, binary_focal_crossentropy, \
          categorical_crossentropy, categorical_focal_crossentropy, categorical_hinge, circle, \
-         cosine_similarity, dice, hinge, huber, kl_divergence, kld, KLD, log_cosh, mean_absolute_error, mae, \
+         cosine_similarity, ctc, dice, hinge, huber, kl_divergence, kld, KLD, log_cosh, mean_absolute_error, mae, \
          MAE, mean_absolute_percentage_error, mape, MAPE, mean_squared_error, mse, MSE, \
          mean_squared_logarithmic_error, msle, MSLE, poisson, sparse_categorical_crossentropy, squared_hinge, \
          tversky"
@@ -142,7 +142,7 @@ fn a_name_that_lacks_a_word() {
         message(error),
         "unknown loss `sparse_crossentropy`; did you mean `sparse_categorical_crossentropy`? Known are: \
          binary_crossentropy, bce, BCE, binary_focal_crossentropy, categorical_crossentropy, \
-         categorical_focal_crossentropy, categorical_hinge, circle, cosine_similarity, dice, hinge, huber, \
+         categorical_focal_crossentropy, categorical_hinge, circle, cosine_similarity, ctc, dice, hinge, huber, \
          kl_divergence, kld, KLD, log_cosh, mean_absolute_error, mae, MAE, mean_absolute_percentage_error, \
          mape, MAPE, mean_squared_error, mse, MSE, mean_squared_logarithmic_error, msle, MSLE, poisson, \
          sparse_categorical_crossentropy, squared_hinge, tversky"

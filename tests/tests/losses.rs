@@ -132,7 +132,7 @@ fn evaluate(loss: &Arc<dyn Loss>, operands: &[Literal; 2]) -> (f64, Vec<f64>) {
     let y_true = b.parameter("y_true", operands[0].ty()).unwrap();
     let y_pred = b.parameter("y_pred", operands[1].ty()).unwrap();
     // the batch is a number here
-    let graph = kc_ir::tensor::specialise(&call.graph, &|_| Some(ROWS as i64)).unwrap();
+    let graph = kc_ir::tensor::specialise(&call.graph, &|_| Some(operands[0].shape()[0] as i64)).unwrap();
     let losses = b.inline(&graph, &[y_true, y_pred]).unwrap()[0];
     let axes: Vec<usize> = (0..b.tensor_type(losses).rank()).collect();
     let sum = b.reduce(Reduction::Sum, &axes, losses).unwrap();
@@ -181,5 +181,24 @@ fn saturated_predictions_have_losses_and_derivatives() {
         let (value, derivatives) = evaluate(&loss, &[y_true, saturated]);
         assert!(value.is_finite(), "{name} is {value}");
         assert!(derivatives.iter().all(|derivative| derivative.is_finite()), "{name}: {derivatives:?}");
+    }
+}
+
+#[test]
+fn the_derivatives_of_ctc_are_those_of_central_differences() {
+    let labels = Literal::from_scalars(DType::I32, vec![2, 3], [1, 1, 2, 3, 0, 0].map(Scalar::Int));
+    let logits = |at: Option<usize>, by: f64| {
+        let value = |i: usize| 3.0 * hash(i) - 1.5 + if at == Some(i) { by } else { 0.0 };
+        Literal::from_scalars(DType::F64, vec![2, 5, 4], (0..40).map(|i| Scalar::Float(value(i))))
+    };
+    let loss: Arc<dyn Loss> = Arc::new(CTC::new().dtype(DType::F64));
+    let (_, derivatives) = evaluate(&loss, &[labels.clone(), logits(None, 0.0)]);
+    for (position, derivative) in derivatives.into_iter().enumerate() {
+        let nudged = |by: f64| evaluate(&loss, &[labels.clone(), logits(Some(position), by)]).0;
+        let expected = (nudged(1e-5) - nudged(-1e-5)) / 2e-5;
+        assert!(
+            (derivative - expected).abs() <= 1e-6,
+            "by element {position}: {derivative}, differences give {expected}"
+        );
     }
 }

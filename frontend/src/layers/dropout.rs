@@ -77,7 +77,8 @@ impl Layer for Dropout {
         let shape = scope.tensor_type(x).shape.clone();
         let noise: Vec<Dim> =
             noise_shape.iter().zip(&shape).map(|(noise, dim)| noise.map_or(dim.clone(), Dim::constant)).collect();
-        let uniform = composites::RandomUniform { shape: noise, low: Real(0.0), high: Real(1.0) };
+        let uniform =
+            composites::RandomUniform { dtype: kc_ir::DType::F32, shape: noise, low: Real(0.0), high: Real(1.0) };
         let uniform = scope.add(uniform, &[key])?;
         let limit = scope.splat_like(keep, uniform)?;
         let kept = scope.compare(Compare::Less, uniform, limit)?;

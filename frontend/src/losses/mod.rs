@@ -8,6 +8,7 @@ mod probabilistic;
 mod reduce;
 mod regression;
 mod segmentation;
+mod sequence;
 mod similarity;
 
 pub use crossentropy::{BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy};
@@ -20,6 +21,7 @@ pub use regression::{
     MeanSquaredLogarithmicError,
 };
 pub use segmentation::{Dice, Summed, Tversky};
+pub use sequence::CTC;
 pub use similarity::Circle;
 
 use crate::{Error, Result, Scope};
@@ -163,6 +165,7 @@ names! {
     CategoricalHinge "categorical_hinge";
     Circle "circle";
     CosineSimilarity "cosine_similarity";
+    CTC "ctc";
     Dice "dice";
     Hinge "hinge";
     Huber "huber";

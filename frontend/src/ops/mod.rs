@@ -51,6 +51,7 @@ mod joining;
 mod missing_values;
 mod movement;
 mod padding;
+pub(crate) mod random;
 mod reduction;
 mod rounding;
 mod sorting;

@@ -2,13 +2,16 @@
 
 use super::seed::DrawnSeed;
 use kc_runtime::random::{NumpyRandom, PythonRandom};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 thread_local! {
     static PYTHON: RefCell<Option<PythonRandom>> = const { RefCell::new(None) };
     static NUMPY: RefCell<Option<NumpyRandom>> = const { RefCell::new(None) };
+    /// The state of Keras' global seed generator.
+    static GENERATOR: Cell<Option<[u32; 2]>> = const { Cell::new(None) };
+    /// What is to be drawn, in the order in which it was asked for.
     static PENDING: RefCell<Vec<Pending>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -80,8 +83,20 @@ pub(super) fn draw_pending() {
 /// Seeds both generators. What was made before keeps the seeds that it would have had.
 pub(crate) fn set_random_seed(seed: u32) {
     draw_pending();
+    GENERATOR.set(None);
     PYTHON.set(Some(PythonRandom::new(seed.into())));
     NUMPY.set(Some(NumpyRandom::new(seed)));
+}
+
+/// The next key of the global seed generator, which is made with a seed of its own when it is first asked.
+pub(crate) fn next_key() -> [u32; 2] {
+    let state = GENERATOR.get().unwrap_or_else(|| {
+        draw_pending();
+        [draw(), 0]
+    });
+    // near-unique words, as Keras makes them where seeds have no order
+    GENERATOR.set(Some(state.map(|word| word.wrapping_add(1).wrapping_mul(5387) % 933_199)));
+    state
 }
 
 /// Lets `body` draw from NumPy's generator.

@@ -84,6 +84,15 @@ impl Seed {
         }
     }
 
+    /// The next key of `jax.random`: of a number always the same.
+    pub(crate) fn next_key(&self) -> [u32; 2] {
+        match &self.0 {
+            Source::Given(seed) => [*seed, 0],
+            Source::Drawn(seed) => [seed.value(), 0],
+            Source::Generator(generator) => generator.next_seed(),
+        }
+    }
+
     /// What it is when a weight's first value is traced: a generator gives the weight one of its seeds.
     pub(crate) fn of_weight(&self, layer: u64, name: &str) -> (GeneratorSeed, u32) {
         match &self.0 {

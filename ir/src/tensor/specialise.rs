@@ -96,11 +96,16 @@ pub fn with_dims(op: &Op, dim: &dyn Fn(&Dim) -> Dim) -> Op {
 }
 
 fn composite_with_dims(composite: &Composite, dims: &dyn Fn(&[Dim]) -> Vec<Dim>) -> Composite {
-    use super::composites::{RandomNormal, RandomUniform, TruncatedNormal};
+    use super::composites::{RandomIntegers, RandomNormal, RandomUniform, TruncatedNormal};
     match composite {
         Composite::RandomUniform(r) => Composite::RandomUniform(RandomUniform { shape: dims(&r.shape), ..r.clone() }),
-        Composite::RandomNormal(r) => Composite::RandomNormal(RandomNormal { shape: dims(&r.shape) }),
-        Composite::TruncatedNormal(r) => Composite::TruncatedNormal(TruncatedNormal { shape: dims(&r.shape) }),
+        Composite::RandomNormal(r) => Composite::RandomNormal(RandomNormal { shape: dims(&r.shape), ..r.clone() }),
+        Composite::TruncatedNormal(r) => {
+            Composite::TruncatedNormal(TruncatedNormal { shape: dims(&r.shape), ..r.clone() })
+        }
+        Composite::RandomIntegers(r) => {
+            Composite::RandomIntegers(RandomIntegers { shape: dims(&r.shape), ..r.clone() })
+        }
         Composite::Relu(_)
         | Composite::Gelu(_)
         | Composite::GeluTanh(_)
@@ -144,6 +149,10 @@ fn composite_with_dims(composite: &Composite, dims: &dyn Fn(&[Dim]) -> Vec<Dim>)
         | Composite::Threefry(_)
         | Composite::FoldIn(_)
         | Composite::SplitKey(_)
+        | Composite::RandomClasses(_)
+        | Composite::Shuffle(_)
+        | Composite::RandomGamma(_)
+        | Composite::RandomBeta(_)
         | Composite::SgdUpdate(_)
         | Composite::AdamStepSize(_)
         | Composite::AdamUpdate(_)

@@ -176,10 +176,26 @@ pub fn cases(name: &str) -> Option<Vec<Case>> {
         "fold_in" => vec![case(FoldIn {}, vec![u32s(&[0, 42]), Literal::scalar(DType::U32, 3i64)])],
         "split_key" => vec![case(SplitKey { count: 3 }, vec![u32s(&[0, 42])])],
         "random_uniform" => {
-            vec![case(RandomUniform { shape: dims(&[3]), low: Real(-1.0), high: Real(0.5) }, vec![u32s(&[0, 42])])]
+            vec![case(
+                RandomUniform { dtype: DType::F32, shape: dims(&[3]), low: Real(-1.0), high: Real(0.5) },
+                vec![u32s(&[0, 42])],
+            )]
         }
-        "random_normal" => vec![case(RandomNormal { shape: dims(&[3]) }, vec![u32s(&[0, 42])])],
-        "truncated_normal" => vec![case(TruncatedNormal { shape: dims(&[3]) }, vec![u32s(&[0, 42])])],
+        "random_normal" => vec![case(RandomNormal { dtype: DType::F32, shape: dims(&[3]) }, vec![u32s(&[0, 42])])],
+        "truncated_normal" => {
+            vec![case(TruncatedNormal { dtype: DType::F32, shape: dims(&[3]) }, vec![u32s(&[0, 42])])]
+        }
+        "random_integers" => {
+            let bounds = [-3i64, 5].map(|bound| Literal::scalar(DType::I64, bound));
+            let op = RandomIntegers { dtype: DType::I16, shape: dims(&[3]) };
+            vec![case(op, [vec![u32s(&[0, 42])], bounds.to_vec()].concat())]
+        }
+        "random_classes" => {
+            vec![case(RandomClasses { dtype: DType::I32, count: 2 }, vec![small(&[2, 3]), u32s(&[0, 42])])]
+        }
+        // of integers, so that no derivative is asked for: a loop has none
+        "random_gamma" | "random_beta" => vec![],
+        "shuffle" => vec![case(Shuffle { axis: 1 }, vec![small(&[2, 3]), u32s(&[0, 42])])],
         "sgd_update" => {
             let op = |momentum, nesterov| SgdUpdate { momentum: Real(momentum), nesterov };
             let three = || vec![small(&[3]), between(&[3], 1.0, 2.0), scalar(0.1)];

@@ -99,7 +99,7 @@ pub fn build(case: &super::Case) -> Result<Model> {
         "net_nested" => net_nested(),
         "train_sgd__mlp_constraint" => train_mlp_constraint(optimizer(&case.optimizer)?),
         "train_adam__cnn_bn" => train_cnn_bn(optimizer(&case.optimizer)?),
-        "losses" => super::losses::model(case),
+        "losses" | "losses_ctc" => super::losses::model(case),
         "fit_history" => mlp(SGD::new().learning_rate(0.05).momentum(0.9).into()),
         _ => super::sequences::build(case),
     }

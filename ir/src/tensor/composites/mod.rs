@@ -15,6 +15,9 @@ mod linear_algebra;
 mod log_sum_exp;
 mod optimizer;
 mod random;
+mod random_choices;
+mod random_gamma;
+mod random_values;
 mod softmax;
 mod sparsemax;
 
@@ -26,6 +29,8 @@ pub use layer_norm::{LayerNorm, RmsNorm};
 pub use linear_algebra::{Determinant, Inverse, LogDeterminant, PseudoInverse, Solve};
 pub use optimizer::{AdamStepSize, AdamUpdate, SgdUpdate};
 pub use random::{Dropout, FoldIn, RandomNormal, RandomUniform, SplitKey, Threefry, TruncatedNormal};
+pub use random_choices::{RandomClasses, RandomIntegers, Shuffle};
+pub use random_gamma::{RandomBeta, RandomGamma};
 
 pub use cross_entropy::{
     CategoricalCrossEntropy, CategoricalCrossEntropyGradient, CategoricalCrossEntropyWithGradient, EPSILON, Scores,
@@ -174,6 +179,16 @@ composites! {
     RandomNormal,
     /// Normal random numbers within two standard deviations.
     TruncatedNormal,
+    /// Random integers.
+    RandomIntegers,
+    /// Random classes of logits.
+    RandomClasses,
+    /// Lines in random orders.
+    Shuffle,
+    /// Random numbers of the gamma distribution.
+    RandomGamma,
+    /// Random numbers of the beta distribution.
+    RandomBeta,
     /// Stochastic gradient descent.
     SgdUpdate,
     /// The step size of Adam.

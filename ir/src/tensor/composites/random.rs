@@ -1,7 +1,8 @@
 //! Random numbers of `jax.random` (threefry2x32, partitionable): bits and uniforms bit for bit.
 
 use super::Composition;
-use crate::tensor::ops::{Concatenate, Iota, RandomBits, Slice};
+use super::random_values::{Floats, random_bits};
+use crate::tensor::ops::{Concatenate, Iota, Slice};
 use crate::tensor::{Builder, Real, Tensor, TypeError, Value, express};
 use kc_abi::{DType, Dim, TensorType};
 use serde::{Deserialize, Serialize};
@@ -16,14 +17,14 @@ pub struct Threefry {}
 const ROTATIONS: [[i64; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
 
 /// The two words of a key as scalars.
-fn key_words<'s, 'b>(scope: &'s crate::tensor::Scope<'b>, key: Tensor<'s, 'b>) -> [Tensor<'s, 'b>; 2] {
+pub(super) fn key_words<'s, 'b>(key: Tensor<'s, 'b>) -> [Tensor<'s, 'b>; 2] {
     [0i64, 1].map(|word| {
         let slice = Slice { start: vec![Dim::constant(word)], limit: vec![Dim::constant(word + 1)], stride: vec![1] };
-        scope.op(slice, &[key]).reshape(&[])
+        key.with_op(slice).reshape(&[])
     })
 }
 
-fn check_key(b: &Builder, op: &str, key: Value) -> Result<(), TypeError> {
+pub(super) fn check_key(b: &Builder, op: &str, key: Value) -> Result<(), TypeError> {
     let expected = TensorType::new(DType::U32, [2i64]);
     if *b.tensor_type(key) == expected {
         return Ok(());
@@ -40,23 +41,31 @@ impl Composition for Threefry {
         let [key, high, low] = b.operands(self.name(), operands)?;
         check_key(b, self.name(), key)?;
         express(b, |scope| {
-            let number = |value: i64| scope.scalar(DType::U32, value);
-            let [key, high, low] = [key, high, low].map(|value| scope.tensor(value));
-            let [k0, k1] = key_words(scope, key);
-            let keys = [k0, k1, k0.xor(k1).xor(number(0x1BD1_1BDA))];
-            let (mut x0, mut x1) = (high + keys[0], low + keys[1]);
-            for group in 0..5usize {
-                for rotation in ROTATIONS[group % 2] {
-                    x0 = x0 + x1;
-                    let rotated = x1.shift_left(number(rotation)).or(x1.shift_right(number(32 - rotation)));
-                    x1 = rotated.xor(x0);
-                }
-                x0 = x0 + keys[(group + 1) % 3];
-                x1 = x1 + (keys[(group + 2) % 3] + number(group as i64 + 1));
-            }
-            vec![x0.value(), x1.value()]
+            let [high, low] = [high, low].map(|value| scope.tensor(value));
+            block(key_words(scope.tensor(key)), high, low).map(Tensor::value).to_vec()
         })
     }
+}
+
+/// The words of the blocks of counters under keys.
+pub(super) fn block<'s, 'b>(
+    [k0, k1]: [Tensor<'s, 'b>; 2],
+    high: Tensor<'s, 'b>,
+    low: Tensor<'s, 'b>,
+) -> [Tensor<'s, 'b>; 2] {
+    let number = |value: i64| k0.scope().scalar(DType::U32, value);
+    let keys = [k0, k1, k0.xor(k1).xor(number(0x1BD1_1BDA))];
+    let (mut x0, mut x1) = (high + keys[0], low + keys[1]);
+    for group in 0..5usize {
+        for rotation in ROTATIONS[group % 2] {
+            x0 = x0 + x1;
+            let rotated = x1.shift_left(number(rotation)).or(x1.shift_right(number(32 - rotation)));
+            x1 = rotated.xor(x0);
+        }
+        x0 = x0 + keys[(group + 1) % 3];
+        x1 = x1 + (keys[(group + 2) % 3] + number(group as i64 + 1));
+    }
+    [x0, x1]
 }
 
 /// `jax.random.fold_in`: a key `u32[2]` from a key and a number `u32[]`.
@@ -104,35 +113,18 @@ impl Composition for SplitKey {
     }
 }
 
-/// `jax.random.uniform`: f32 values in `low..high` from a key `u32[2]`.
+/// `jax.random.uniform`: floating-point values in `low..high` from a key `u32[2]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RandomUniform {
+    /// The result's dtype: f16, bf16, f32 or f64.
+    pub dtype: DType,
     /// The result's shape.
     pub shape: Vec<Dim>,
     /// The smallest value.
     pub low: Real,
     /// Above the largest value.
     pub high: Real,
-}
-
-/// 23 random bits as the fraction of a number in 1..2, less 1; then scaled.
-fn uniform<'s, 'b>(
-    scope: &'s crate::tensor::Scope<'b>,
-    key: Tensor<'s, 'b>,
-    shape: &[Dim],
-    (low, high): (f32, f32),
-) -> Tensor<'s, 'b> {
-    let bits = scope.op(RandomBits { shape: shape.to_vec() }, &[key]);
-    let number = |value: i64| scope.scalar(DType::U32, value);
-    let bits = bits.shift_right(number(9)).or(number(0x3F80_0000));
-    let unit = scope.op(crate::tensor::ops::BitcastConvert { dtype: DType::F32 }, &[bits]) - 1.0;
-    if (low, high) == (0.0, 1.0) {
-        return unit;
-    }
-    // XLA contracts this to a multiplication and addition with one rounding
-    let scaled = unit.convert(DType::F64) * f64::from(high - low) + f64::from(low);
-    scaled.convert(DType::F32).maximum(f64::from(low))
 }
 
 impl Composition for RandomUniform {
@@ -142,21 +134,23 @@ impl Composition for RandomUniform {
 
     fn body(&self, b: &mut Builder, operands: &[Value]) -> Result<Vec<Value>, TypeError> {
         let [key] = b.operands(self.name(), operands)?;
+        let kind = Floats::of(self.name(), self.dtype)?;
         express(b, |scope| {
-            vec![uniform(scope, scope.tensor(key), &self.shape, (self.low.0 as f32, self.high.0 as f32)).value()]
+            let bits = random_bits(scope.tensor(key), &self.shape, kind.bits);
+            vec![kind.uniform(bits, self.low.0, self.high.0).value()]
         })
     }
 }
 
-/// `jax.random.normal`: `sqrt(2) * erf_inv(u)` of `u` uniform in `-1..1`, f32, from a key `u32[2]`.
+/// `jax.random.normal`: `sqrt(2) * erf_inv(u)` of `u` uniform in `-1..1`, from a key `u32[2]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RandomNormal {
+    /// The result's dtype: f16, bf16, f32 or f64.
+    pub dtype: DType,
     /// The result's shape.
     pub shape: Vec<Dim>,
 }
-
-const SQRT_2: f64 = std::f32::consts::SQRT_2 as f64;
 
 impl Composition for RandomNormal {
     fn name(&self) -> &'static str {
@@ -165,24 +159,24 @@ impl Composition for RandomNormal {
 
     fn body(&self, b: &mut Builder, operands: &[Value]) -> Result<Vec<Value>, TypeError> {
         let [key] = b.operands(self.name(), operands)?;
-        express(b, |scope| {
-            let u = uniform(scope, scope.tensor(key), &self.shape, ((-1.0f32).next_up(), 1.0));
-            vec![(u.erf_inv() * SQRT_2).value()]
-        })
+        let kind = Floats::of(self.name(), self.dtype)?;
+        express(b, |scope| vec![kind.normal(random_bits(scope.tensor(key), &self.shape, kind.bits)).value()])
     }
 }
 
-/// `jax.random.truncated_normal` between -2 and 2: `sqrt(2) * erf_inv(u)` of `u` uniform in `erf(-sqrt 2)..erf(sqrt 2)`, f32, from a
+/// `jax.random.truncated_normal` between -2 and 2: `sqrt(2) * erf_inv(u)` of `u` uniform in `erf(-sqrt 2)..erf(sqrt 2)`, from a
 /// key `u32[2]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TruncatedNormal {
+    /// The result's dtype: f16, bf16, f32 or f64.
+    pub dtype: DType,
     /// The result's shape.
     pub shape: Vec<Dim>,
 }
 
 /// `erf(sqrt 2)`
-const ERF_SQRT_2: f32 = 0.954_499_7;
+const ERF_SQRT_2: f64 = 0.954_499_736_103_641_6;
 
 impl Composition for TruncatedNormal {
     fn name(&self) -> &'static str {
@@ -191,10 +185,13 @@ impl Composition for TruncatedNormal {
 
     fn body(&self, b: &mut Builder, operands: &[Value]) -> Result<Vec<Value>, TypeError> {
         let [key] = b.operands(self.name(), operands)?;
+        let kind = Floats::of(self.name(), self.dtype)?;
         express(b, |scope| {
-            let u = uniform(scope, scope.tensor(key), &self.shape, (-ERF_SQRT_2, ERF_SQRT_2));
-            let limit = f64::from(2.0f32.next_down());
-            vec![(u.erf_inv() * SQRT_2).maximum(-limit).minimum(limit).value()]
+            let bits = random_bits(scope.tensor(key), &self.shape, kind.bits);
+            let bound = kind.round(ERF_SQRT_2);
+            let u = kind.uniform(bits, -bound, bound);
+            let limit = 2.0 - kind.step_below_two;
+            vec![(u.erf_inv() * kind.sqrt_2()).clip(-limit, limit).value()]
         })
     }
 }
@@ -226,7 +223,8 @@ impl Composition for Dropout {
             } else if keep == 1.0 {
                 x
             } else {
-                uniform(scope, scope.tensor(key), &x.shape(), (0.0, 1.0)).less(keep).select(x / keep, 0.0)
+                let uniform = RandomUniform { dtype: DType::F32, shape: x.shape(), low: Real(0.0), high: Real(1.0) };
+                scope.op(uniform, &[scope.tensor(key)]).less(keep).select(x / keep, 0.0)
             };
             vec![result.value()]
         })
