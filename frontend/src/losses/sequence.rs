@@ -5,7 +5,7 @@ use super::{Loss, Target};
 use crate::{Error, Result, Scope, shape_text};
 use kc_ir::tensor::composites::LogSoftmax;
 use kc_ir::tensor::ops::{Concatenate, DotGeneral, Pad, Slice};
-use kc_ir::tensor::{ScanOptions, Tensor, TypeError, Value, express};
+use kc_ir::tensor::{ScanOptions, Tensor, Value, express};
 use kc_ir::{DType, Dim, TensorType};
 
 /// The logarithm that stands for that of 0.
@@ -74,11 +74,11 @@ impl Loss for CTC {
             &[between, within],
             &[emitted, blank],
             &ScanOptions::default(),
-            |b, carried, elements| -> std::result::Result<_, TypeError> {
+            |scope, carried, elements| {
                 let (&[between, within], &[emitted, blank]) = (carried, elements) else {
-                    return Err(TypeError::new("ctc", "a round has two states and two logarithms"));
+                    return Err(Error::model("a round has two states and two logarithms"));
                 };
-                express(b, |formula| {
+                Ok(express(scope, |formula| {
                     let [between, within, emitted, blank, repeats] =
                         [between, within, emitted, blank, repeats].map(|value| formula.tensor(value));
                     let ended = reached(between, within + repeats * LOG_OF_NOTHING);
@@ -86,7 +86,7 @@ impl Loss for CTC {
                     let next_within = log_add(before + emitted, within + emitted);
                     let next_between = reached(ended + blank, within + blank + (1.0 - repeats) * LOG_OF_NOTHING);
                     (vec![next_between.value(), next_within.value()], vec![])
-                })
+                })?)
             },
         )?;
         let [between, within] = scanned.carried[..] else {
