@@ -50,9 +50,9 @@ fn an_unknown_activation() {
     assert_eq!(
         message(error),
         "layer `dense` (Dense): unknown activation `rleu`; did you mean `relu`? Known are: linear, relu, relu6, \
-         leaky_relu, sigmoid, tanh, softmax, log_softmax, softplus, softsign, silu, swish, gelu, elu, selu, celu, glu, \
+         leaky_relu, sigmoid, tanh, softmax, log_softmax, sparsemax, softplus, softsign, silu, swish, gelu, elu, selu, celu, glu, \
          exponential, hard_sigmoid, hard_silu, hard_swish, hard_tanh, hard_shrink, soft_shrink, tanh_shrink, threshold, \
-         log_sigmoid, sparse_sigmoid, sparse_plus, squareplus, mish, sparsemax"
+         log_sigmoid, sparse_sigmoid, sparse_plus, squareplus, mish"
     );
     let error = Dense::new(3).activation("threshold").name("d").call(Input::new([4])).unwrap_err();
     assert_eq!(

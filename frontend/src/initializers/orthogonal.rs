@@ -20,7 +20,8 @@ pub(super) fn matrix(scope: &mut Scope, key: Value, ty: &TensorType, gain: f64) 
     let columns = extents[extents.len() - 1];
     let rows: i64 = extents[..extents.len() - 1].iter().product();
     let (longer, shorter) = (rows.max(columns), rows.min(columns));
-    let a = scope.add(RandomNormal { dtype: ty.dtype, shape: [longer, shorter].map(Dim::constant).to_vec() }, &[key])?;
+    let a =
+        scope.add(RandomNormal { dtype: ty.dtype, shape: [longer, shorter].map(Dim::constant).to_vec() }, &[key])?;
     let a = scope.transpose(a, &[1, 0])?;
     let mut q = orthonormal_rows(scope, a, [shorter, longer])?;
     if rows >= columns {
