@@ -68,7 +68,7 @@ functions! {
         let shape = [planes.batch.clone(), all[1].clone(), all[2].clone()];
         let words = seed.words().map(|word| Scalar::Int(word.into()));
         let key = scope.op(Constant { value: Literal::from_scalars(DType::U32, vec![2], words) }, &[]);
-        let noise = scope.op(RandomNormal { shape: shape.to_vec() }, &[key]) * sigma;
+        let noise = scope.op(RandomNormal { dtype: DType::F32, shape: shape.to_vec() }, &[key]) * sigma;
         let smooth = blur(with_axis(noise, 3), [width; 2], [sigma; 2], &DataFormat::ChannelsLast)?;
         let distances = without_axis(smooth, 3) * alpha;
         let places = [1, 2].map(|axis| {
