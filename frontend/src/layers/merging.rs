@@ -1,8 +1,9 @@
 //! Layers of several inputs.
 
+use super::group_normalization::normalized;
 use crate::layer::{arguments, base};
 use crate::{Base, Config, Error, Layer, Result, Scope, shape_text};
-use kc_ir::tensor::ops::{self, Binary, DotGeneral, Reduction, Unary};
+use kc_ir::tensor::ops::{self, Binary, DotGeneral, Reduction};
 use kc_ir::tensor::{Scalar, Value, broadcast_shapes, composites::EPSILON};
 use kc_ir::{DType, Dim, TensorType};
 use serde_json::json;
@@ -250,7 +251,7 @@ impl Layer for Dot {
             )));
         }
         if self.normalize {
-            [x, y] = [normalized(scope, x, axes[0])?, normalized(scope, y, axes[1])?];
+            [x, y] = [normalized(scope, x, &axes[..1], EPSILON)?, normalized(scope, y, &axes[1..], EPSILON)?];
         }
         let op = DotGeneral {
             lhs_batch: vec![0],
@@ -269,13 +270,4 @@ impl Layer for Dot {
     fn config(&self) -> Config {
         Config::from([("axes".into(), json!([self.axes.0, self.axes.1])), ("normalize".into(), json!(self.normalize))])
     }
-}
-
-/// Vectors along an axis, scaled to a length of 1.
-fn normalized(scope: &mut Scope, x: Value, axis: usize) -> Result<Value> {
-    let square = scope.binary(Binary::Multiply, x, x)?;
-    let sum = scope.reduce_keep(Reduction::Sum, &[axis], square)?;
-    let inverse = scope.unary(Unary::Rsqrt, sum)?;
-    let inverse = scope.binary_constant(Binary::Minimum, inverse, 1.0 / EPSILON)?;
-    Ok(scope.binary(Binary::Multiply, x, inverse)?)
 }

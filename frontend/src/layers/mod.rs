@@ -4,10 +4,12 @@ mod activation;
 mod arithmetic;
 mod attention;
 mod convolution;
+mod cropping;
 mod dense;
 mod dropout;
 mod embedding;
 mod global_pooling;
+mod group_normalization;
 mod layer_normalization;
 mod masking;
 mod merging;
@@ -17,12 +19,15 @@ mod pooling;
 mod recurrent;
 mod reshaping;
 mod spatial;
+mod time_distributed;
+mod upsampling;
 
 pub use crate::layer::parts_of;
 pub use activation::{ActivationLayer, ELU, LeakyReLU, PReLU, ReLU, Softmax};
 pub use arithmetic::Rescaling;
 pub use attention::MultiHeadAttention;
 pub use convolution::{Conv2D, Conv2DTranspose};
+pub use cropping::{Cropping1D, Cropping2D, Cropping3D};
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
@@ -30,6 +35,7 @@ pub use global_pooling::{
     GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D,
     GlobalMaxPooling3D,
 };
+pub use group_normalization::{GroupNormalization, UnitNormalization};
 pub use layer_normalization::{Axes, LayerNormalization, RMSNormalization};
 pub use masking::Masking;
 pub use merging::{Add, Average, Concatenate, Dot, DotAxes, Maximum, Minimum, Multiply, Subtract};
@@ -40,8 +46,10 @@ pub use recurrent::{
     Bidirectional, Cell, CopyCell, Drawn, GRU, GRUCell, LSTM, LSTMCell, MergeMode, RNN, Recurrent, SimpleRNN,
     SimpleRNNCell, StackedRNNCells,
 };
-pub use reshaping::{Flatten, Reshape};
+pub use reshaping::{Flatten, Permute, RepeatVector, Reshape};
 pub use spatial::{DataFormat, Padding, Pair};
+pub use time_distributed::TimeDistributed;
+pub use upsampling::{UpSampling1D, UpSampling2D, UpSampling3D};
 
 use crate::{Error, Result, shape_text};
 use kc_ir::TensorType;

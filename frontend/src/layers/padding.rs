@@ -10,7 +10,7 @@ use serde_json::json;
 
 /// Zeros before and after each of `N` axes: one number for all, one for each axis, or a pair for each axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Zeros<const N: usize>([(i64, i64); N]);
+pub struct Zeros<const N: usize>(pub(super) [(i64, i64); N]);
 
 impl<const N: usize> From<i64> for Zeros<N> {
     fn from(all: i64) -> Self {

@@ -103,3 +103,79 @@ impl Layer for Reshape {
         Config::from([("target_shape".into(), json!(self.target_shape))])
     }
 }
+
+/// The axes of a sample in another order. `keras.layers.Permute`.
+#[derive(Clone, Debug)]
+pub struct Permute {
+    base: Base,
+    dims: Vec<usize>,
+}
+
+impl Permute {
+    /// The axes in their new order, counted from 1; the batch stays the first.
+    #[track_caller]
+    pub fn new(dims: impl Into<Vec<usize>>) -> Self {
+        Permute { base: Base::new("Permute"), dims: dims.into() }
+    }
+}
+
+impl Layer for Permute {
+    base!();
+
+    fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
+        let x = one_input(inputs)?;
+        let shape = &scope.tensor_type(x).shape;
+        let mut sorted = self.dims.clone();
+        sorted.sort_unstable();
+        if !sorted.iter().copied().eq(1..shape.len()) {
+            return Err(Error::model(format!(
+                "`dims` is {:?}, expected each axis of the input's shape {} once, from 1",
+                self.dims,
+                shape_text(shape)
+            )));
+        }
+        let order: Vec<usize> = std::iter::once(0).chain(self.dims.iter().copied()).collect();
+        Ok(vec![scope.transpose(x, &order)?])
+    }
+
+    fn config(&self) -> Config {
+        Config::from([("dims".into(), json!(self.dims))])
+    }
+}
+
+/// A vector so many times: `(batch, features)` becomes `(batch, n, features)`. `keras.layers.RepeatVector`.
+#[derive(Clone, Debug)]
+pub struct RepeatVector {
+    base: Base,
+    n: usize,
+}
+
+impl RepeatVector {
+    /// So many times.
+    #[track_caller]
+    pub fn new(n: usize) -> Self {
+        RepeatVector { base: Base::new("RepeatVector"), n }
+    }
+}
+
+impl Layer for RepeatVector {
+    base!();
+
+    fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
+        let x = one_input(inputs)?;
+        let shape = scope.tensor_type(x).shape.clone();
+        let [batch, features] = shape.as_slice() else {
+            return Err(Error::model(format!(
+                "the input's shape is {}, expected 2 axes: (batch, features)",
+                shape_text(&shape)
+            )));
+        };
+        let count = i64::try_from(self.n).ok().filter(|&count| count > 0);
+        let count = count.ok_or_else(|| Error::model(format!("`n` is {}, expected a number of at least 1", self.n)))?;
+        Ok(vec![scope.broadcast(x, &[batch.clone(), Dim::constant(count), features.clone()], &[0, 2])?])
+    }
+
+    fn config(&self) -> Config {
+        Config::from([("n".into(), json!(self.n))])
+    }
+}
