@@ -42,6 +42,7 @@ pub(super) fn unary(b: &mut KernelBuilder, function: Unary, x: Register) -> Regi
         Unary::Exp if single => exp(b, x),
         Unary::Log if single => log(b, x),
         Unary::Tanh if single => tanh(b, x),
+        Unary::Erf if single => erf(b, x),
         Unary::Logistic => {
             // 1/(1 + e) or e/(1 + e) with e = exp(-|x|), which cannot overflow
             let magnitude = b.unary(Unary::Abs, x);
@@ -341,6 +342,43 @@ fn tanh(b: &mut KernelBuilder, x: Register) -> Register {
     let value = b.select(is_far, far, near);
     let is_nan = b.compare(Compare::NotEqual, x, x);
     b.select(is_nan, x, value)
+}
+
+/// erf x in f32: `x p(x^2) / q(x^2)` with the coefficients that XLA has, constant beyond the x where it is 1 or -1.
+fn erf(b: &mut KernelBuilder, x: Register) -> Register {
+    let (low, high) = (constant(b, x, -3.743_921_162_776_799_4), constant(b, x, 3.743_921_162_776_799_4));
+    let above = b.binary(Binary::Maximum, x, low);
+    let x = b.binary(Binary::Minimum, above, high);
+    let z = b.binary(Binary::Multiply, x, x);
+    let p = polynomial(
+        b,
+        z,
+        &[
+            1.128_379_143_519_084,
+            1.852_083_223_997_614_5e-1,
+            5.095_569_506_238_086e-2,
+            3.408_291_010_710_950_6e-3,
+            2.290_506_586_506_134_6e-4,
+        ],
+    );
+    let q = polynomial(
+        b,
+        z,
+        &[
+            1.0,
+            4.974_692_511_006_753_8e-1,
+            1.109_850_517_828_536_2e-1,
+            1.407_047_017_116_766_7e-2,
+            1.017_962_527_891_488_5e-3,
+            2.354_796_647_131_318_5e-5,
+            -1.179_160_295_436_169_7e-7,
+        ],
+    );
+    let numerator = b.binary(Binary::Multiply, x, p);
+    let value = b.binary(Binary::Divide, numerator, q);
+    let (least, most) = (constant(b, x, -1.0), constant(b, x, 1.0));
+    let above = b.binary(Binary::Maximum, value, least);
+    b.binary(Binary::Minimum, above, most)
 }
 
 /// Random bits as `random_bits` defines them: threefry2x32 of the counters `(high, low)` with the key `(k0, k1)`, all u32 with
