@@ -1,7 +1,6 @@
 //! Factors whose signs and order are free, checked by what they make; derivatives in a direction.
 
 use kc::ops::{self, Expression, Tensor};
-use kc::prelude::*;
 
 fn values(tensor: impl Into<Tensor>) -> Vec<f32> {
     let array = tensor.into().eval().expect("it can be computed");
