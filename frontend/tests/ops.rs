@@ -146,3 +146,21 @@ fn expressions_of_one_form_share_their_code_and_all_share_threads() -> kc::Resul
         Ok(())
     })
 }
+
+#[test]
+fn elements_are_taken_by_position_range_and_tensor() -> kc::Result<()> {
+    let x = Tensor::from([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]);
+    let taken = |key: ops::Indices, values: &[f32], shape: &[usize]| -> kc::Result<()> {
+        assert_eq!(ops::get_item(&x, key).eval()?, array(values, shape));
+        Ok(())
+    };
+    // as Keras gives them
+    taken((.., Tensor::from([2, -1, 0])).into(), &[2.0, 2.0, 0.0, 5.0, 5.0, 3.0], &[2, 3])?;
+    taken((Tensor::from([[0, 1]]), 1).into(), &[1.0, 4.0], &[1, 2])?;
+    taken(Tensor::from([5, -7]).into(), &[3.0, 4.0, 5.0, 0.0, 1.0, 2.0], &[2, 3])?;
+    taken((ops::Index::Ellipsis, ops::Index::NewAxis, Tensor::from(2)).into(), &[2.0, 5.0], &[2, 1])?;
+    taken((-1, 1..3).into(), &[4.0, 5.0], &[2])?;
+    let error = ops::get_item(&x, (&x.less(1.0), 0)).eval().expect_err("a mask has no known shape");
+    assert!(error.to_string().contains("expected integers"), "{error}");
+    Ok(())
+}

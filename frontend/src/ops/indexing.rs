@@ -1,54 +1,110 @@
 //! Elements by position.
 
 use super::arguments::wrong;
-use super::declare::functions;
+use super::call::Call;
 use super::formulas::{at, reverse, slice, with_axis};
-use kc_ir::Dim;
-use kc_ir::tensor::{Tensor as Formula, TypeError};
+use super::function::{Function, Operand};
+use super::taking::{clipped, positions};
+use super::tensor::Tensor;
+use kc_ir::tensor::{Scope, Tensor as Formula, TypeError};
+use kc_ir::{DType, Dim};
 
-functions! {
-    /// Elements by position, as `x[..]` takes them: one index an axis.
-    get_item GetItem(x; key: Indices) = |_, &[x]| {
-        let rank = x.shape().len();
-        let named = key.0.iter().filter(|index| !matches!(index, Index::NewAxis | Index::Ellipsis)).count();
-        let ellipses = key.0.iter().filter(|index| matches!(index, Index::Ellipsis)).count();
-        if named > rank || ellipses > 1 {
-            return Err(wrong(format!("{named} indices and {ellipses} ellipses, expected at most {rank} and 1")));
+/// Elements by position, as `x[..]` takes them: one index an axis, `ops::get_item(&x, (.., 0, 1..3))`. At most one index can be a tensor of
+/// integers, whose axes replace the axis; what lies outside is the nearest element.
+#[track_caller]
+pub fn get_item(x: impl Into<Tensor>, key: impl Into<Indices>) -> Tensor {
+    let (mut key, mut operands) = (key.into().0, vec![x.into()]);
+    for index in &mut key {
+        if let Index::Take(positions) = index {
+            // the tensor is an operand, a number holds its place
+            operands.push(std::mem::replace(positions, Tensor::from(0)));
         }
-        let mut indices = key.0;
-        if ellipses == 0 {
-            indices.push(Index::Ellipsis);
+    }
+    Call::new(GetItem { key }, operands).into()
+}
+
+/// The arguments of [`get_item`].
+#[derive(Clone, Debug)]
+pub struct GetItem {
+    key: Vec<Index>,
+}
+
+impl Function for GetItem {
+    fn name(&self) -> &'static str {
+        "get_item"
+    }
+    fn class(&self) -> &'static str {
+        "GetItem"
+    }
+    fn build<'s, 'b>(&self, _: &'s Scope<'b>, operands: &[Operand<'s, 'b>]) -> Result<Vec<Formula<'s, 'b>>, TypeError> {
+        let (x, taken) = operands.split_first().ok_or_else(|| wrong("expected a tensor"))?;
+        match taken {
+            [] => Ok(vec![item(**x, &self.key, None)?]),
+            [positions] => Ok(vec![item(**x, &self.key, Some(**positions))?]),
+            more => Err(wrong(format!("{} indices are tensors, expected at most one", more.len()))),
         }
-        let (mut x, mut axis) = (*x, 0);
-        for index in indices {
-            match index {
-                Index::Ellipsis => axis += rank - named,
-                Index::NewAxis => {
-                    x = with_axis(x, axis);
-                    axis += 1;
+    }
+}
+
+fn item<'s, 'b>(
+    x: Formula<'s, 'b>,
+    key: &[Index],
+    taken: Option<Formula<'s, 'b>>,
+) -> Result<Formula<'s, 'b>, TypeError> {
+    let rank = x.shape().len();
+    let named = key.iter().filter(|index| !matches!(index, Index::NewAxis | Index::Ellipsis)).count();
+    let ellipses = key.iter().filter(|index| matches!(index, Index::Ellipsis)).count();
+    if named > rank || ellipses > 1 {
+        return Err(wrong(format!("{named} indices and {ellipses} ellipses, expected at most {rank} and 1")));
+    }
+    let is_point = |index: &Index| matches!(index, Index::At(_) | Index::Take(_));
+    let (first, last) = (key.iter().position(is_point), key.iter().rposition(is_point));
+    if let (Some(_), Some(first), Some(last)) = (taken, first, last)
+        && !key[first..=last].iter().all(is_point)
+    {
+        return Err(wrong("a range stands between a tensor and a position, expected them side by side"));
+    }
+    let (mut x, mut axis) = (x, 0);
+    let rest = [Index::Ellipsis];
+    for index in key.iter().chain(rest.iter().filter(|_| ellipses == 0)) {
+        match index {
+            Index::Ellipsis => axis += rank - named,
+            Index::NewAxis => {
+                x = with_axis(x, axis);
+                axis += 1;
+            }
+            Index::At(position) => {
+                let extent = x.shape()[axis].clone();
+                let known = extent.as_constant().unwrap_or(i64::MAX);
+                if *position >= known || *position < -known {
+                    return Err(wrong(format!("position {position} is out of range for axis of extent {extent}")));
                 }
-                Index::At(position) => {
-                    let extent = x.shape()[axis].clone();
-                    let known = extent.as_constant().unwrap_or(i64::MAX);
-                    if position >= known || position < -known {
-                        return Err(wrong(format!("position {position} is out of range for axis of extent {extent}")));
-                    }
-                    let position =
-                        if position < 0 { extent + Dim::constant(position) } else { Dim::constant(position) };
-                    x = at(x, axis, position);
+                let from = if *position < 0 { extent } else { Dim::constant(0) };
+                x = at(x, axis, from + Dim::constant(*position));
+            }
+            Index::Take(_) => {
+                let taken = taken.ok_or_else(|| wrong("the tensor of an index is missing"))?;
+                let extent = x.shape()[axis].clone();
+                if taken.ty().dtype == DType::Bool || extent.is(0) {
+                    let taken = taken.ty();
+                    return Err(wrong(format!(
+                        "{taken} takes elements of an axis of extent {extent}, expected integers and some"
+                    )));
                 }
-                Index::Range { start, stop, step } => {
-                    x = range(x, axis, start, stop, step)?;
-                    axis += 1;
-                }
+                x = clipped(x, positions(taken, &extent)?, axis);
+                axis += taken.shape().len();
+            }
+            Index::Range { start, stop, step } => {
+                x = range(x, axis, *start, *stop, *step)?;
+                axis += 1;
             }
         }
-        x
-    };
+    }
+    Ok(x)
 }
 
 /// What is taken of an axis by [`get_item`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Index {
     /// The element at a position, which counts from the end where it is negative; the axis is left out.
     At(i64),
@@ -65,8 +121,20 @@ pub enum Index {
     NewAxis,
     /// As many whole axes as are not named (`...`).
     Ellipsis,
+    /// The elements at these positions, which count from the end where they are negative.
+    Take(Tensor),
 }
 
+impl From<Tensor> for Index {
+    fn from(positions: Tensor) -> Self {
+        Index::Take(positions)
+    }
+}
+impl From<&Tensor> for Index {
+    fn from(positions: &Tensor) -> Self {
+        Index::Take(positions.clone())
+    }
+}
 impl From<i32> for Index {
     fn from(position: i32) -> Self {
         Index::At(position.into())
@@ -141,6 +209,8 @@ macro_rules! one_index {
     )* };
 }
 one_index!(
+    Tensor,
+    &Tensor,
     Index,
     i32,
     i64,

@@ -60,7 +60,7 @@ pub(super) fn unravelled<'s, 'b>(indices: Formula<'s, 'b>, shape: &[Dim]) -> Res
 }
 
 /// Positions counted from the start, as integers of at least 32 bits.
-fn positions<'s, 'b>(indices: Formula<'s, 'b>, extent: &Dim) -> Result<Formula<'s, 'b>, TypeError> {
+pub(super) fn positions<'s, 'b>(indices: Formula<'s, 'b>, extent: &Dim) -> Result<Formula<'s, 'b>, TypeError> {
     let dtype = indices.ty().dtype;
     if !dtype.is_integer() && dtype != DType::Bool {
         return Err(wrong(format!("the indices are {dtype}, expected integers")));
