@@ -232,9 +232,9 @@ fn derivatives_of_loops_stay_right_when_they_are_simplified_and_saturated() {
         let saturated = saturate(&graph, &Target::baseline(), &SaturationOptions::default()).unwrap().graph;
         let given = interpret(&saturated, &case.operands).unwrap();
         for (given, expected) in given.iter().zip(&expected) {
-            let pairs = given.to_f64_vec().into_iter().zip(expected.to_f64_vec());
+            let mut pairs = given.to_f64_vec().into_iter().zip(expected.to_f64_vec());
             let is_close = |(a, b): (f64, f64)| (a - b).abs() <= 1e-12 * (1.0 + b.abs());
-            assert!(pairs.map(is_close).all(|close| close), "{}: {given:?}, expected {expected:?}", case.name);
+            assert!(pairs.all(is_close), "{}: {given:?}, expected {expected:?}", case.name);
         }
     }
 }
@@ -325,9 +325,9 @@ fn running_combinations_by_halves_and_one_by_one_agree() {
             let known = interpret(&scanned(Dim::from(extent), reverse), std::slice::from_ref(&argument)).unwrap();
             let unknown = interpret(&scanned(Dim::symbol("T"), reverse), std::slice::from_ref(&argument)).unwrap();
             assert_eq!(known[0].ty(), unknown[0].ty());
-            let pairs = known[0].to_f64_vec().into_iter().zip(unknown[0].to_f64_vec());
+            let mut pairs = known[0].to_f64_vec().into_iter().zip(unknown[0].to_f64_vec());
             let is_close = |(a, b): (f64, f64)| (a - b).abs() <= 1e-12;
-            assert!(pairs.map(is_close).all(|close| close), "extent {extent}, reverse {reverse}");
+            assert!(pairs.all(is_close), "extent {extent}, reverse {reverse}");
         }
     }
 }
