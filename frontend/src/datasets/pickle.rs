@@ -169,11 +169,13 @@ impl Reader<'_> {
         loop {
             let code = self.number(1)? as u8;
             match code {
-                0x80 => drop(self.take(1)?),
-                0x95 => drop(self.take(8)?),
+                0x80 => self.at = self.take(1)?.end,
+                0x95 => self.at = self.take(8)?.end,
                 b'.' => return self.pop(),
                 b'(' => self.marks.push(self.stack.len()),
-                b'0' => drop(self.pop()?),
+                b'0' => {
+                    self.pop()?;
+                }
                 b'1' => drop(self.marked()?),
                 b'2' => self.stack.push(self.stack.last().cloned().ok_or("nothing to repeat")?),
                 b'N' => self.stack.push(Item::Nothing),
@@ -227,7 +229,7 @@ impl Reader<'_> {
                     let items = self.marked()?;
                     self.push_parts(items);
                 }
-                0x85 | 0x86 | 0x87 => {
+                0x85..=0x87 => {
                     let items = self.last_of(usize::from(code - 0x84))?;
                     self.push_parts(items);
                 }

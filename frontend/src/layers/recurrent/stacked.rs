@@ -67,8 +67,9 @@ impl Layer for StackedRNNCells {
     }
 
     fn config(&self) -> Config {
-        let cell = |cell: &Box<dyn Cell>| json!({ "class_name": cell.base().class(), "config": cell.config() });
-        Config::from([("cells".into(), self.cells.iter().map(cell).collect())])
+        let cells = self.cells.iter();
+        let cells = cells.map(|cell| json!({ "class_name": cell.base().class(), "config": cell.config() }));
+        Config::from([("cells".into(), cells.collect())])
     }
 }
 
