@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Version of everything in this file; the loader refuses a plug-in of another version.
-pub const API_VERSION: u32 = 1;
+/// Version of everything in this file and of the kernel IR's text form, which is what the plug-in reads: raised with every change of
+/// either. The loader refuses a plug-in of another version.
+pub const API_VERSION: u32 = 2;
 
 /// `kc_mlir_api_version`: the plug-in's [`API_VERSION`].
 pub type ApiVersionFn = unsafe extern "C" fn() -> u32;
