@@ -4,4 +4,6 @@ pub mod arrays;
 pub mod fuzz;
 pub mod gaps;
 pub mod golden;
+pub mod mutate;
+pub mod random;
 pub mod runner;

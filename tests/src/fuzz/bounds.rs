@@ -68,7 +68,12 @@ impl Expected {
                         false => error,
                     };
                     let special = operands.iter().any(|operand| operand.special);
-                    let error = if special { UNKNOWN } else { error };
+                    // an order of rows, and vectors where two values are equal, may be any
+                    let any = matches!(&node.op, Op::CustomCall(call) if matches!(
+                        call.function,
+                        CustomFunction::Lu | CustomFunction::Eigh | CustomFunction::Eig | CustomFunction::Svd { .. }
+                    ));
+                    let error = if special || any { UNKNOWN } else { error };
                     Facts {
                         dtype: DType::F32,
                         elements: 1.0,
@@ -274,6 +279,13 @@ fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64 {
             CustomFunction::Fft | CustomFunction::InverseFft => {
                 let count = 2.0 * own.elements.max(1.0);
                 count * (worst + relative * (first.largest + second.largest)) * if special { UNKNOWN } else { 1.0 }
+            }
+            // of matrices whose condition is good
+            CustomFunction::Cholesky | CustomFunction::SingularValues | CustomFunction::TriangularSolve { .. }
+                if !special =>
+            {
+                let size = first.largest.max(1.0) * own.largest + second.largest;
+                50.0 * own.elements * (worst * own.largest.max(1.0) + relative * size)
             }
             _ => UNKNOWN,
         },

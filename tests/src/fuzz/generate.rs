@@ -1,10 +1,11 @@
 //! A random module of one function.
 
+mod algebra;
 mod control;
 mod indexed;
 mod ops;
 
-use super::random::Random;
+use crate::random::Random;
 use kc_ir::manifest::{Input, InputRole, ModelInfo, Output, StateRole, StateTensor};
 use kc_ir::tensor::ops::{Binary, Gradient, Reduction};
 use kc_ir::tensor::{Argument, Builder, Function, Module, ResultSlot, Scalar, TypeError, Value};
@@ -87,6 +88,9 @@ impl Generator {
             DType::Bool,
             DType::Bf16,
             DType::F16,
+            DType::I16,
+            DType::U16,
+            DType::U64,
         ])
     }
 

@@ -1,11 +1,12 @@
 //! Random graphs through every runner: [`generate()`] makes one from a seed, [`Oracle::check`] compares a way of executing it
-//! with the tensor interpreter, [`shrink()`] makes a failing one small.
+//! with the tensor interpreter, [`Batch`] does so for many at once, [`shrink()`] makes a failing one small.
 
+mod batch;
 mod bounds;
 mod generate;
-mod random;
 mod shrink;
 
+pub use batch::{Batch, Failure, GRAPHS};
 pub use generate::generate;
 pub use shrink::shrink;
 
@@ -16,8 +17,9 @@ use kc_ir::tensor::{Argument, Function, Literal, Module, ResultSlot, Scalar, bin
 use kc_ir::{Dim, TensorType};
 use kc_passes::{Target, differentiate};
 use kc_runtime::Array;
-use random::Random;
+use crate::random::Random;
 use std::cell::Cell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
@@ -116,23 +118,23 @@ impl Oracle {
 
     /// Compares a way with what is right; a panic is an error like any other.
     pub fn check(&self, module: &Module, way: Way) -> Result<(), String> {
-        quietly(|| self.compare(module, way))
+        quietly(|| self.compare(&mut *way.load(module)?, &module.functions[0], 0..module.state.len()))
     }
 
-    fn compare(&self, module: &Module, way: Way) -> Result<(), String> {
-        let function = &module.functions[0];
-        let mut execution = way.load(module)?;
+    /// Compares a function in execution, which the tensors of the module's state in `own` belong to.
+    fn compare(&self, execution: &mut dyn Execution, function: &Function, own: Range<usize>) -> Result<(), String> {
         for (inputs, state, expected) in &self.0 {
-            for (index, value) in state.iter().enumerate() {
+            for (index, value) in own.clone().zip(state) {
                 execution.set_state(index, value)?;
             }
             let outputs = execution.run(&function.name, &inputs.iter().collect::<Vec<_>>())?;
-            let after = execution.state();
+            let after = &execution.state()[own.clone()];
             let mut changed = vec![false; after.len()];
             for (position, slot) in function.results.iter().enumerate() {
                 let (what, ours) = match *slot {
                     ResultSlot::Output(index) => (format!("output {index}"), outputs.get(index)),
                     ResultSlot::State(index) => {
+                        let index = index - own.start;
                         changed[index] = true;
                         (format!("state {index}"), after.get(index))
                     }

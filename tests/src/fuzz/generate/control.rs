@@ -63,6 +63,34 @@ impl Generator {
         Ok(self.builder.cond_of(index, &branches)?.pop())
     }
 
+    /// A function applied as often as an argument says, or a number of times that is known.
+    pub(super) fn repeated(&mut self) -> Made {
+        let x = self.any();
+        let ty = self.ty(x);
+        if !suits(ty.dtype) {
+            return Ok(None);
+        }
+        let counter = TensorType::scalar(DType::I32);
+        let limit = self.of_type(&counter)?;
+        let start = self.builder.splat(DType::I32, 0, &[])?;
+        let read = self.of_type(&ty)?;
+        let types = [counter, ty.clone()];
+        let open = self.builder.begin_region(&types);
+        let count = open.parameters()[0];
+        let goes_on = self.builder.compare(Compare::Less, count, limit)?;
+        let condition = self.builder.end_region(open, &[goes_on])?;
+        let open = self.builder.begin_region(&types);
+        let [count, value] = open.parameters() else { return Ok(None) };
+        let (count, mut known) = (*count, vec![*value, read]);
+        let made = self.body(&mut known, &ty);
+        let one = self.builder.splat_like(1, count)?;
+        let next = self.builder.binary(Binary::Add, count, one)?;
+        let result = self.random.pick(&known[1..]);
+        let traced = self.builder.end_region(open, &[next, result])?;
+        made?;
+        Ok(self.builder.while_of(&[start, x], &condition, &traced)?.pop())
+    }
+
     /// Adds some functions of known values of a type to them.
     fn body(&mut self, known: &mut Vec<Value>, ty: &TensorType) -> Result<(), TypeError> {
         for _ in 0..1 + self.random.below(4) {

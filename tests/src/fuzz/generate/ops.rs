@@ -43,13 +43,17 @@ impl Generator {
             92..95 => self.concatenate(),
             95..97 => self.broadcast(),
             97..98 => self.random_bits(),
-            99..100 if self.random.chance(40) => self.fourier(),
-            98..99 => match self.random.below(3) {
+            98..99 => match self.random.below(4) {
                 0 => self.sort(),
                 1 => self.choice_of_regions(),
+                2 => self.repeated(),
                 _ => self.scan(),
             },
-            _ => self.source(),
+            _ => match self.random.below(5) {
+                0..2 => self.fourier(),
+                2 => self.algebra(),
+                _ => self.source(),
+            },
         }
     }
 

@@ -1,12 +1,29 @@
+//! Random numbers that depend on a seed alone.
+
+use std::ops::Range;
+
+/// The seeds of a test: `KC_FUZZ_CASES` of them (by default `cases`), from `KC_FUZZ_SEED` (by default 0) on.
+pub fn seeds(cases: u64) -> Range<u64> {
+    let number = |variable: &str, default: u64| match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is `{text}`, expected a number")),
+        Err(_) => default,
+    };
+    let first = number("KC_FUZZ_SEED", 0);
+    first..first + number("KC_FUZZ_CASES", cases)
+}
+
 /// A generator of random numbers: SplitMix64.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
+    /// The generator of a seed.
     pub fn new(seed: u64) -> Self {
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
     }
 
+    /// 64 random bits.
+    #[expect(clippy::should_implement_trait, reason = "it does not end")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
