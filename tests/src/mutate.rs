@@ -36,6 +36,9 @@ const WORDS: [&str; 24] = [
     "loop", "if", "\"\"", "\"\\u{110000}\"", "é", "\u{0}", "\u{2028}",
 ];
 
+/// Bytes from which on a text gets no more faults.
+const LONGEST: usize = 100_000;
+
 /// What opens a nesting, and what closes it.
 const NESTS: [(&str, &str); 7] =
     [("(", ")"), ("[", "]"), ("{", "}"), ("-", ""), ("min(", ",0)"), ("{\"Add\":[", "]}"), ("1+", "")];
@@ -45,7 +48,7 @@ pub fn text(valid: &str, other: &str, random: &mut Random) -> String {
     let mut tokens: Vec<String> = tokens(valid);
     let foreign: Vec<String> = self::tokens(other);
     for _ in 0..random.between(1, 6) {
-        if tokens.is_empty() {
+        if tokens.is_empty() || tokens.iter().map(String::len).sum::<usize>() > LONGEST {
             break;
         }
         damage(&mut tokens, &foreign, random);
@@ -81,7 +84,7 @@ fn damage(tokens: &mut Vec<String>, foreign: &[String], random: &mut Random) {
             let depth = random.pick(&[1, 2, 40, 129, 1_000, 30_000]);
             tokens[at] = format!("{}{}{}", open.repeat(depth), tokens[at], close.repeat(depth));
         }
-        6 => tokens[at] = tokens[at].repeat(random.pick(&[2, 3, 100, 5_000])),
+        6 if tokens[at].len() < 100 => tokens[at] = tokens[at].repeat(random.pick(&[2, 3, 100, 5_000])),
         7 => line(tokens, at, random),
         8 => tokens.truncate(at),
         // most faults are numbers and names that are others

@@ -264,6 +264,11 @@ fn packages() {
         let package = Package { manifest, ..packages[0].clone() };
         let bytes = package.to_bytes().map_err(|error| error.to_string())?;
         let package = Package::from_bytes(&bytes).map_err(|error| error.to_string())?;
+        // a package may have as much state as it says
+        let elements = |ty: &TensorType| ty.elements().as_constant().unwrap_or(i64::MAX);
+        if package.manifest.state.iter().any(|state| elements(&state.ty) > 1 << 20) {
+            return Err("much state".to_string());
+        }
         let options = SessionOptions { threads: 1, ..SessionOptions::default() };
         Session::new(&package, &options).map(drop).map_err(|error| error.to_string())
     });

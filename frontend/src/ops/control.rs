@@ -138,8 +138,8 @@ impl Control {
         operands: Vec<Tensor>,
         place: &'static Location<'static>,
     ) -> Result<Vec<Tensor>> {
-        let all = operands.iter().chain(regions.iter().flat_map(|region| &region.results));
-        all.map(|tensor| tensor.result_type().map(|_| ())).collect::<Result<()>>()?;
+        let mut all = operands.iter().chain(regions.iter().flat_map(|region| &region.results));
+        all.try_for_each(|tensor| tensor.result_type().map(|_| ()))?;
         let captures = captures(&regions, if matches!(kind, Kind::Switch) { Reads::Leaves } else { Reads::Computed });
         let operands = operands.into_iter().chain(captures.iter().cloned()).collect();
         let results = Tensor::calls(Arc::new(Control { name, class, kind, regions, captures }), operands, place);

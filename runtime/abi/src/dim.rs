@@ -348,10 +348,16 @@ impl FromStr for Dim {
         let mut parser = Parser { rest: text, depth: 0 };
         let dim = parser.sum()?;
         if parser.peek().is_some() {
-            return Err(DimError(format!("`{text}`, unexpected `{}`", parser.rest.trim_start())));
+            let found = shown(parser.rest.trim_start());
+            return Err(DimError(format!("`{}`, unexpected `{found}`", shown(text))));
         }
         Ok(dim)
     }
+}
+
+/// The start of a text, for messages.
+fn shown(text: &str) -> &str {
+    text.char_indices().nth(40).map_or(text, |(end, _)| &text[..end])
 }
 
 /// Nested parentheses and floor divisions that a text may have.
@@ -433,10 +439,10 @@ impl Parser<'_> {
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest;
         match word.chars().next() {
-            Some(c) if c.is_ascii_digit() => word.parse().map(Dim::constant).map_err(|_| DimError(format!("`{word}`"))),
+            Some(c) if c.is_ascii_digit() => word.parse().map(Dim::constant).map_err(|_| DimError(format!("`{}`", shown(word)))),
             Some(_) => Ok(Dim::symbol(word)),
             None if rest.is_empty() => Err(DimError("expected a number, a symbol or `(` at the end".into())),
-            None => Err(DimError(format!("expected a number, a symbol or `(`, found `{rest}`"))),
+            None => Err(DimError(format!("expected a number, a symbol or `(`, found `{}`", shown(rest)))),
         }
     }
 }

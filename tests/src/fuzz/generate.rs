@@ -120,7 +120,10 @@ impl Generator {
             self.arguments.push(Argument::Input(self.inputs.len()));
             self.inputs.push(Input { name, role: InputRole::Feature, ty, checks: vec![] });
         }
-        self.pool.push(value);
+        // an index of no axes has no elements
+        if !self.ty(value).shape.iter().any(|extent| extent.is(0)) {
+            self.pool.push(value);
+        }
         Ok(value)
     }
 

@@ -74,7 +74,7 @@ fn of_vectors<'s, 'b>(
     Ok(match *order {
         Order::Default => over(Reduction::Sum, x.square()).sqrt(),
         Order::Named(ref name) => return Err(wrong(format!("vectors have no norm of the order `{name}`"))),
-        Order::Number(order) if order == 2.0 => over(Reduction::Sum, x.square()).sqrt(),
+        Order::Number(2.0) => over(Reduction::Sum, x.square()).sqrt(),
         Order::Number(f64::INFINITY) => over(Reduction::Max, x.abs()),
         Order::Number(f64::NEG_INFINITY) => over(Reduction::Min, x.abs()),
         Order::Number(0.0) => over(Reduction::Sum, x.not_equal(0.0).convert(x.ty().dtype)),
