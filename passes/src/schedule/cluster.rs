@@ -339,8 +339,15 @@ impl Clusters {
         cluster
     }
 
-    /// Whether a cluster reads a floating value through a view, that is, at an index that may not be its own.
-    pub fn reads_through_view(&self, graph: &Graph, cluster: usize, value: Value) -> bool {
+    /// Whether a cluster reads a value through a view, that is, at an index that may not be its own. What it reads `is_given`, or is
+    /// computed by it once more.
+    pub fn reads_through_view(
+        &self,
+        graph: &Graph,
+        cluster: usize,
+        value: Value,
+        is_given: impl Fn(Value) -> bool,
+    ) -> bool {
         let mut through_view = BTreeSet::new();
         let mut open: Vec<(Value, bool)> = self.clusters[cluster]
             .members
@@ -352,11 +359,14 @@ impl Clusters {
             .collect();
         let mut seen = BTreeSet::new();
         while let Some((next, viewed)) = open.pop() {
-            if !seen.insert((next, viewed)) || (self.cluster_of[next.index()].is_some()) {
+            if !seen.insert((next, viewed)) || self.cluster_of[next.index()] == Some(cluster) {
                 continue;
             }
             if viewed {
                 through_view.insert(next);
+            }
+            if is_given(next) {
+                continue;
             }
             let operands = graph.node(next).operands.iter().enumerate();
             open.extend(

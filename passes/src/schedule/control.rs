@@ -38,7 +38,10 @@ pub(super) fn prepare(graph: Graph) -> Graph {
     let mut new = Graph::default();
     let mut values: Vec<Vec<Value>> = Vec::with_capacity(graph.nodes.len());
     for mut node in graph.nodes {
-        if let Op::Projection(projection) = &node.op {
+        if let Op::Projection(projection) = &node.op
+            && let Some(&[first, ..]) = values.get(node.operands[0].index()).map(Vec::as_slice)
+            && new.node(first).ty.as_tensor().is_some()
+        {
             values.push(vec![values[node.operands[0].index()][projection.index]]);
             continue;
         }

@@ -262,7 +262,7 @@ impl<'f> Draft<'f> {
             let old = olds.get(&state).copied();
             let (Some(old), Some(own)) = (old, self.clusters.cluster_of[value.index()]) else { continue };
             let same_element = self.graph.tensor_type(old).shape == self.graph.tensor_type(value).shape
-                && !self.clusters.reads_through_view(&self.graph, own, old)
+                && !self.clusters.reads_through_view(&self.graph, own, old, |v| self.stored.is_leaf(&self.graph, v))
                 && !self.reads_as_operand_of_root(own, old);
             let readers: Vec<usize> =
                 readers_of.get(&old).into_iter().flatten().copied().filter(|&number| number != own).collect();

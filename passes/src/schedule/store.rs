@@ -1,6 +1,6 @@
 //! Decides which values are stored in buffers; all others are computed where they are read.
 
-use super::cluster::{Clusters, Role, Space, role};
+use super::cluster::{Clusters, Role, Space, is_whole, role};
 use super::expand::strides;
 use crate::operations;
 use kc_ir::Dim;
@@ -178,10 +178,12 @@ impl Stored {
             let shape = &graph.tensor_type(value).shape;
             let host = clusters_of_readers.iter().copied().find(|&c| {
                 let same_elements = match &clusters.clusters[c].space {
+                    Space::Root { op, .. } if is_whole(&graph.node(*op).op) => false,
                     Space::Map(space) | Space::Root { shape: space, .. } => space == shape,
                     Space::Rows { .. } | Space::Regions { .. } | Space::Alone { .. } => false,
                 };
-                let reads_view = clusters.reads_through_view(graph, c, value);
+                let is_given = |other: Value| clusters.cluster_of[other.index()].is_some();
+                let reads_view = clusters.reads_through_view(graph, c, value, is_given);
                 same_elements
                     && role(&graph.node(value).op) == Role::Elementwise
                     && !reads_view
