@@ -32,8 +32,30 @@ const NUMBERS: [&str; 24] = [
 
 /// Words that the texts know, beside those that a text has itself.
 const WORDS: [&str; 24] = [
-    "NaN", "inf", "-inf", "null", "true", "f32", "f64", "bf16", "u4", "bool", "i64", "B", "T", "return", "region", "yield", "work",
-    "loop", "if", "\"\"", "\"\\u{110000}\"", "é", "\u{0}", "\u{2028}",
+    "NaN",
+    "inf",
+    "-inf",
+    "null",
+    "true",
+    "f32",
+    "f64",
+    "bf16",
+    "u4",
+    "bool",
+    "i64",
+    "B",
+    "T",
+    "return",
+    "region",
+    "yield",
+    "work",
+    "loop",
+    "if",
+    "\"\"",
+    "\"\\u{110000}\"",
+    "é",
+    "\u{0}",
+    "\u{2028}",
 ];
 
 /// Bytes from which on a text gets no more faults.

@@ -51,12 +51,8 @@ const RARE: u64 = 20;
 
 /// The ways of a batch: each graph is optimised and interpreted, interpreted as kernels of one kind, and executed as machine code.
 fn ways_of(batch: u64) -> Vec<Way> {
-    const KERNELS: [Way; 4] = [
-        Way::Run(Runner::Kernels),
-        Way::Scheduled,
-        Way::Run(Runner::KernelsBaseline),
-        Way::ScheduledBaseline,
-    ];
+    const KERNELS: [Way; 4] =
+        [Way::Run(Runner::Kernels), Way::Scheduled, Way::Run(Runner::KernelsBaseline), Way::ScheduledBaseline];
     let mut ways = vec![Way::Run(Runner::Saturated), KERNELS[batch as usize % 4], Way::Run(Runner::Cranelift)];
     if batch.is_multiple_of(RARE) {
         ways.extend([Way::Run(Runner::Eager), Way::Run(Runner::Mlir)]);

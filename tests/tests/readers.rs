@@ -4,13 +4,9 @@
 //! `KC_FUZZ_CASES` is the number of faulty texts of each kind, `KC_FUZZ_SEED` the first seed.
 
 use kc_codegen::{Options, compile, schedule_function};
-use kc_ir::kernel::{
-    parse_kernel, parse_program, print_kernel, print_program, verify_kernel, verify_program,
-};
+use kc_ir::kernel::{parse_kernel, parse_program, print_kernel, print_program, verify_kernel, verify_program};
 use kc_ir::manifest::Manifest;
-use kc_ir::tensor::text::{
-    parse_function, parse_graph, parse_module, print_function, print_graph, print_module,
-};
+use kc_ir::tensor::text::{parse_function, parse_graph, parse_module, print_function, print_graph, print_module};
 use kc_ir::tensor::{Graph, Module, Value, verify, verify_module};
 use kc_ir::{Dim, TensorType};
 use kc_passes::{Target, differentiate};
@@ -232,7 +228,8 @@ fn texts_of_dimensions_and_types() {
         let _ = dim.evaluate(&|_| Some(3));
         same(dim, Dim::to_string, |text| text.parse::<Dim>())
     });
-    let types = [r#"{"dtype":"f32","shape":["B",3]}"#, r#"{"dtype":"u4","shape":["B*2 + 1",1000000]}"#].map(str::to_string);
+    let types =
+        [r#"{"dtype":"f32","shape":["B",3]}"#, r#"{"dtype":"u4","shape":["B*2 + 1",1000000]}"#].map(str::to_string);
     read_texts("type", &types, |text| {
         let ty: TensorType = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let _ = ty.elements().evaluate(&|_| Some(1 << 40));
@@ -276,8 +273,8 @@ fn packages() {
 
 #[test]
 fn files_of_arrays() {
-    let arrays =
-        [Array::from_slice(&[1.0f32, 2.0, 3.0], &[3]), Array::from_slice(&[7i64, -1], &[1, 2])].map(|array| array.expect("it fits"));
+    let arrays = [Array::from_slice(&[1.0f32, 2.0, 3.0], &[3]), Array::from_slice(&[7i64, -1], &[1, 2])]
+        .map(|array| array.expect("it fits"));
     let tensors = safetensors::write(["dense/kernel", "step"].into_iter().zip(&arrays));
     read_all(
         "safetensors",

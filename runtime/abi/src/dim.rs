@@ -439,7 +439,9 @@ impl Parser<'_> {
         let (word, rest) = self.rest.split_at(end);
         self.rest = rest;
         match word.chars().next() {
-            Some(c) if c.is_ascii_digit() => word.parse().map(Dim::constant).map_err(|_| DimError(format!("`{}`", shown(word)))),
+            Some(c) if c.is_ascii_digit() => {
+                word.parse().map(Dim::constant).map_err(|_| DimError(format!("`{}`", shown(word))))
+            }
             Some(_) => Ok(Dim::symbol(word)),
             None if rest.is_empty() => Err(DimError("expected a number, a symbol or `(` at the end".into())),
             None => Err(DimError(format!("expected a number, a symbol or `(`, found `{}`", shown(rest)))),

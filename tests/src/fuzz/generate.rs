@@ -30,11 +30,11 @@ pub fn generate(seed: u64) -> Module {
     if symbolic {
         shape[0] = Dim::symbol("B");
     }
-    if generator.random.chance(8) {
+    if generator.random.chance(5) {
         // more than a task takes
         let rows = Dim::constant(generator.random.pick(&[64, 100, 129]));
-        let columns = Dim::constant(generator.random.pick(&[200, 257, 1030]));
-        shape = vec![if symbolic { Dim::symbol("B") } else { rows }, columns];
+        let columns = generator.random.pick(if symbolic { &[200, 1030] } else { &[130, 200, 257] });
+        shape = vec![if symbolic { Dim::symbol("B") } else { rows }, Dim::constant(columns)];
     }
     let dtype = if generator.random.chance(85) { DType::F32 } else { generator.dtype() };
     // a draw that cannot be typed is another draw

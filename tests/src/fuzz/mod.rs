@@ -11,13 +11,13 @@ pub use generate::generate;
 pub use shrink::shrink;
 
 use crate::arrays::{array, literal};
+use crate::random::Random;
 use crate::runner::{Execution, Runner, load_scheduled, wide_target};
 use bounds::Expected;
 use kc_ir::tensor::{Argument, Function, Literal, Module, ResultSlot, Scalar, bind_symbols};
 use kc_ir::{Dim, TensorType};
 use kc_passes::{Target, differentiate};
 use kc_runtime::Array;
-use crate::random::Random;
 use std::cell::Cell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
