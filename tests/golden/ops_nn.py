@@ -253,4 +253,133 @@ for method in ("linear", "bicubic", "lanczos3", "lanczos5"):
     for antialias in (True, False):
         call("image.scale_and_translate", ONE, (8, 4, 3), jnp.asarray([1.5, 0.5]), jnp.asarray([0.25, -0.5]), (0, 1), method, antialias=antialias)
 
+POINTS = jnp.asarray([[[0, 0], [0, 4], [5, 0], [5, 4]], [[1, 0], [0, 3], [5, 1], [4, 4]]], "float32")
+TARGETS = jnp.asarray([[[0, 1], [1, 4], [4, 0], [5, 3]], [[0, 0], [0, 4], [5, 0], [5, 4]]], "float32")
+for interpolation in ("bilinear", "nearest"):
+    call("image.perspective_transform", SMALL, POINTS, TARGETS, interpolation=interpolation)
+call("image.perspective_transform", SMALL[0], POINTS[0], TARGETS[0], fill_value=0.5)
+call("image.perspective_transform", jnp.moveaxis(SMALL, -1, 1), POINTS, TARGETS, data_format="channels_first")
+for kwargs in ({}, {"alpha": 2.0, "sigma": 1.0, "fill_mode": "constant"}, {"alpha": 4.0, "sigma": 0.5, "fill_mode": "nearest"}):
+    call("image.elastic_transform", SMALL, seed=42, **kwargs)
+call("image.elastic_transform", jnp.moveaxis(SMALL, -1, 1), alpha=2.0, sigma=1.0, seed=7, data_format="channels_first")
+
+S = draw((2, 3, 3))
+SPD = S @ jnp.swapaxes(S, -1, -2) + 2 * jnp.eye(3)
+TALL, LOWER = draw((4, 3)), jnp.tril(draw((3, 3))) + 3 * jnp.eye(3)
+for upper in (False, True):
+    call("cholesky", SPD, upper=upper)
+    call("cholesky_inverse", LOWER.T if upper else LOWER, upper=upper)
+for name in ("det", "inv", "slogdet", "logdet"):
+    call(name, SPD)
+    call(name, SPD[0] - 3 * jnp.eye(3))
+call("logdet", jnp.eye(5) * 2)
+for a in (SPD, SPD[0]):
+    call("solve", a, draw((3,)))
+    call("solve", a, draw((3, 2)))
+    call("lu_factor", a)
+    call("qr", a)
+call("solve", SPD, draw((2, 3, 2)))
+call("solve_triangular", LOWER, draw((3,)), lower=True)
+call("solve_triangular", LOWER.T, draw((3, 2)))
+call("qr", TALL)
+call("qr", TALL, mode="complete")
+call("qr", TALL.T)
+call("lu_factor", TALL)
+call("svd", TALL, compute_uv=False)
+for right in (draw((4,)), draw((4, 2))):
+    call("lstsq", TALL, right)
+call("lstsq", TALL.T, draw((3,)))
+call("lstsq", TALL, draw((4,)), rcond=0.5)
+for x in (TALL, SPD, jnp.asarray([[1.0, 2.0], [2.0, 4.0]])):
+    call("matrix_rank", x)
+    call("pinv", x)
+call("matrix_rank", TALL, tol=3.0)
+call("norm", X)
+for ord in (None, 0, 1, 2, 3, -1, 2.5, float("inf"), -float("inf")):
+    call("norm", X, ord=ord, axis=1)
+for ord in (None, "fro", "nuc", 1, 2, -1, -2, float("inf"), -float("inf")):
+    call("norm", X, ord=ord, axis=(0, 2))
+    call("norm", X, ord=ord, axis=(2, 1), keepdims=True)
+call("norm", draw((3,), "int32"))
+call("norm", draw((3, 4)), ord=1)
+
+for shape in ((8,), (2, 5), (2, 3, 4)):
+    pair = (draw(shape), draw(shape))
+    call("fft", pair)
+    if len(shape) > 1:
+        call("fft2", pair)
+        call("ifft2", pair)
+    for length in (None, 4, 7):
+        call("rfft", pair[0], length)
+        call("irfft", pair, length)
+SIGNAL = draw((2, 20))
+for kwargs in ({}, {"center": False}, {"window": "hamming"}, {"window": None}):
+    call("stft", SIGNAL, 5, 2, 6, **kwargs)
+    spectrum = __import__("keras").ops.stft(SIGNAL, 6, 3, 8, **kwargs)
+    call("istft", spectrum, 6, 3, 8, **kwargs)
+    call("istft", spectrum, 6, 3, 8, length=11, **kwargs)
+
+gradient = recorder.gradient
+INSIDE = jnp.asarray([[-0.75, -0.125, 0.25], [0.53125, 0.0625, 0.875]])
+for name in """relu relu6 sigmoid softplus softsign silu log_sigmoid hard_sigmoid hard_silu hard_tanh selu tanh_shrink sparse_sigmoid
+sparse_plus leaky_relu elu celu gelu hard_shrink soft_shrink squareplus softmax log_softmax sparsemax erf erfc erfinv logsumexp""".split():
+    gradient(name, 1.25 * INSIDE if name != "erfinv" else INSIDE)
+gradient("rsqrt", positive((2, 3)))
+gradient("glu", draw((2, 4)))
+for kwargs in ({}, {"from_logits": True}):
+    gradient("binary_crossentropy", T, unit((3, 4)) * 0.5 + 0.25, **kwargs)
+    gradient("categorical_crossentropy", T, P, **kwargs)
+    gradient("sparse_categorical_crossentropy", jnp.asarray([0, 3, 2], "int32"), P, **kwargs)
+gradient("moments", X, axes=[0, 2])
+gradient("batch_normalization", X, draw((4,)), positive((4,)), 2)
+gradient("layer_normalization", X, draw((4,)), draw((4,)))
+gradient("rms_normalization", X, draw((4,)))
+gradient("normalize", X)
+gradient("normalize", X + 0.03125, order=3)
+gradient("psnr", unit((2, 3)), unit((2, 3)) + 0.25, 1.0)
+gradient("dot_product_attention", Q, K, K + 0.5)
+gradient("dot_product_attention", Q, Q * 0.5, Q + 1, is_causal=True)
+IMAGE, FIRST = draw((2, 5, 4, 2)), draw((2, 2, 5, 4))
+for kwargs in ({}, {"padding": "same", "strides": 2}, {"dilation_rate": 2}):
+    gradient("conv", IMAGE, draw((2, 2, 2, 3)), **kwargs)
+    gradient("depthwise_conv", IMAGE, draw((2, 2, 2, 2)), **kwargs)
+    gradient("conv_transpose", IMAGE, draw((2, 2, 3, 2)), **kwargs)
+gradient("conv", FIRST, draw((3, 2, 1, 4)), data_format="channels_first")
+gradient("separable_conv", IMAGE, draw((2, 2, 2, 2)), draw((1, 1, 4, 3)))
+DISTINCT = jnp.asarray(recorder.random.permutation(80).reshape((2, 5, 4, 2)) / 16, "float32")
+for kwargs in ({"strides": 2}, {"strides": 1, "padding": "same"}):
+    gradient("max_pool", DISTINCT, 2, **kwargs)
+    gradient("average_pool", DISTINCT, 2, **kwargs)
+gradient("adaptive_average_pool", DISTINCT, 3)
+gradient("adaptive_max_pool", DISTINCT, (2, 3))
+gradient("unfold", FIRST, 2, padding=1, stride=2)
+gradient("fold", draw((2, 8, 12)), (5, 4), 2)
+gradient("depth_to_space", draw((1, 2, 2, 4)), 2)
+gradient("ctc_loss", LABELS, LOGITS, jnp.asarray([4, 3, 2], "int32"), jnp.asarray([7, 6, 4], "int32"))
+gradient("scatter", ROWS, draw((5, 3)), (4, 3))
+for reduction in (None, "add", "max"):
+    gradient("scatter_update", draw((4, 3)) + 0.03125, ROWS[1:4], draw((3, 3)), reduction=reduction)
+gradient("slice_update", X, jnp.asarray([0, 1, 2], "int32"), draw((2, 2, 2)))
+gradient("segment_sum", draw((7, 2)), IDS, num_segments=4)
+gradient("segment_max", DISTINCT.reshape(-1, 2)[:7], IDS, num_segments=4)
+gradient("top_k", DISTINCT[0, 0], 2)
+gradient("cdist", draw((3, 4)), draw((2, 4)) + 0.03125)
+gradient("extract_sequences", draw((2, 9)), 3, 2)
+for interpolation in ("bilinear", "nearest", "bicubic", "lanczos3"):
+    gradient("image.resize", IMAGE, (7, 3), interpolation=interpolation)
+gradient("image.resize", IMAGE, (3, 7), antialias=True)
+gradient("image.map_coordinates", draw((5, 6)), COORDINATES[:, 0] + 0.03125, 1, fill_mode="reflect")
+gradient("image.affine_transform", SMALL, TRANSFORMS + 0.015625)
+gradient("image.gaussian_blur", IMAGE, (3, 3), (1.0, 1.0), data_format="channels_last")
+gradient("image.rgb_to_hsv", unit((2, 2, 3)) + 0.0078125 * jnp.arange(12.0).reshape((2, 2, 3)))
+gradient("image.ssim", unit((1, 6, 6, 1)), unit((1, 6, 6, 1)), filter_size=3)
+for name in ("cholesky", "det", "inv", "logdet", "pinv"):
+    gradient(name, SPD)
+gradient("solve", SPD[0], draw((3, 2)))
+gradient("solve_triangular", LOWER, draw((3,)), lower=True)
+gradient("qr", TALL)
+gradient("norm", X, axis=1)
+gradient("rfft", draw((2, 6)), None)
+gradient("stft", SIGNAL, 5, 2, 6)
+
 recorder.write("ops_nn.npz")

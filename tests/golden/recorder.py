@@ -1,7 +1,8 @@
 """Calls of keras.ops with what Keras on JAX gave, as a file.
 
 Two arrays of bytes: `calls`, a JSON list, and `data`, what the calls refer to. A call is {"name", "args", "kwargs", "out"}; an array in
-it is {"dtype", "shape", "at"}, its elements at that byte of `data`. An argument is an array, a number, or a list of them. A call that
+it is {"dtype", "shape", "at"}, its elements at that byte of `data`. An argument is an array, a number, or a list of them. Some have
+"cotangents", one a result, and "gradients", what comes of them for the floating-point arrays among the arguments, in order. A call that
 Keras refuses is left out.
 """
 import json
@@ -36,6 +37,8 @@ class Recorder:
         return {"dtype": str(array.dtype), "shape": list(array.shape), "at": self.placed[text]}
 
     def encode(self, value):
+        if isinstance(value, float) and np.isinf(value):
+            return "inf" if value > 0 else "-inf"
         if isinstance(value, (bool, int, float, str)) or value is None:
             return value
         if isinstance(value, (list, tuple)):
@@ -56,6 +59,26 @@ class Recorder:
             return
         out = [self.put(x) for x in jax.tree.leaves(out)]
         self.calls.append({"name": name, "args": self.encode(args), "kwargs": self.encode(kwargs), "out": out})
+
+    def gradient(self, name, *args, **kwargs):
+        """Records a call with the derivatives of the results' sum, weighted with cotangents, by its floating-point arrays in order."""
+        function = ops
+        for part in name.split("."):
+            function = getattr(function, part)
+        leaves, tree = jax.tree.flatten((args, {k: v for k, v in kwargs.items() if hasattr(v, "dtype")}))
+        floats = [i for i, x in enumerate(leaves) if hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating)]
+
+        def results(*values):
+            replaced = list(leaves)
+            for i, value in zip(floats, values):
+                replaced[i] = value
+            positional, named = jax.tree.unflatten(tree, replaced)
+            return jax.tree.leaves(function(*positional, **{**kwargs, **named}))
+
+        out, back = jax.vjp(results, *[leaves[i] for i in floats])
+        cotangents = [self.draw(x.shape) for x in out]
+        self.calls.append({"name": name, "args": self.encode(args), "kwargs": self.encode(kwargs), "out": [self.put(x) for x in out],
+                           "cotangents": [self.put(x) for x in cotangents], "gradients": [self.put(x) for x in back(cotangents)]})
 
     def draw(self, shape, dtype="float32"):
         if dtype == "bool":

@@ -42,8 +42,8 @@ pub fn check(case: &Case, runner: Runner) -> Result<(), String> {
     if comparison.wrong.is_empty() { Ok(()) } else { Err(comparison.wrong.join("\n")) }
 }
 
-/// The derivatives of `sum(out * g_out)` by the floating-point inputs and the trainable weights, as outputs `grad_in*` and
-/// `grad_w_<name>`; the cotangents `g_out*` are inputs after the model's.
+/// The derivatives of `sum(out * g_out)` over the floating-point outputs, by the floating-point inputs and the trainable weights, as
+/// outputs `grad_in*` and `grad_w_<name>`; the cotangents `g_out*` are inputs after the model's.
 pub(super) fn gradients(module: &Module, call: &Function) -> Result<Function, kc_ir::tensor::TypeError> {
     let mut builder = Builder::new();
     let mut inputs = call.inputs.clone();
@@ -58,6 +58,9 @@ pub(super) fn gradients(module: &Module, call: &Function) -> Result<Function, kc
     for (&value, slot) in results.iter().zip(&call.results) {
         let ResultSlot::Output(index) = slot else { continue };
         let (name, ty) = (format!("g_out{index}"), builder.tensor_type(value).clone());
+        if !ty.dtype.is_float() {
+            continue;
+        }
         arguments.push(Argument::Input(inputs.len()));
         inputs.push(Input { name: name.clone(), role: InputRole::Feature, ty: ty.clone(), checks: Vec::new() });
         let cotangent = builder.parameter(&name, ty.clone())?;

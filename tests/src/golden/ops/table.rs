@@ -36,7 +36,7 @@ pub struct Call {
     pub tensors: BTreeMap<String, Array>,
     /// What Keras computed.
     pub out: Vec<Array>,
-    /// Weights of the results in a sum, and the sum's derivatives by the floating-point arrays among the arguments.
+    /// Weights of the floating-point results in a sum, and the sum's derivatives by the floating-point arrays among the arguments.
     pub gradients: Option<(Vec<Array>, Vec<Array>)>,
 }
 
@@ -180,7 +180,12 @@ fn more(file: &str) -> Result<Vec<Row>, String> {
             |values: &[Value]| values.iter().map(|value| array(value, data)).collect::<Result<Vec<_>, String>>();
         let out = arrays(&call.out)?;
         let has_gradients = !call.gradients.is_empty();
-        let gradients = if has_gradients { Some((arrays(&call.cotangents)?, arrays(&call.gradients)?)) } else { None };
+        let gradients = if has_gradients {
+            let weighted = arrays(&call.cotangents)?.into_iter().zip(&out).filter(|(_, out)| out.dtype().is_float());
+            Some((weighted.map(|(cotangent, _)| cotangent).collect(), arrays(&call.gradients)?))
+        } else {
+            None
+        };
         let shown: Vec<String> =
             args.iter().map(shown).chain(call.kwargs.iter().map(|(k, v)| format!("{k}={v}"))).collect();
         let text = format!("{}({})", call.name, shown.join(", "));
