@@ -20,7 +20,7 @@ pub use dot::dot;
 pub use hoist::hoist;
 pub use memory::plan;
 pub use saturate::{MathMode, RuleChoice, Saturation, SaturationOptions, SaturationReport, saturate};
-pub use schedule::schedule;
+pub use schedule::{schedule, schedule_apart};
 pub use simplify::simplify;
 pub use target::{Contraction, CostConstants, Target};
 pub use traffic::{Traffic, launches, traffic, unfused};

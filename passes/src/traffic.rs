@@ -86,11 +86,16 @@ fn bytes(ty: &TensorType, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> f64 {
 }
 
 /// The traffic of a graph that is executed one op, primitive or composite, after the other. What only looks at its operand in another
-/// way (broadcasts, reshapes, tuples) is no kernel, and is read as large as what it looks at; regions count once.
+/// way (broadcasts, reshapes, tuples) is no kernel, and is read as large as what it looks at. Regions count as the steps that execute
+/// them: a scan's as often as it has rounds, of branches the one that moves most, other loops once.
 pub fn unfused(graph: &Graph, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Traffic {
     let mut sum = Traffic::default();
     for node in &graph.nodes {
         if is_view(&node.op) || matches!(node.op, Op::Parameter(_) | Op::Constant(_) | Op::Dimension(_)) {
+            continue;
+        }
+        if let Some(inside) = unfused_regions(&node.op, value_of) {
+            sum += inside;
             continue;
         }
         let read: BTreeSet<Value> = node.operands.iter().map(|&operand| looked_at(graph, operand)).collect();
@@ -98,6 +103,20 @@ pub fn unfused(graph: &Graph, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Traf
         sum += Traffic { bytes: read + type_bytes(&node.ty, value_of), launches: 1.0 };
     }
     sum
+}
+
+/// The traffic of an op's regions, of those that compute its value.
+fn unfused_regions(op: &Op, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Option<Traffic> {
+    let mut regions = op.operation().regions().into_iter().map(|region| unfused(region.graph(), value_of));
+    match op {
+        Op::Scan(scan) => {
+            let rounds = scan.length.evaluate(value_of).unwrap_or(1).max(0) as f64;
+            regions.next().map(|round| round * rounds)
+        }
+        Op::Cond(_) => regions.max_by(|a, b| a.bytes.total_cmp(&b.bytes)),
+        Op::While(_) => regions.reduce(Add::add),
+        _ => regions.next(),
+    }
 }
 
 fn is_view(op: &Op) -> bool {

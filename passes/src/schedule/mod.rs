@@ -40,11 +40,19 @@ use store::Stored;
 /// # Errors
 /// An op that kernels cannot compute.
 pub fn schedule(function: &Function, target: &Target) -> Result<Program, TypeError> {
+    schedule_apart(function, target).map(horizontal::fuse)
+}
+
+/// The program of [`schedule`] with a launch for each of the kernels that it launches as one.
+///
+/// # Errors
+/// An op that kernels cannot compute.
+pub fn schedule_apart(function: &Function, target: &Target) -> Result<Program, TypeError> {
     let mut symbols = vec![];
     for parameter in &function.graph.parameters {
         function.graph.tensor_type(*parameter).shape.iter().for_each(|dim| dim.collect_symbols(&mut symbols));
     }
-    schedule_within(function, target, &Within { depth: 0, symbols }).map(horizontal::fuse)
+    schedule_within(function, target, &Within { depth: 0, symbols })
 }
 
 /// Where a graph is scheduled.
