@@ -32,6 +32,36 @@ fn cnn() -> kc::Result<Model> {
     Ok(model.into())
 }
 
+/// A loop over steps, its gradient, and factors of dropout that are drawn before it.
+fn lstm() -> kc::Result<Model> {
+    kc::utils::clear_session();
+    let mut model = Sequential::new()
+        .add(Input::new([10, 10]))
+        .add(LSTM::new(24).dropout(0.2).return_sequences(true))
+        .add(LSTM::new(16).recurrent_dropout(0.1))
+        .add(Dense::new(10).activation("softmax"));
+    model.compile(Adam::new(), "sparse_categorical_crossentropy", ["accuracy"])?;
+    Ok(model.into())
+}
+
+/// Attention with dropout of its probabilities, normalised over features.
+fn attention() -> kc::Result<Model> {
+    kc::utils::clear_session();
+    let words = Input::new([10, 10]);
+    let x = Dense::new(32).call(&words)?;
+    let y = LayerNormalization::new().call(&x)?;
+    let y = MultiHeadAttention::new(4, 8).dropout(0.2).call([&y, &y])?;
+    let x = Add::new().call([&x, &Dropout::new(0.1).call(&y)?])?;
+    let y = Dense::new(10).activation("softmax").call(&GlobalAveragePooling1D::new().call(&x)?)?;
+    let mut model = Model::new(&words, &y)?;
+    model.compile(Adam::new(), "sparse_categorical_crossentropy", ["accuracy"])?;
+    Ok(model)
+}
+
+/// The models by their names.
+type Models = [(&'static str, fn() -> kc::Result<Model>); 4];
+const MODELS: Models = [("mlp", mlp), ("cnn", cnn), ("lstm", lstm), ("attention", attention)];
+
 /// The state after some steps, the last of them with a batch of its own size.
 fn train(package: &Package, threads: usize) -> Result<Vec<Array>, Box<dyn std::error::Error>> {
     let mut session = Session::new(package, &SessionOptions { threads, ..SessionOptions::default() })?;
@@ -53,7 +83,7 @@ fn train(package: &Package, threads: usize) -> Result<Vec<Array>, Box<dyn std::e
 }
 
 fn same_bits(backend: &dyn Backend) -> Result<(), Box<dyn std::error::Error>> {
-    for (name, model) in [("mlp", mlp as fn() -> kc::Result<Model>), ("cnn", cnn)] {
+    for (name, model) in MODELS {
         let compiled = || -> Result<Package, Box<dyn std::error::Error>> {
             Ok(compile(&model()?.module()?, backend, &Options::default())?)
         };
