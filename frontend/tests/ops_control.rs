@@ -136,3 +136,60 @@ fn complex_numbers_are_pairs() -> kc::Result<()> {
     check(&[&turned.real, &turned.imag], &[&[2.0, 3.0], &[0.0, 0.0]]);
     Ok(())
 }
+
+#[test]
+fn a_function_may_say_its_derivative() -> kc::Result<()> {
+    let f = || {
+        ops::custom_gradient(|(a, b): (Tensor, Tensor)| {
+            let e: Tensor = &a * &a;
+            let output: (Tensor, Tensor) = (&e * &b, ops::sum(&a) * &b);
+            (output, move |(u, v): (Tensor, Tensor)| (&u * 3 * e + v * x(), u * 10))
+        })
+    };
+    let (a, b): (Tensor, Tensor) = ([1.0, -2.0, 0.5].into(), [2.0, 0.5, 4.0].into());
+    let directions: (Tensor, Tensor) = ([1.0, 2.0, -1.0].into(), [1.0, -1.0, 3.0].into());
+    let ((first, second), (d_first, d_second)) = ops::jvp(f(), (a.clone(), b.clone()), directions)?;
+    check(&[&first, &second], &[&[2.0, 2.0, 1.0], &[-1.0, -0.25, -2.0]]);
+    check(&[&d_first, &d_second], &[&[13.0, 14.0, 29.25], &[1.0, -4.0, -3.0]]);
+    // within a loop, which goes back through the pullback of each round
+    let looped = |a: Tensor| ops::fori_loop(0, 2, |_, v: Tensor| f()((v, b.clone())).0, a);
+    let (value, derivative) = ops::jvp(looped, a, Tensor::from([1.0, 0.0, 1.0]))?;
+    check(&[&value, &derivative], &[&[8.0, 2.0, 4.0], &[36.0, 0.0, 2.25]]);
+
+    let wrong = ops::custom_gradient(|x: Tensor| (x, |u: Tensor| ops::sum(u).into()))(x());
+    let text = wrong.eval().expect_err("the derivative is a scalar").to_string();
+    assert!(text.contains("custom_gradient") && text.contains("expected the types of the operands"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn functions_of_elements_are_applied_to_tensors() -> kc::Result<()> {
+    let column = || Tensor::from([[1.0], [2.0]]);
+    let sums: Tensor = ops::vectorize(|(a, b): (Tensor, Tensor)| a + b * 2).call((column(), x()))?;
+    check(&[&sums], &[&[3.0, -3.0, 7.0, 4.0, -2.0, 8.0]]);
+    let matrices = ops::stack([m(), m() * -1]).into();
+    let products: Tensor =
+        ops::vectorize(product_of).signature("(m,n),(n)->(m)").call((matrices, [1.0, 10.0].into()))?;
+    check(&[&products], &[&[21.0, 43.0, 65.0, -21.0, -43.0, -65.0]]);
+    assert_eq!(products.eval()?.shape(), [2, 3]);
+    let both = |(a, b): (Tensor, Tensor)| -> (Tensor, Tensor) { (ops::sum(&a) * b, ops::flip(a).into()) };
+    let (sums, flipped): (Tensor, Tensor) = ops::vectorize(both).signature("(n),()->(),(n)").call((m(), column()))?;
+    check(&[&sums], &[&[3.0, 7.0, 11.0, 6.0, 14.0, 22.0]]);
+    check(&[&flipped], &[&[2.0, 1.0, 4.0, 3.0, 6.0, 5.0, 2.0, 1.0, 4.0, 3.0, 6.0, 5.0]]);
+    assert_eq!(flipped.eval()?.shape(), [2, 3, 2]);
+    let scaled: Tensor = ops::vectorize(|(a, b): (Tensor, Tensor)| a * ops::sum(b)).excluded([1]).call((x(), m()))?;
+    check(&[&scaled], &[&[21.0, -42.0, 63.0]]);
+
+    let mistakes = [("(n),(n)->()", "`n`"), ("(n,m)->(n)", "1 arguments"), ("(n->()", "no signature"), ("(k,m),(m,n)->()", "other axes")];
+    for (signature, expected) in mistakes {
+        let columns: Tensor = ops::transpose(m()).into();
+        let wrong = ops::vectorize(product_of).signature(signature).call((m(), columns));
+        let text = wrong.expect_err("the signature does not fit").to_string();
+        assert!(text.contains("`ops::vectorize`") && text.contains(expected), "{signature}: {text}");
+    }
+    Ok(())
+}
+
+fn product_of((a, b): (Tensor, Tensor)) -> Tensor {
+    ops::matmul(a, b).into()
+}

@@ -19,9 +19,9 @@ use std::sync::Arc;
 
 /// A closure that was called: the tensors that stand for its arguments, and what it gave.
 #[derive(Clone)]
-struct Traced {
-    parameters: Vec<Tensor>,
-    results: Vec<Tensor>,
+pub(super) struct Traced {
+    pub parameters: Vec<Tensor>,
+    pub results: Vec<Tensor>,
 }
 
 /// What stands for an argument of a type.
@@ -30,13 +30,13 @@ fn parameter(ty: TensorType) -> Tensor {
 }
 
 /// Tensors that stand for tensors.
-fn parameters(like: &[Tensor]) -> Result<Vec<Tensor>> {
+pub(super) fn parameters(like: &[Tensor]) -> Result<Vec<Tensor>> {
     like.iter().map(|tensor| tensor.result_type().map(parameter)).collect()
 }
 
 /// What an operation with regions reads from outside.
 #[derive(Clone, Copy, PartialEq)]
-enum Reads {
+pub(super) enum Reads {
     /// All that does not depend on the regions' parameters, computed.
     Computed,
     /// Only what is no function of other tensors.
@@ -44,7 +44,7 @@ enum Reads {
 }
 
 /// The tensors outside of regions that they read: each node once, with all its results.
-fn captures(regions: &[Traced], reads: Reads) -> Vec<Tensor> {
+pub(super) fn captures(regions: &[Traced], reads: Reads) -> Vec<Tensor> {
     let own: HashSet<_> = regions.iter().flat_map(|region| &region.parameters).map(address).collect();
     let mut depends: HashMap<_, bool> = HashMap::new();
     let mut found: Vec<Tensor> = Vec::new();
@@ -90,7 +90,7 @@ fn captures(regions: &[Traced], reads: Reads) -> Vec<Tensor> {
 }
 
 /// The tensors of a structure, with numbers as tensors of their 32 bits.
-fn solid<S: Structure>(structure: &S) -> Result<Vec<Tensor>> {
+pub(super) fn solid<S: Structure>(structure: &S) -> Result<Vec<Tensor>> {
     let solid = |tensor: Tensor| match &tensor.node.source {
         Source::Number(number) => {
             let literal = number.beside(&[]);
@@ -173,7 +173,7 @@ impl Control {
 }
 
 /// Adds the ops of a closure to a graph, from what is known; its results.
-fn results_of(
+pub(super) fn results_of(
     builder: &mut Builder,
     name: &'static str,
     region: &Traced,
@@ -236,7 +236,7 @@ impl Function for Control {
 }
 
 /// A structure whose tensors carry an error.
-fn failed<S: Structure>(like: &S, error: &Error) -> S {
+pub(super) fn failed<S: Structure>(like: &S, error: &Error) -> S {
     let count = flat(like).len();
     rebuilt(like, vec![Tensor::error(error.clone()); count])
 }
