@@ -180,7 +180,12 @@ fn functions_of_elements_are_applied_to_tensors() -> kc::Result<()> {
     let scaled: Tensor = ops::vectorize(|(a, b): (Tensor, Tensor)| a * ops::sum(b)).excluded([1]).call((x(), m()))?;
     check(&[&scaled], &[&[21.0, -42.0, 63.0]]);
 
-    let mistakes = [("(n),(n)->()", "`n`"), ("(n,m)->(n)", "1 arguments"), ("(n->()", "no signature"), ("(k,m),(m,n)->()", "other axes")];
+    let mistakes = [
+        ("(n),(n)->()", "`n`"),
+        ("(n,m)->(n)", "1 arguments"),
+        ("(n->()", "no signature"),
+        ("(k,m),(m,n)->()", "other axes"),
+    ];
     for (signature, expected) in mistakes {
         let columns: Tensor = ops::transpose(m()).into();
         let wrong = ops::vectorize(product_of).signature(signature).call((m(), columns));

@@ -143,7 +143,9 @@ fn bind(names: &[String], shape: &[Dim], extents: &mut BTreeMap<String, Dim>, te
     for (name, extent) in names.iter().zip(shape) {
         match extents.get(name) {
             Some(known) if known != extent => {
-                return Err(wrong(format!("the axis `{name}` of {tensor:?} has the extent {extent}, expected {known}")));
+                return Err(wrong(format!(
+                    "the axis `{name}` of {tensor:?} has the extent {extent}, expected {known}"
+                )));
             }
             Some(_) => {}
             None => {

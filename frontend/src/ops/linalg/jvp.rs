@@ -61,16 +61,22 @@ impl Function for Jvp {
     ) -> std::result::Result<Vec<Formula<'s, 'b>>, TypeError> {
         let (points, rest) = operands.split_at(self.count);
         let (directions, outside) = rest.split_at(self.count);
-        // what the derivatives are by must be values of their own
-        let own = |operand: &Operand<'s, 'b>| operand.tensor + operand.zeros_like();
-        let points: Vec<Formula<'s, 'b>> = points.iter().map(own).collect();
+        // what the derivatives are by must be values of their own: equal ones differ by the zeros that are added
+        let own = |(index, point): (usize, &Operand<'s, 'b>)| {
+            let equal = points[..index].iter().filter(|other| other.value() == point.value()).count();
+            (0..=equal).fold(point.tensor, |x, _| x + point.zeros_like())
+        };
+        let points: Vec<Formula<'s, 'b>> = points.iter().enumerate().map(own).collect();
         let values = |formulas: &[Formula<'s, 'b>]| formulas.iter().map(|x| x.value()).collect::<Vec<Value>>();
         let outside: Vec<Value> = outside.iter().map(|operand| operand.value()).collect();
         let at = values(&points);
         let outputs = scope.with_builder(|builder| self.inlined.build(builder, "jvp", &at, &outside))?;
         let outputs: Vec<Formula<'s, 'b>> = outputs.into_iter().map(|value| scope.tensor(value)).collect();
-        let weights: Vec<Formula<'s, 'b>> =
-            outputs.iter().map(|output| scope.op(StopGradient {}, &[output.zeros_like()])).collect();
+        // the pullback is linear in the weights, so their values do not matter, only that each is a value of its own
+        let weight = |(index, output): (usize, &Formula<'s, 'b>)| {
+            scope.op(StopGradient {}, &[output.number(index as f64).broadcast_to(&output.shape())])
+        };
+        let weights: Vec<Formula<'s, 'b>> = outputs.iter().enumerate().map(weight).collect();
         let sum = |pairs: Vec<Formula<'s, 'b>>| pairs.into_iter().reduce(|a, b| a + b);
         let weighted = sum(outputs.iter().zip(&weights).map(|(&y, &u)| (y * u).sum_all()).collect());
         let weighted = weighted.ok_or_else(|| TypeError::new("jvp", "expected a function of at least one tensor"))?;
