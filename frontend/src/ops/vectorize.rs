@@ -85,7 +85,7 @@ impl<F> Vectorize<F> {
             let rounds: Dim = around.iter().cloned().product();
             let flattened = tensors.iter().zip(&cores).map(|(tensor, core)| {
                 let whole = broadcast_to(tensor, [&around[..], core].concat());
-                reshape(whole, [std::slice::from_ref(&rounds), core].concat()).into()
+                reshape(whole, [std::slice::from_ref(&rounds), core].concat())
             });
             map(apply, flattened.collect::<Vec<Tensor>>())?
         };
@@ -96,7 +96,7 @@ impl<F> Vectorize<F> {
             stacked.push(if inner == 0 {
                 result.clone()
             } else {
-                reshape(result, [&around[..], &shape[inner..]].concat()).into()
+                reshape(result, [&around[..], &shape[inner..]].concat())
             });
         }
         if let Some(signature) = &signature {
