@@ -128,7 +128,7 @@ macro_rules! functions {
     (@declaration $name:ident $class:ident [$($argument:ident: $argument_type:ty,)*] [$($option:ident: $option_type:ty,)*]
         [$($tensor:ident)*] [$scope:pat_param] [$pattern:pat_param] [$body:expr]
     ) => {
-        #[doc = concat!("The arguments of [`", stringify!($name), "`](fn@", stringify!($name), ").")]
+        #[doc = concat!("The arguments of `ops::", stringify!($name), "`.")]
         #[derive(Clone, Debug)]
         pub struct $class { $($argument: $argument_type,)* $($option: $option_type,)* $($tensor: Option<usize>,)* }
 

@@ -243,7 +243,7 @@ pub fn slice(inputs: impl Into<Tensor>, start_indices: impl Into<Tensor>, shape:
     Call { function: Slice { starts, shape: shape.into().0 }, operands, place }.into()
 }
 
-/// The arguments of [`slice`].
+/// The arguments of [`slice`](fn@slice).
 #[derive(Clone, Debug)]
 pub struct Slice {
     /// The first position, where it is known; otherwise it is an operand.
