@@ -7,3 +7,4 @@ pub mod golden;
 pub mod mutate;
 pub mod random;
 pub mod runner;
+pub mod trials;

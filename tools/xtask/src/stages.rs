@@ -2,6 +2,7 @@
 
 use crate::process::{Outcome, cargo, run, show, tee};
 use crate::{imports, mlir_plugin, setup};
+use std::ops::Add;
 use std::time::Instant;
 
 /// What a stage that did not fail says.
@@ -28,6 +29,14 @@ impl Counts {
             Counts { passed: 0, failed: 0 } => "ok".to_owned(),
             Counts { passed, failed } => format!("{passed} passed, {failed} failed"),
         }
+    }
+}
+
+impl Add for Counts {
+    type Output = Counts;
+
+    fn add(self, other: Counts) -> Counts {
+        Counts { passed: self.passed + other.passed, failed: self.failed + other.failed }
     }
 }
 
@@ -81,8 +90,7 @@ pub fn test(names: &[String]) -> Outcome {
         let says = match outcome {
             Ok(Report::Fine) => "ok".to_owned(),
             Ok(Report::Tests(counts)) => {
-                total.passed += counts.passed;
-                total.failed += counts.failed;
+                total = total + counts;
                 let counted = format!("{} passed, {} failed", counts.passed, counts.failed);
                 if counts.failed == 0 { counted } else { format!("{counted}; {}", rerun()) }
             }
@@ -128,25 +136,34 @@ fn doc() -> Outcome<Report> {
         .map(|()| Report::Fine)
 }
 
+/// Test programs of thousands of small cases that share what they read: nextest's process a test would read it in each.
+const TABLES: [&str; 2] = ["golden", "ops"];
+
 fn test_suite() -> Outcome<Report> {
     let mut command = cargo();
-    if setup::has_nextest() {
-        command.args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests=fail"]);
-        command.args(["--status-level=fail", "--final-status-level=fail", "--show-progress=none", "--color=never"]);
-        let (success, lines) = tee(&mut command)?;
-        judge(success, nextest_counts(&lines), &show(&command))
-    } else {
+    if !setup::has_nextest() {
         command.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples", "--quiet"]);
         let (success, lines) = tee(&mut command)?;
-        judge(success, libtest_counts(&lines), &show(&command))
+        return judge(success, libtest_counts(&lines), &show(&command)).map(Report::Tests);
     }
+    let others = format!("not binary(/^({})$/)", TABLES.join("|"));
+    command.args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests=fail", "-E", &others]);
+    command.args(["--status-level=fail", "--final-status-level=fail", "--show-progress=none", "--color=never"]);
+    let (success, lines) = tee(&mut command)?;
+    let counts = judge(success, nextest_counts(&lines), &show(&command));
+    let mut command = cargo();
+    command.args(["test", "--package", "kc-tests", "--no-fail-fast", "--quiet"]);
+    TABLES.iter().for_each(|table| _ = command.args(["--test", table]));
+    let (success, lines) = tee(&mut command)?;
+    let tables = judge(success, libtest_counts(&lines), &show(&command));
+    Ok(Report::Tests(counts? + tables?))
 }
 
 fn doctest() -> Outcome<Report> {
     let mut command = cargo();
     command.args(["test", "--workspace", "--doc", "--no-fail-fast", "--quiet"]);
     let (success, lines) = tee(&mut command)?;
-    judge(success, libtest_counts(&lines), &show(&command))
+    judge(success, libtest_counts(&lines), &show(&command)).map(Report::Tests)
 }
 
 /// Before the workspace's tests, which then run on the plug-in too.
@@ -168,13 +185,13 @@ fn plugin() -> Outcome<Report> {
     let mut command = mlir_plugin::plugin_cargo()?;
     command.args(["test", "--release", "--no-fail-fast", "--quiet"]);
     let (success, lines) = tee(&mut command)?;
-    judge(success, libtest_counts(&lines), &show(&command))
+    judge(success, libtest_counts(&lines), &show(&command)).map(Report::Tests)
 }
 
 /// A runner that failed without a failed test (it did not build, it crashed) is a failed stage.
-fn judge(success: bool, counts: Option<Counts>, command: &str) -> Outcome<Report> {
+fn judge(success: bool, counts: Option<Counts>, command: &str) -> Outcome<Counts> {
     match counts {
-        Some(counts) if success == (counts.failed == 0) => Ok(Report::Tests(counts)),
+        Some(counts) if success == (counts.failed == 0) => Ok(counts),
         _ => Err(format!("`{command}` {}", if success { "printed no counts" } else { "failed" })),
     }
 }
