@@ -154,6 +154,7 @@ fn test_suite() -> Outcome<Report> {
     let mut command = cargo();
     command.args(["test", "--package", "kc-tests", "--no-fail-fast", "--quiet"]);
     TABLES.iter().for_each(|table| _ = command.args(["--test", table]));
+    command.args(["--", "--quiet"]);
     let (success, lines) = tee(&mut command)?;
     let tables = judge(success, libtest_counts(&lines), &show(&command));
     Ok(Report::Tests(counts? + tables?))
