@@ -10,4 +10,6 @@ pub struct CodeImage {
     pub kernel_offsets: Vec<u64>,
     /// CPU features that the code needs, by their names in Rust (`sse4.1`, `avx512f`), sorted.
     pub features: Vec<String>,
+    /// See [`kc_runtime::kc_abi::manifest::Code::parts`].
+    pub parts: Vec<u64>,
 }

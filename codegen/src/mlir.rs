@@ -3,7 +3,7 @@
 mod interface;
 
 use crate::{Backend, CodeImage, CodegenError, Form};
-use interface::{API_VERSION, ApiVersionFn, Blob, CompileFn, Failure, FreeFn, Options, Output};
+use interface::{API_VERSION, ApiVersionFn, Blob, CompileFn, Failure, FreeFn, ImageHeader, Options, Output};
 use kc_ir::kernel::{Kernel, print_kernels};
 use kc_passes::{Contraction, CostConstants, Target};
 use libloading::Library;
@@ -139,7 +139,8 @@ impl Backend for Mlir {
             let reason = format!("{} gave something that is no code image", self.path.display());
             return Err(CodegenError::Unavailable { backend: NAME.to_string(), reason });
         };
-        Ok(CodeImage { bytes: code.to_vec(), kernel_offsets: header.kernel_offsets, features: header.features })
+        let ImageHeader { kernel_offsets, features, parts } = header;
+        Ok(CodeImage { bytes: code.to_vec(), kernel_offsets, features, parts })
     }
 
     fn emit(&self, kernels: &[Kernel], form: Form) -> Result<String, CodegenError> {

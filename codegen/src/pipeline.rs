@@ -1,8 +1,8 @@
 //! The one pipeline: from a traced module to a package.
 
 use crate::{Backend, CodegenError};
-use kc_ir::kernel::{Kernel, Program, Statement, print_kernel};
-use kc_ir::manifest::{self, Code, Entry, FORMAT_VERSION, Manifest};
+use kc_ir::kernel::{Access, Kernel, Program, Space, Statement, print_kernel};
+use kc_ir::manifest::{self, Code, Entry, FORMAT_VERSION, Manifest, Place, Plan};
 use kc_ir::tensor::{Function, Module, TypeError};
 use kc_passes::{
     CostConstants, SaturationOptions, SaturationReport, Target, differentiate, hoist, plan, saturate, schedule,
@@ -131,12 +131,15 @@ pub(crate) fn compile_programs(
         for launch in manifest::launches_mut(&mut plan.steps) {
             launch.kernel = numbers[launch.kernel];
         }
+        let updates = updates(&plan, &kernels);
         entries.push(Entry {
             name: function.name.clone(),
             symbols: program.symbols.clone(),
             inputs: function.inputs.clone(),
             outputs: function.outputs.clone(),
             plan,
+            exact: vec![],
+            updates,
         });
     }
     let image = backend.compile(&kernels)?;
@@ -152,10 +155,28 @@ pub(crate) fn compile_programs(
         intrinsics_version: INTRINSICS_VERSION,
         library: library_functions(&kernels),
         kernels: described.collect(),
+        parts: image.parts.clone(),
     };
     let manifest =
         Manifest { format: FORMAT_VERSION, model: module.model.clone(), state: module.state.clone(), entries, code };
-    Ok(Package { manifest, code: image.bytes, constants, state: None })
+    Ok(Package { manifest, code: image.bytes.into(), constants: constants.into(), state: None, others: vec![] })
+}
+
+/// The state tensors that a plan's launches write, ascending.
+fn updates(plan: &Plan, kernels: &[Kernel]) -> Vec<usize> {
+    let mut updates = BTreeSet::new();
+    for launch in manifest::launches(&plan.steps) {
+        let parameters = kernels[launch.kernel].memory.iter().filter_map(|memory| match memory.space {
+            Space::Parameter(access) => Some(access),
+            _ => None,
+        });
+        for (&buffer, access) in launch.buffers.iter().zip(parameters) {
+            if let (Place::State(index), Access::Write | Access::ReadWrite) = (&plan.buffers[buffer].place, access) {
+                updates.insert(*index);
+            }
+        }
+    }
+    updates.into_iter().collect()
 }
 
 /// The names of the library functions that kernels call, ascending.

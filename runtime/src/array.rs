@@ -1,8 +1,11 @@
 //! [`Array`]: a dense tensor in the machine's memory.
 
-use crate::memory::AlignedBytes;
+use crate::errors::errors;
+use crate::memory::{AlignedBytes, Region};
 use kc_abi::DType;
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// A Rust type that is the element of an [`Array`].
 ///
@@ -21,51 +24,56 @@ macro_rules! elements {
         )*
     };
 }
-elements!(f64 => F64, f32 => F32, half::f16 => F16, half::bf16 => Bf16, i8 => I8, i16 => I16, i32 => I32, i64 => I64,
+#[cfg(feature = "half")]
+elements!(half::f16 => F16, half::bf16 => Bf16);
+elements!(f64 => F64, f32 => F32, i8 => I8, i16 => I16, i32 => I32, i64 => I64,
     u8 => U8, u16 => U16, u32 => U32, u64 => U64);
 
-/// The product of the extents does not fit, or differs from what was given.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ArrayError {
-    /// Number of values and shape differ.
-    #[error("{given} values were given for the shape {shape}, which holds {expected}")]
-    Length {
-        /// Number of values.
-        given: usize,
-        /// The shape, as text.
-        shape: String,
-        /// Product of its extents.
-        expected: usize,
-    },
-    /// The shape has more elements than memory has bytes.
-    #[error("the shape {shape} of {dtype} is larger than the address space")]
-    TooLarge {
-        /// The shape, as text.
-        shape: String,
-        /// Element type.
-        dtype: DType,
-    },
-    /// The system has no memory for it.
-    #[error("there is no memory for {bytes} bytes: an array of {dtype} of shape {shape}")]
-    OutOfMemory {
-        /// The shape, as text.
-        shape: String,
-        /// Element type.
-        dtype: DType,
-        /// Bytes of all elements.
-        bytes: usize,
-    },
-    /// Read as another type than it has.
-    #[error("the array holds {actual}, not {requested}")]
-    DType {
-        /// What it holds.
-        actual: DType,
-        /// What was asked for.
-        requested: DType,
-    },
+errors! {
+    /// The product of the extents does not fit, or differs from what was given.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum ArrayError {
+        /// Number of values and shape differ.
+        #[error("{given} values were given for the shape {shape}, which holds {expected}")]
+        Length {
+            /// Number of values.
+            given: usize,
+            /// The shape, as text.
+            shape: String,
+            /// Product of its extents.
+            expected: usize,
+        },
+        /// The shape has more elements than memory has bytes.
+        #[error("the shape {shape} of {dtype} is larger than the address space")]
+        TooLarge {
+            /// The shape, as text.
+            shape: String,
+            /// Element type.
+            dtype: DType,
+        },
+        /// The system has no memory for it.
+        #[error("there is no memory for {bytes} bytes: an array of {dtype} of shape {shape}")]
+        OutOfMemory {
+            /// The shape, as text.
+            shape: String,
+            /// Element type.
+            dtype: DType,
+            /// Bytes of all elements.
+            bytes: usize,
+        },
+        /// Read as another type than it has.
+        #[error("the array holds {actual}, not {requested}")]
+        DType {
+            /// What it holds.
+            actual: DType,
+            /// What was asked for.
+            requested: DType,
+        },
+    }
 }
 
-/// A dense, row-major tensor in memory: dtype, shape, and bytes that start at a multiple of 64.
+/// A dense, row-major tensor in memory: dtype, shape, and bytes that start at a multiple of 64, or, for a part of a package's file,
+/// of an element's size.
 #[derive(Clone)]
 pub struct Array {
     dtype: DType,
@@ -136,6 +144,22 @@ impl Array {
             array.bytes.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
         }
         Ok(array)
+    }
+
+    /// An array in a part of a package's bytes, of which it takes the place; a copy where its elements are not aligned there, or must be
+    /// looked at.
+    pub(crate) fn of_region(dtype: DType, shape: &[usize], region: &Arc<Region>, place: Range<usize>) -> Self {
+        // SAFETY: the layout's tensors lie one after the other, and each is taken once.
+        let bytes = unsafe { AlignedBytes::part(region, place) };
+        if dtype == DType::Bool || !bytes.as_pointer().addr().is_multiple_of(dtype.bytes()) {
+            return Array::from_bytes(dtype, shape, &bytes).expect("the layout says how many bytes it has");
+        }
+        Array { dtype, shape: shape.to_vec(), bytes }
+    }
+
+    /// Sees to it that the elements may be written through [`Array::pointer`].
+    pub(crate) fn make_writable(&mut self) {
+        self.bytes.make_writable();
     }
 
     /// Type of the elements.
@@ -221,7 +245,7 @@ impl Array {
         fits
     }
 
-    /// Where the elements lie, for kernels; a multiple of 64. Writing through it needs what [`Array::bytes_mut`] needs.
+    /// Where the elements lie, for kernels. Writing through it needs what [`Array::bytes_mut`] needs.
     pub fn pointer(&self) -> *mut u8 {
         self.bytes.as_pointer()
     }

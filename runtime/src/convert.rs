@@ -4,8 +4,61 @@
 //! saturation; a float becomes a narrower float by rounding to nearest even; a number becomes a truth value by
 //! comparison with 0.
 
-use half::{bf16, f16};
 use kc_abi::DType;
+
+/// A float of 16 bits, of which so many hold the mantissa.
+#[derive(Clone, Copy)]
+struct Short<const MANTISSA: u32>(u16);
+#[allow(non_camel_case_types)]
+type f16 = Short<10>;
+#[allow(non_camel_case_types)]
+type bf16 = Short<7>;
+
+impl<const MANTISSA: u32> Short<MANTISSA> {
+    const INFINITY: u16 = 0x7fff >> MANTISSA << MANTISSA;
+    /// Exponent of the least normal number.
+    const LEAST: i32 = 2 - (1 << (14 - MANTISSA));
+
+    fn from_ne_bytes(bytes: [u8; 2]) -> Self {
+        Short(u16::from_ne_bytes(bytes))
+    }
+
+    fn to_ne_bytes(self) -> [u8; 2] {
+        self.0.to_ne_bytes()
+    }
+
+    fn to_f64(self) -> f64 {
+        let (exponent, fraction) = (i32::from(self.0 & 0x7fff) >> MANTISSA, self.0 & ((1 << MANTISSA) - 1));
+        let value = if self.0 & Self::INFINITY == Self::INFINITY {
+            if fraction == 0 { f64::INFINITY } else { f64::NAN }
+        } else {
+            let whole = if exponent == 0 { fraction } else { fraction | 1 << MANTISSA };
+            f64::from(whole) * power_of_two(exponent.max(1) - 1 + Self::LEAST - MANTISSA as i32)
+        };
+        if self.0 >> 15 == 0 { value } else { -value }
+    }
+
+    /// To nearest, ties to even.
+    fn from_f64(value: f64) -> Self {
+        let sign = ((value.to_bits() >> 48) & 0x8000) as u16;
+        if value.is_nan() {
+            return Short(sign | Self::INFINITY | 1 << (MANTISSA - 1));
+        }
+        let magnitude = value.abs();
+        let exponent = ((magnitude.to_bits() >> 52) as i32 - 1023).clamp(Self::LEAST, 1023);
+        if exponent > 1 - Self::LEAST {
+            return Short(sign | Self::INFINITY);
+        }
+        // whole units of the last place; one more bit carries into the exponent
+        let units = libm::rint(magnitude * power_of_two(MANTISSA as i32 - exponent)) as u32;
+        Short(sign | (((exponent - Self::LEAST) as u32) << MANTISSA).wrapping_add(units) as u16)
+    }
+}
+
+/// 2 to the power of a normal number's exponent.
+fn power_of_two(exponent: i32) -> f64 {
+    f64::from_bits(((exponent + 1023) as u64) << 52)
+}
 
 /// Calls a macro with the Rust type of each dtype but `bool`.
 macro_rules! with_type {
@@ -200,9 +253,7 @@ pub(crate) fn find_changed(from: DType, bytes: &[u8], to: DType) -> Option<usize
 pub(crate) fn element_text(dtype: DType, bytes: &[u8], index: usize) -> String {
     let value = element_as_f64(dtype, bytes, index);
     match dtype {
-        DType::F32 => (value as f32).to_string(),
-        DType::F16 => f16::from_f64(value).to_string(),
-        DType::Bf16 => bf16::from_f64(value).to_string(),
+        DType::F32 | DType::F16 | DType::Bf16 => (value as f32).to_string(),
         DType::F64 | DType::Bool => value.to_string(),
         _ => {
             let size = dtype.bytes();
@@ -217,6 +268,31 @@ mod tests {
     use super::find_changed;
     use crate::Array;
     use kc_abi::DType;
+
+    #[test]
+    #[cfg(feature = "half")]
+    fn short_floats_are_those_of_the_crate_half() {
+        for bits in 0..=u16::MAX {
+            let (own, other) = (super::f16::from_ne_bytes(bits.to_ne_bytes()), half::f16::from_bits(bits));
+            assert!(own.to_f64() == other.to_f64() || own.to_f64().is_nan() && other.is_nan(), "{bits:x}");
+            let (own, other) = (super::bf16::from_ne_bytes(bits.to_ne_bytes()), half::bf16::from_bits(bits));
+            assert!(own.to_f64() == other.to_f64() || own.to_f64().is_nan() && other.is_nan(), "{bits:x}");
+            // each, the numbers halfway to the next, and those beside these; exact in f32, from which `half` rounds once
+            let halfway = |x: f32| f32::from_bits(x.to_bits() | 0x8000);
+            for value in [f32::from_bits(u32::from(bits) << 16), halfway(f32::from_bits(u32::from(bits) << 16))] {
+                for value in [value, f32::from_bits(value.to_bits() ^ 1), f32::from_bits(value.to_bits() ^ 0x1000)] {
+                    let own = super::f16::from_f64(f64::from(value)).0;
+                    let other = half::f16::from_f32_const(value);
+                    assert!(own == other.to_bits() || other.is_nan() && value.is_nan(), "{value:e} {own:x} {other:e}");
+                    let own = super::bf16::from_f64(f64::from(value)).0;
+                    let other = half::bf16::from_f32_const(value);
+                    assert!(own == other.to_bits() || other.is_nan() && value.is_nan(), "{value:e} {own:x} {other:e}");
+                }
+            }
+        }
+        // between two numbers of f32, where rounding twice goes wrong
+        assert_eq!(super::f16::from_f64(1.0 + 2f64.powi(-11) + 2f64.powi(-40)).0, 0x3c01);
+    }
 
     #[test]
     fn pixels_become_floats() {

@@ -1,5 +1,6 @@
 //! Machine code in memory that is first written, then executed, never both.
 
+use crate::errors::errors;
 use kc_abi::call::KernelFn;
 use memmap2::{Mmap, MmapMut};
 
@@ -9,25 +10,27 @@ pub struct Image {
     memory: Option<Mmap>,
 }
 
-/// Why a code image cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ImageError {
-    /// The system gave no executable memory.
-    #[error("no executable memory for {bytes} bytes of code: {source}")]
-    Memory {
-        /// Size of the image.
-        bytes: usize,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-    /// A kernel outside the image.
-    #[error("the kernel starts at byte {offset} of a code image of {bytes} bytes")]
-    Offset {
-        /// Where the kernel should start.
-        offset: u64,
-        /// Size of the image.
-        bytes: usize,
-    },
+errors! {
+    /// Why a code image cannot be used.
+    #[derive(Debug)]
+    pub enum ImageError {
+        /// The system gave no executable memory.
+        #[error("no executable memory for {bytes} bytes of code: {source}")]
+        Memory {
+            /// Size of the image.
+            bytes: usize,
+            /// The system's answer.
+            source: std::io::Error,
+        },
+        /// A kernel outside the image.
+        #[error("the kernel starts at byte {offset} of a code image of {bytes} bytes")]
+        Offset {
+            /// Where the kernel should start.
+            offset: u64,
+            /// Size of the image.
+            bytes: usize,
+        },
+    }
 }
 
 impl Image {

@@ -4,6 +4,7 @@
 
 pub mod array;
 pub mod convert;
+mod errors;
 pub mod image;
 pub mod intrinsics;
 mod memory;
@@ -20,11 +21,23 @@ mod session;
 mod summary;
 pub mod training;
 
+/// A package that is part of the program: `include_package!("mnist.kcp")`, a path as of [`include_bytes!`], or an expression such
+/// as `concat!(env!("OUT_DIR"), "/mnist.kcp")`. Gives what [`Package::from_static`] gives; nothing is copied before it is used.
+#[macro_export]
+macro_rules! include_package {
+    ($path:expr) => {{
+        #[repr(C, align(64))]
+        struct Aligned<Bytes: ?Sized>(Bytes);
+        static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!($path));
+        $crate::Package::from_static(&FILE.0)
+    }};
+}
+
 pub use array::{Array, ArrayError, Element};
 pub use kc_abi;
 pub use memory::AlignedBytes;
 pub use package::{Package, PackageError};
-pub use session::{EntryId, LaunchTime, Profile, Session, SessionError, SessionOptions};
+pub use session::{Argument, EntryId, LaunchTime, Model, Profile, Session, SessionError, SessionOptions, View};
 pub use summary::summary_text;
 pub use training::{
     Callback, DataError, Dataset, EvaluateOptions, FitOptions, History, Logs, Training, TrainingError, Verbose,

@@ -1,43 +1,47 @@
 //! NumPy's `.npy` files (format versions 1 to 3).
 
 use crate::array::{Array, ArrayError};
+use crate::errors::{errors, from_errors};
 use kc_abi::DType;
 use std::path::{Path, PathBuf};
 
-/// A `.npy` file that cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum NpyError {
-    /// The operating system refused.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// `read` or `write`.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Which file, and what is wrong with it.
-    #[error("cannot read {}: {source}", path.display())]
-    InFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Box<NpyError>,
-    },
-    /// Not the format, or cut off.
-    #[error("it is no .npy file: {0}")]
-    Format(String),
-    /// An element type that an [`Array`] does not have.
-    #[error("its element type is {0}, expected numbers or truth values (convert it with `array.astype(\"float32\")`)")]
-    Elements(String),
-    /// Column-major.
-    #[error("its elements lie in Fortran order (save `np.ascontiguousarray(array)`)")]
-    FortranOrder,
-    /// Header and content differ.
-    #[error(transparent)]
-    Array(#[from] ArrayError),
+errors! {
+    /// A `.npy` file that cannot be read or written.
+    #[derive(Debug)]
+    pub enum NpyError {
+        /// The operating system refused.
+        #[error("cannot {action} {}: {source}", path.display())]
+        Io {
+            /// `read` or `write`.
+            action: &'static str,
+            /// The file.
+            path: PathBuf,
+            /// Why.
+            source: std::io::Error,
+        },
+        /// Which file, and what is wrong with it.
+        #[error("cannot read {}: {source}", path.display())]
+        InFile {
+            /// The file.
+            path: PathBuf,
+            /// What is wrong with it.
+            source: Box<NpyError>,
+        },
+        /// Not the format, or cut off.
+        #[error("it is no .npy file: {0}")]
+        Format(String),
+        /// An element type that an [`Array`] does not have.
+        #[error("its element type is {0}, expected numbers or truth values (convert it with `array.astype(\"float32\")`)")]
+        Elements(String),
+        /// Column-major.
+        #[error("its elements lie in Fortran order (save `np.ascontiguousarray(array)`)")]
+        FortranOrder,
+        /// Header and content differ.
+        #[error("{0}")]
+        Array(ArrayError),
+    }
 }
+from_errors!(ArrayError => NpyError::Array);
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 

@@ -1,31 +1,34 @@
 //! NumPy's `.npz` archives.
 
 use crate::array::Array;
+use crate::errors::errors;
 use crate::npy;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
-/// An archive that cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum NpzError {
-    /// The operating system refused.
-    #[error("cannot read {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not what it should be.
-    #[error("{} is damaged or no .npz archive: {message}", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        message: String,
-    },
+errors! {
+    /// An archive that cannot be read.
+    #[derive(Debug)]
+    pub enum NpzError {
+        /// The operating system refused.
+        #[error("cannot read {}: {source}", path.display())]
+        Io {
+            /// The file.
+            path: PathBuf,
+            /// Why.
+            source: std::io::Error,
+        },
+        /// The file is not what it should be.
+        #[error("{} is damaged or no .npz archive: {message}", path.display())]
+        Format {
+            /// The file.
+            path: PathBuf,
+            /// What is wrong with it.
+            message: String,
+        },
+    }
 }
 
 /// The arrays of an archive by their names. numpy: `numpy.load`.

@@ -1,10 +1,11 @@
 //! Data sets in NumPy's files.
 
 use crate::array::Array;
+use crate::errors::{errors, from_errors};
 use crate::npy::{self, NpyError};
 use crate::npz::{self, NpzError};
 use crate::training::Dataset;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Samples to train on and, where there are any, samples to test on.
 #[derive(Clone, Debug)]
@@ -19,25 +20,28 @@ pub struct Samples {
 pub const EXPECTED: &str =
     "an .npz file, or a folder of .npy files, with arrays x_train, y_train and perhaps x_test, y_test, or x and y";
 
-/// Why there are no samples.
-#[derive(Debug, thiserror::Error)]
-pub enum SamplesError {
-    /// No file or folder.
-    #[error("there is no file or folder {}; expected {EXPECTED}", .0.display())]
-    Missing(PathBuf),
-    /// Another kind of file.
-    #[error("{} is no data; expected {EXPECTED}", .0.display())]
-    Kind(PathBuf),
-    /// Without features.
-    #[error("{} has no array x_train or x; expected {EXPECTED}", .0.display())]
-    NoFeatures(PathBuf),
-    /// A file that cannot be read.
-    #[error(transparent)]
-    Npy(#[from] NpyError),
-    /// An archive that cannot be read.
-    #[error(transparent)]
-    Npz(#[from] NpzError),
+errors! {
+    /// Why there are no samples.
+    #[derive(Debug)]
+    pub enum SamplesError {
+        /// No file or folder.
+        #[error("there is no file or folder {0}; expected {EXPECTED}")]
+        Missing(String),
+        /// Another kind of file.
+        #[error("{0} is no data; expected {EXPECTED}")]
+        Kind(String),
+        /// Without features.
+        #[error("{0} has no array x_train or x; expected {EXPECTED}")]
+        NoFeatures(String),
+        /// A file that cannot be read.
+        #[error("{0}")]
+        Npy(NpyError),
+        /// An archive that cannot be read.
+        #[error("{0}")]
+        Npz(NpzError),
+    }
 }
+from_errors!(NpyError => SamplesError::Npy, NpzError => SamplesError::Npz);
 
 impl Samples {
     /// The samples in an .npz file or in a folder of .npy files: arrays `x_train`, `x1_train`, ..., `y_train`, ... and the same
@@ -52,11 +56,11 @@ impl Samples {
             let mut arrays = npz::read(path)?;
             collect(|name| Ok(arrays.remove(name)))?
         } else if path.exists() {
-            return Err(SamplesError::Kind(path.to_owned()));
+            return Err(SamplesError::Kind(path.display().to_string()));
         } else {
-            return Err(SamplesError::Missing(path.to_owned()));
+            return Err(SamplesError::Missing(path.display().to_string()));
         };
-        collected.ok_or_else(|| SamplesError::NoFeatures(path.to_owned()))
+        collected.ok_or_else(|| SamplesError::NoFeatures(path.display().to_string()))
     }
 }
 

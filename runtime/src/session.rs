@@ -1,30 +1,33 @@
 //! [`Session`]: a package in execution.
 
+mod argument;
 mod bind;
 mod divide;
 mod error;
 mod execute;
+mod executor;
+mod model;
 mod prepare;
 mod profile;
 
+pub use argument::{Argument, View};
 pub use error::SessionError;
+pub use model::Model;
 pub use profile::{LaunchTime, Profile};
 
 use crate::array::{Array, shape_text};
 use crate::image::Image;
 use crate::intrinsics::{host_target, machine_has, provides};
 use crate::memory::AlignedBytes;
-use crate::package::Package;
+use crate::package::{Package, Variant};
 use crate::pool::Pool;
 use crate::random::initial_seeds;
-use bind::Signature;
+use executor::Executor;
+use kc_abi::Dim;
 use kc_abi::call::{ALIGNMENT, INTRINSICS_VERSION, KernelFn};
 use kc_abi::library::LibraryFunction;
-use kc_abi::manifest::{Manifest, StateRole};
-use prepare::{Prepared, Surroundings};
-use std::borrow::Borrow;
+use kc_abi::manifest::{Manifest, StateRole, StateTensor};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// How a session executes.
 #[derive(Clone, Debug, Default)]
@@ -50,28 +53,61 @@ const PREPARED_PLANS: usize = 8;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Session {
+    state: Vec<Array>,
+    executor: Executor,
+}
+
+/// A package's code in memory, and what it needs that never changes; any number of threads execute it.
+struct Program {
     manifest: Arc<Manifest>,
     kernels: Vec<KernelFn>,
     constants: AlignedBytes,
-    state: Vec<Array>,
-    entries: Vec<EntryState>,
-    arena: AlignedBytes,
-    scratch: AlignedBytes,
-    scratch_stride: usize,
-    pool: Arc<Pool>,
-    profile: Option<Profile>,
+    /// The same model for other machines.
+    others: Vec<Variant>,
     /// Holds what `kernels` point into.
     image: Option<Image>,
 }
 
-// SAFETY: the raw pointers of the prepared plans point into memory that the session owns.
-unsafe impl Send for Session {}
+impl Program {
+    fn load(package: &Package) -> Result<Self, SessionError> {
+        check_machine(&package.manifest)?;
+        let image = Image::load(&package.code)?;
+        let kernels = package.manifest.code.kernels.iter();
+        // SAFETY: the package's writer put a kernel at each offset, for the machine and features checked above.
+        let kernels = kernels.map(|kernel| unsafe { image.kernel(kernel.offset) }).collect::<Result<_, _>>()?;
+        let mut constants = package.constants.clone();
+        if !constants.as_pointer().addr().is_multiple_of(ALIGNMENT) {
+            constants = memory(package.constants.len(), || "the model's constants".to_owned())?;
+            constants.copy_from_slice(&package.constants);
+        }
+        let manifest = Arc::new(package.manifest.clone());
+        Ok(Program { manifest, kernels, constants, others: package.others.clone(), image: Some(image) })
+    }
 
-struct EntryState {
-    signature: Signature,
-    values: Vec<i64>,
-    prepared: Vec<Prepared>,
-    oldest: usize,
+    fn entry(&self, name: &str) -> Result<EntryId, SessionError> {
+        let position = self.manifest.entries.iter().position(|entry| entry.name == name);
+        position.map(EntryId).ok_or_else(|| SessionError::NoEntry {
+            name: name.into(),
+            known: match self.manifest.entries.as_slice() {
+                [] => "none".into(),
+                entries => entries.iter().map(|e| format!("`{}`", e.name)).collect::<Vec<_>>().join(", "),
+            },
+        })
+    }
+
+    /// State tensors of zeros.
+    fn zeros(&self) -> Result<Vec<Array>, SessionError> {
+        let mut state = Vec::with_capacity(self.manifest.state.len());
+        for tensor in &self.manifest.state {
+            let extents = tensor.ty.shape.iter().map(|dim| usize::try_from(dim.as_constant()?).ok());
+            let shape: Vec<usize> = extents.collect::<Option<_>>().ok_or_else(|| {
+                SessionError::Manifest(format!("state tensor `{}` has the shape {}", tensor.name, tensor.ty))
+            })?;
+            let array = Array::zeros(tensor.ty.dtype, &shape).map_err(SessionError::from);
+            state.push(array.map_err(|error| error.for_memory_of(|| format!("state tensor `{}`", tensor.name)))?);
+        }
+        Ok(state)
+    }
 }
 
 /// An entry point of a session, found once by name.
@@ -84,18 +120,15 @@ impl Session {
     ///
     /// A package is code: only run what you trust.
     pub fn new(package: &Package, options: &SessionOptions) -> Result<Self, SessionError> {
-        check_machine(&package.manifest)?;
-        let image = Image::load(&package.code)?;
-        let kernels = package.manifest.code.kernels.iter();
-        // SAFETY: the package's writer put a kernel at each offset, for the machine and features checked above.
-        let kernels = kernels.map(|kernel| unsafe { image.kernel(kernel.offset) }).collect::<Result<_, _>>()?;
-        let manifest = Arc::new(package.manifest.clone());
-        let mut session = Self::assemble(manifest, kernels, &package.constants, options)?;
-        session.image = Some(image);
-        if let Some(state) = &package.state {
-            session.set_state(state)?;
-        }
-        Ok(session)
+        let state = package.state.clone();
+        Self::assemble(Program::load(package)?, state, options)
+    }
+
+    /// The same of a package that is not needed any more: the state of a file is not copied, but read when it is used. What training
+    /// writes stays in this process.
+    pub fn from_package(mut package: Package, options: &SessionOptions) -> Result<Self, SessionError> {
+        let state = package.state.take();
+        Self::assemble(Program::load(&package)?, state, options)
     }
 
     /// A session whose kernels are functions of this process, one for each of the manifest's.
@@ -109,93 +142,55 @@ impl Session {
         constants: &[u8],
         options: &SessionOptions,
     ) -> Result<Self, SessionError> {
-        Self::assemble(manifest, kernels, constants, options)
-    }
-
-    fn assemble(
-        manifest: Arc<Manifest>,
-        kernels: Vec<KernelFn>,
-        constants: &[u8],
-        options: &SessionOptions,
-    ) -> Result<Self, SessionError> {
-        if kernels.len() != manifest.code.kernels.len() {
-            let (given, listed) = (kernels.len(), manifest.code.kernels.len());
-            return Err(SessionError::Manifest(format!("it lists {listed} kernels, the code has {given}")));
-        }
-        let mut state = Vec::with_capacity(manifest.state.len());
-        for tensor in &manifest.state {
-            let extents = tensor.ty.shape.iter().map(|dim| usize::try_from(dim.as_constant()?).ok());
-            let shape: Vec<usize> = extents.collect::<Option<_>>().ok_or_else(|| {
-                SessionError::Manifest(format!("state tensor `{}` has the shape {}", tensor.name, tensor.ty))
-            })?;
-            let array = Array::zeros(tensor.ty.dtype, &shape).map_err(SessionError::from);
-            state.push(array.map_err(|error| error.for_memory_of(|| format!("state tensor `{}`", tensor.name)))?);
-        }
-        let entries = manifest
-            .entries
-            .iter()
-            .map(|entry| {
-                let signature = Signature::new(entry)?;
-                Ok(EntryState { signature, values: Vec::new(), prepared: Vec::new(), oldest: 0 })
-            })
-            .collect::<Result<_, SessionError>>()?;
-        let pool = Arc::new(Pool::new(options.threads));
-        let largest = manifest.code.kernels.iter().map(|kernel| kernel.scratch_bytes).max().unwrap_or(0);
-        let scratch_stride = usize::try_from(largest)
-            .ok()
-            .and_then(|bytes| bytes.checked_next_multiple_of(ALIGNMENT))
-            .filter(|stride| stride.checked_mul(pool.threads()).is_some_and(|all| all < isize::MAX as usize / 2))
-            .ok_or_else(|| SessionError::Manifest(format!("a kernel needs {largest} bytes of scratch memory")))?;
         let mut own_constants = memory(constants.len(), || "the model's constants".to_owned())?;
         own_constants.copy_from_slice(constants);
-        Ok(Session {
-            constants: own_constants,
-            scratch: memory(scratch_stride * pool.threads(), || "the kernels' scratch memory".to_owned())?,
-            arena: AlignedBytes::default(),
-            profile: options.profile.then(Profile::default),
-            image: None,
-            manifest,
-            kernels,
-            state,
-            entries,
-            scratch_stride,
-            pool,
-        })
+        let program = Program { manifest, kernels, constants: own_constants, others: Vec::new(), image: None };
+        Self::assemble(program, None, options)
+    }
+
+    fn assemble(program: Program, state: Option<Vec<Array>>, options: &SessionOptions) -> Result<Self, SessionError> {
+        let manifest = &program.manifest;
+        if program.kernels.len() != manifest.code.kernels.len() {
+            let (given, listed) = (program.kernels.len(), manifest.code.kernels.len());
+            return Err(SessionError::Manifest(format!("it lists {listed} kernels, the code has {given}")));
+        }
+        let state = match state {
+            Some(mut state) => {
+                check_state(manifest, &state)?;
+                state.iter_mut().for_each(Array::make_writable);
+                state
+            }
+            None => program.zeros()?,
+        };
+        Ok(Session { executor: Executor::new(Arc::new(program), options)?, state })
     }
 
     /// The package's manifest.
     pub fn manifest(&self) -> &Arc<Manifest> {
-        &self.manifest
+        &self.executor.program.manifest
     }
 
     /// Has the session execute with another's threads, so that many sessions do not start threads of their own. Where those are not
     /// as many as its own, it keeps its own.
     pub fn share_pool(&mut self, pool: &Arc<Pool>) {
-        if pool.threads() == self.pool.threads() {
-            self.pool = pool.clone();
+        if pool.threads() == self.executor.pool.threads() {
+            self.executor.pool = pool.clone();
         }
     }
 
     /// The threads of this session.
     pub fn pool(&self) -> &Arc<Pool> {
-        &self.pool
+        &self.executor.pool
     }
 
     /// The entry point of that name.
     pub fn entry(&self, name: &str) -> Result<EntryId, SessionError> {
-        let position = self.manifest.entries.iter().position(|entry| entry.name == name);
-        position.map(EntryId).ok_or_else(|| SessionError::NoEntry {
-            name: name.into(),
-            known: match self.manifest.entries.as_slice() {
-                [] => "none".into(),
-                entries => entries.iter().map(|e| format!("`{}`", e.name)).collect::<Vec<_>>().join(", "),
-            },
-        })
+        self.executor.program.entry(name)
     }
 
     /// Whether the package has that entry point.
     pub fn has_entry(&self, name: &str) -> bool {
-        self.manifest.entry(name).is_some()
+        self.manifest().entry(name).is_some()
     }
 
     /// Executes an entry point and returns its outputs in new arrays.
@@ -208,84 +203,20 @@ impl Session {
 
     /// Executes an entry point. `outputs` are written where they have the outputs' dtypes and shapes and replaced by new
     /// arrays otherwise: a call with the same extents as one before and the arrays it left allocates nothing.
-    pub fn run_into<A: Borrow<Array>>(
+    pub fn run_into<A: Argument>(
         &mut self,
         entry: EntryId,
         inputs: &[A],
         outputs: &mut Vec<Array>,
     ) -> Result<(), SessionError> {
-        let index = self.prepare(entry, inputs)?;
-        let description = &self.manifest.entries[entry.0];
-        let prepared = &mut self.entries[entry.0].prepared[index];
-        outputs.truncate(description.outputs.len());
-        for (i, (output, shape)) in description.outputs.iter().zip(&prepared.output_shapes).enumerate() {
-            let fits = |array: &Array| array.dtype() == output.ty.dtype && array.shape() == &**shape;
-            if !outputs.get(i).is_some_and(fits) {
-                let array = Array::zeros(output.ty.dtype, shape).map_err(SessionError::from).map_err(|error| {
-                    error.for_memory_of(|| format!("output `{}` of `{}`", output.name, description.name))
-                })?;
-                outputs.truncate(i);
-                outputs.push(array);
-            }
-        }
-        prepared.patch(self.arena.as_pointer(), |i| inputs[i].borrow().pointer(), |i| outputs[i].pointer());
-        let scratch = self.scratch.as_pointer();
-        let start = Instant::now();
-        let (pool, kernels) = (&self.pool, &self.manifest.code.kernels);
-        let profile = &mut self.profile;
-        // SAFETY: the pointers are in the tables; the plan was checked against the sizes of all buffers, and its launches keep the
-        // kernels' contract.
-        unsafe {
-            match profile {
-                None => prepared.execute(scratch, self.scratch_stride, &mut |_, job| pool.run(job)),
-                Some(profile) => prepared.execute(scratch, self.scratch_stride, &mut |launch, job| {
-                    let start = Instant::now();
-                    pool.run(job);
-                    profile.add_launch(description, kernels, launch, start.elapsed());
-                }),
-            }
-        }
-        if let Some(profile) = profile {
-            profile.add_step(description, start.elapsed());
-        }
-        Ok(())
-    }
-
-    /// The index of the plan that is prepared for the inputs' extents.
-    fn prepare<A: Borrow<Array>>(&mut self, entry: EntryId, inputs: &[A]) -> Result<usize, SessionError> {
-        let description = &self.manifest.entries[entry.0];
-        let EntryState { signature, values, prepared, oldest } = &mut self.entries[entry.0];
-        signature.bind(description, inputs, values)?;
-        if let Some(index) = prepared.iter().position(|p| *p.values == **values) {
-            return Ok(index);
-        }
-        let state: Vec<(*mut u8, usize)> = self.state.iter().map(|a| (a.pointer(), a.bytes().len())).collect();
-        let around = Surroundings {
-            entry: description,
-            kernels: &self.kernels,
-            state: &state,
-            constants: (self.constants.as_pointer(), self.constants.len()),
-            threads: self.pool.threads(),
-            separate: self.profile.is_some(),
-        };
-        let new = Prepared::new(&around, values, &|symbol| signature.value(symbol, values))?;
-        if new.arena_bytes > self.arena.len() {
-            self.arena = memory(new.arena_bytes, || format!("intermediate values of `{}`", description.name))?;
-        }
-        if prepared.len() < PREPARED_PLANS {
-            prepared.push(new);
-            return Ok(prepared.len() - 1);
-        }
-        let index = *oldest;
-        *oldest = (index + 1) % PREPARED_PLANS;
-        prepared[index] = new;
-        Ok(index)
+        // SAFETY: the state is writable, lives as long as the executor and is borrowed exclusively.
+        unsafe { self.executor.run_into(&self.state, entry, inputs, outputs) }
     }
 
     /// Runs `init`: every state tensor gets its first value, with the seeds that Keras draws after `set_random_seed(seed)`.
     pub fn init(&mut self, seed: u32) -> Result<(), SessionError> {
         let entry = self.entry("init")?;
-        let inputs = initial_seeds(&self.manifest.entries[entry.0].inputs, seed)?;
+        let inputs = initial_seeds(&self.manifest().entries[entry.0].inputs, seed)?;
         self.run("init", &inputs.iter().collect::<Vec<_>>()).map(drop)
     }
 
@@ -304,16 +235,7 @@ impl Session {
 
     /// Copies values into the state tensors; all must have the manifest's dtypes and shapes, else none is changed.
     pub fn set_state(&mut self, values: &[Array]) -> Result<(), SessionError> {
-        if values.len() != self.state.len() {
-            return Err(SessionError::Manifest(format!(
-                "it lists {} state tensors, {} were given",
-                self.state.len(),
-                values.len()
-            )));
-        }
-        for (index, value) in values.iter().enumerate() {
-            self.check_state(index, value)?;
-        }
+        check_state(self.manifest(), values)?;
         for (tensor, value) in self.state.iter_mut().zip(values) {
             tensor.bytes_mut().copy_from_slice(value.bytes());
         }
@@ -322,18 +244,20 @@ impl Session {
 
     /// The model with its present state as a package.
     pub fn package(&self) -> Result<Package, SessionError> {
-        let Some(image) = &self.image else { return Err(SessionError::NoCode) };
+        let program = &self.executor.program;
+        let Some(image) = &program.image else { return Err(SessionError::NoCode) };
         Ok(Package {
-            manifest: (*self.manifest).clone(),
-            code: image.bytes().to_vec(),
-            constants: self.constants.to_vec(),
+            manifest: (*program.manifest).clone(),
+            code: image.bytes().to_vec().into(),
+            constants: program.constants.clone(),
             state: Some(self.state.clone()),
+            others: program.others.clone(),
         })
     }
 
     /// The position of a state tensor by its name.
     pub fn state_index(&self, name: &str) -> Option<usize> {
-        self.manifest.state.iter().position(|tensor| tensor.name == name)
+        self.manifest().state.iter().position(|tensor| tensor.name == name)
     }
 
     /// Copies a value into one state tensor, which must have its dtype and shape.
@@ -341,27 +265,15 @@ impl Session {
     /// # Panics
     /// Where the manifest has no state tensor of that index.
     pub fn set_state_tensor(&mut self, index: usize, value: &Array) -> Result<(), SessionError> {
-        self.check_state(index, value)?;
+        check_state_tensor(&self.manifest().state[index], value)?;
         self.state[index].bytes_mut().copy_from_slice(value.bytes());
-        Ok(())
-    }
-
-    fn check_state(&self, index: usize, value: &Array) -> Result<(), SessionError> {
-        let tensor = &self.state[index];
-        if value.dtype() != tensor.dtype() || value.shape() != tensor.shape() {
-            let text = |array: &Array| format!("{}{}", array.dtype(), shape_text(array.shape()));
-            return Err(SessionError::State {
-                name: self.manifest.state[index].name.clone(),
-                expected: text(tensor),
-                given: text(value),
-            });
-        }
         Ok(())
     }
 
     /// Sets every metric's accumulator to zero, as an epoch's or an evaluation's start does.
     pub fn reset_metrics(&mut self) {
-        for (tensor, description) in self.state.iter_mut().zip(&self.manifest.state) {
+        let manifest = &self.executor.program.manifest;
+        for (tensor, description) in self.state.iter_mut().zip(&manifest.state) {
             if description.role == StateRole::Metric {
                 tensor.bytes_mut().fill(0);
             }
@@ -383,25 +295,51 @@ impl Session {
     }
 
     fn learning_rate_index(&self) -> Option<usize> {
-        let is_rate = |i: &usize| self.manifest.state[*i].role == StateRole::LearningRate;
+        let is_rate = |i: &usize| self.manifest().state[*i].role == StateRole::LearningRate;
         (0..self.state.len()).find(|i| is_rate(i) && self.state[*i].elements() == 1)
     }
 
     /// What was measured since the session was made or [`Session::take_profile`] was called; `None` where
     /// [`SessionOptions::profile`] is off.
     pub fn profile(&self) -> Option<&Profile> {
-        self.profile.as_ref()
+        self.executor.profile.as_ref()
     }
 
     /// The measurements, which then start anew.
     pub fn take_profile(&mut self) -> Option<Profile> {
-        self.profile.as_mut().map(std::mem::take)
+        self.executor.profile.as_mut().map(std::mem::take)
     }
 }
 
 /// Zeros for what is named.
 fn memory(bytes: usize, what: impl FnOnce() -> String) -> Result<AlignedBytes, SessionError> {
     AlignedBytes::try_zeros(bytes).ok_or_else(|| SessionError::OutOfMemory { what: what(), bytes })
+}
+
+/// Whether there is one tensor for each of the manifest's, with its dtype and shape.
+fn check_state(manifest: &Manifest, values: &[Array]) -> Result<(), SessionError> {
+    if values.len() != manifest.state.len() {
+        let (listed, given) = (manifest.state.len(), values.len());
+        return Err(SessionError::Manifest(format!("it lists {listed} state tensors, {given} were given")));
+    }
+    manifest.state.iter().zip(values).try_for_each(|(tensor, value)| check_state_tensor(tensor, value))
+}
+
+fn check_state_tensor(tensor: &StateTensor, value: &Array) -> Result<(), SessionError> {
+    let same = |dim: &Dim, extent: &usize| dim.as_constant() == i64::try_from(*extent).ok();
+    let shape = &tensor.ty.shape;
+    let fits = value.dtype() == tensor.ty.dtype
+        && value.shape().len() == shape.len()
+        && shape.iter().zip(value.shape()).all(|(dim, extent)| same(dim, extent));
+    if fits {
+        return Ok(());
+    }
+    let expected: Option<Vec<usize>> = shape.iter().map(|dim| usize::try_from(dim.as_constant()?).ok()).collect();
+    Err(SessionError::State {
+        name: tensor.name.clone(),
+        expected: expected.map_or(tensor.ty.to_string(), |shape| format!("{}{}", tensor.ty.dtype, shape_text(&shape))),
+        given: format!("{}{}", value.dtype(), shape_text(value.shape())),
+    })
 }
 
 /// Whether this process can execute the package's code.

@@ -125,6 +125,7 @@ mod tests {
                 layer("add", "Add", "(None, 300)", 0, &["dense", "input_layer"]),
             ],
             fields: Default::default(),
+            labels: Default::default(),
         };
         let state = |name: &str, role, shape: &[i64]| StateTensor {
             name: name.into(),

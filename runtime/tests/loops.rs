@@ -125,6 +125,8 @@ fn manifest() -> Manifest {
             Output { name: "last".into(), ty: TensorType::new(DType::F32, [2i64]) },
         ],
         plan: Plan { slots: vec![vec![dim("16")], vec![dim("1")]], buffers, steps },
+        exact: vec![],
+        updates: vec![],
     };
     let kernel = |(name, _): &(&str, KernelFn)| Kernel { name: (*name).into(), offset: 0, scratch_bytes: 0 };
     Manifest {
@@ -139,6 +141,7 @@ fn manifest() -> Manifest {
             intrinsics_version: 1,
             library: vec![],
             kernels: KERNELS.iter().map(kernel).collect(),
+            parts: vec![],
         },
     }
 }
@@ -165,8 +168,8 @@ fn run(session: &mut Session, length: usize, how: i32) -> [Vec<f32>; 2] {
 #[test]
 fn loops_and_choices_of_a_plan() {
     let plan = manifest();
-    let text = serde_json::to_string(&plan).unwrap();
-    assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), plan);
+    let bytes = kc_abi::codec::encode(&plan);
+    assert_eq!(kc_abi::codec::decode::<Manifest>(&bytes).unwrap(), plan);
 
     let mut session = self::session(plan, false);
     // an odd and an even number of rounds, and none

@@ -27,6 +27,8 @@ fn sample() -> Package {
             }],
             outputs: vec![],
             plan: Plan::default(),
+            exact: vec![],
+            updates: vec![],
         }],
         code: Code {
             backend: "test".into(),
@@ -35,12 +37,14 @@ fn sample() -> Package {
             intrinsics_version: 1,
             library: vec![],
             kernels: vec![Kernel { name: "k".into(), offset: 3, scratch_bytes: 0 }],
+            parts: vec![0],
         },
     };
     Package {
         manifest,
-        code: b"code!".to_vec(),
-        constants: vec![7; 100],
+        code: b"code!".to_vec().into(),
+        constants: vec![7; 100].into(),
+        others: vec![],
         state: Some(vec![
             Array::from_slice(&[1f32, 2.0, 3.0, 4.0, 5.0, -0.0], &[2, 3]).unwrap(),
             Array::from_bools(&[true], &[]).unwrap(),
@@ -118,26 +122,140 @@ fn every_truncation_says_how_much_is_missing() {
     );
 }
 
-/// The bytes of the file that no hash covers: padding between sections.
-fn is_padding(bytes: &[u8], position: usize) -> bool {
-    let count = u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
-    position >= 64 + 64 * count
-        && !(0..count).any(|i| {
-            let entry = &bytes[64 + 64 * i..];
-            let number = |at: usize| u64::from_le_bytes(entry[at..at + 8].try_into().unwrap()) as usize;
-            (number(16)..number(16) + number(24)).contains(&position)
-        })
+#[test]
+fn every_altered_byte_is_found() {
+    let bytes = two_machines().to_bytes().unwrap();
+    for position in 0..bytes.len() {
+        for flipped in [0x01, 0x10, 0xff] {
+            let mut altered = bytes.clone();
+            altered[position] ^= flipped;
+            assert!(Package::from_bytes(&altered).is_err(), "byte {position}");
+        }
+    }
 }
 
 #[test]
-fn every_altered_byte_is_found() {
-    let bytes = sample().to_bytes().unwrap();
-    for position in (0..bytes.len()).filter(|&position| !is_padding(&bytes, position)) {
+fn a_file_that_is_mapped_gives_an_error_or_the_same_program() {
+    let folder = Folder::new("mapped");
+    let path = folder.0.join("sample.kcp");
+    let sample = two_machines();
+    let bytes = sample.to_bytes().unwrap();
+    let weights = bytes.windows(2).rposition(|window| window == b"{\"").unwrap();
+    for position in 0..bytes.len() {
         let mut altered = bytes.clone();
         altered[position] ^= 0x10;
-        let found = Package::from_bytes(&altered);
-        assert!(found.is_err(), "byte {position}");
+        std::fs::write(&path, &altered).unwrap();
+        assert!(Package::verify(&path).is_err(), "byte {position}");
+        if let Ok(read) = Package::read(&path) {
+            // what loading does not look at: the weights' values, other machines' code, the bytes between sections
+            assert_eq!(
+                (read.manifest, read.code, read.constants),
+                (sample.manifest.clone(), sample.code.clone(), sample.constants.clone())
+            );
+            assert!(read.state == sample.state || position > weights, "byte {position}");
+        }
     }
+    for length in 0..bytes.len() {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        assert!(Package::read(&path).is_err(), "{length} bytes");
+    }
+}
+
+#[test]
+fn weights_of_a_mapped_file_stay_as_they_were_read() {
+    let folder = Folder::new("private");
+    let path = folder.0.join("sample.kcp");
+    sample().write(&path).unwrap();
+    let mut read = Package::read(&path).unwrap();
+    read.state.as_mut().unwrap()[0].as_mut_slice::<f32>().unwrap()[0] = 9.0;
+    assert_eq!(Package::verify(&path).unwrap().state, sample().state);
+    // a new file in the old one's place leaves what is mapped
+    let other = Package { state: None, ..sample() };
+    other.write(&path).unwrap();
+    assert_eq!(read.state.unwrap()[0].as_slice::<f32>().unwrap(), [9.0, 2.0, 3.0, 4.0, 5.0, -0.0]);
+}
+
+/// The sample with code for another machine beside its own.
+fn two_machines() -> Package {
+    let mut other = sample();
+    other.manifest.code.target = "aarch64-linux".into();
+    other.manifest.code.features = vec![];
+    other.code = b"other".to_vec().into();
+    sample().merge(other).unwrap()
+}
+
+#[test]
+fn a_package_holds_code_for_several_machines() {
+    let merged = two_machines();
+    let own = |package: &Package| package.target().to_string();
+    assert_eq!(merged.others.len(), 1);
+    let bytes = merged.to_bytes().unwrap();
+    let read = Package::from_bytes(&bytes).unwrap();
+    assert_eq!(read.to_bytes().unwrap(), bytes);
+    assert_eq!(own(&read), own(&merged));
+    assert_eq!(
+        merged.merge(sample()).unwrap_err().to_string(),
+        "both packages have code for x86_64-linux (test; avx2)"
+    );
+
+    let baseline = |features: &[&str]| {
+        let mut package = sample();
+        package.manifest.code.target = kc_runtime::intrinsics::host_target().into();
+        package.manifest.code.features = features.iter().map(|name| (*name).into()).collect();
+        package
+    };
+    // the best that this machine executes, wherever it comes from
+    let merged = baseline(&[]).merge(baseline(&["no such feature"])).unwrap();
+    assert_eq!(merged.manifest.code.features, [""; 0]);
+    assert_eq!(merged.others[0].target.features, ["no such feature"]);
+
+    let mut different = sample();
+    different.manifest.state[0].name = "another".into();
+    different.manifest.code.target = "aarch64-linux".into();
+    assert_eq!(
+        sample().merge(different).unwrap_err().to_string(),
+        "the packages are of different models: state tensor `dense/kernel` f32[2, 3] here, `another` f32[2, 3] there"
+    );
+}
+
+#[test]
+fn a_stripped_package_only_predicts() {
+    let mut package = two_machines();
+    package.manifest.entries.push(Entry { name: "train_step".into(), ..package.manifest.entries[0].clone() });
+    let momentum =
+        StateTensor { name: "momentum".into(), role: StateRole::Optimizer, ty: TensorType::new(DType::F32, [2i64]) };
+    let package = Package { others: vec![], ..package };
+    let mut package = package;
+    package.manifest.state.insert(0, momentum);
+    package.state.as_mut().unwrap().insert(0, Array::from_slice(&[1f32, 2.0], &[2]).unwrap());
+    package.manifest.code.kernels =
+        [0, 64, 128].map(|offset| Kernel { name: format!("k{offset}"), offset: offset + 1, scratch_bytes: 0 }).to_vec();
+    package.manifest.code.parts = vec![0, 64, 128];
+    package.code = [[1u8; 64], [2; 64], [3; 64]].concat().into();
+    package.manifest.entries[0].plan.buffers =
+        vec![Buffer { dtype: DType::F32, elements: Dim::from(6i64), place: Place::State(1), offset: Dim::default() }];
+    package.manifest.entries[0].plan.steps = vec![Step::Launches(vec![Launch {
+        kernel: 2,
+        buffers: vec![0],
+        dims: vec![],
+        tasks: Dim::from(1i64),
+        work: Dim::default(),
+    }])];
+    let stripped = package.strip().unwrap();
+    let manifest = &stripped.manifest;
+    assert_eq!(manifest.entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["predict"]);
+    assert_eq!((&*stripped.code, manifest.code.kernels[0].offset), (&[3u8; 64][..], 1));
+    assert_eq!(manifest.state, sample().manifest.state);
+    assert_eq!(stripped.state, sample().state);
+    assert_eq!(manifest.entries[0].plan.buffers[0].place, Place::State(0));
+    let again = Package::from_bytes(&stripped.to_bytes().unwrap()).unwrap();
+    assert_eq!(again.manifest, *manifest);
+
+    let without = Package { manifest: Manifest { entries: vec![], ..sample().manifest }, ..sample() };
+    assert_eq!(
+        without.strip().unwrap_err().to_string(),
+        "the package has no entry point `predict`, which is what would be left"
+    );
 }
 
 #[test]
@@ -158,12 +276,17 @@ fn an_altered_section_is_named() {
     other[8] = 9;
     assert_eq!(
         error(&other),
-        "it has version 9 of the package format, this runtime reads version 1; compile the model again"
+        "it has version 9 of the package format, this runtime reads version 2; compile the model again"
     );
     assert_eq!(
         error(b"PK\x03\x04 a zip file"),
         r#"it is no kc package: it starts with "PK\x03\x04 a z", a package with "\x89KCP\r\n\x1a\n""#
     );
+}
+
+fn offset_of_code() -> u64 {
+    let bytes = sample().to_bytes().unwrap();
+    u64::from_le_bytes(bytes[64 + 2 * 64 + 16..][..8].try_into().unwrap())
 }
 
 /// The sample's file with its header changed by `change` and hashed again, as a hostile writer would.
@@ -181,7 +304,7 @@ fn hostile(change: impl Fn(&mut Vec<u8>)) -> String {
 #[test]
 fn hostile_headers_are_refused() {
     let length = sample().to_bytes().unwrap().len();
-    let code = 64 + 64; // the entry of the second section
+    let code = 64 + 2 * 64; // the entry of the third section
     assert_eq!(
         hostile(|bytes| bytes[code + 16..code + 32].fill(0xff)),
         format!(
@@ -194,10 +317,35 @@ fn hostile_headers_are_refused() {
     );
     assert_eq!(
         hostile(|bytes| bytes[code..code + 4].copy_from_slice(b"evil")),
-        "its header is wrong: unknown section `evil`"
+        "its header is wrong: the unknown section `evil` that its reader must know"
     );
-    assert_eq!(hostile(|bytes| bytes.copy_within(64..80, code)), "its header is wrong: two sections `manifest`");
-    assert_eq!(hostile(|bytes| bytes[12] = 1), "its section `code` is missing");
+    assert_eq!(
+        hostile(|bytes| bytes.copy_within(64..80, code)),
+        "its header is wrong: two sections `targets` of variant 0"
+    );
+    assert_eq!(hostile(|bytes| bytes[12] = 1), "byte 128 belongs to no section and must be 0, 109 was found");
+    assert_eq!(
+        hostile(|bytes| bytes[code + 16] += 1),
+        format!("its header is wrong: section `code` at byte {}, where none may start", offset_of_code() + 1)
+    );
+    assert_eq!(
+        hostile(|bytes| bytes[code + 16..code + 24].fill(0)),
+        "its header is wrong: section `code` at byte 0, where none may start"
+    );
+    assert_eq!(
+        hostile(|bytes| bytes.copy_within(code - 64 + 16..code - 64 + 24, code + 16)),
+        "its sections `code` and `manifest` overlap"
+    );
+    // a section that a reader may leave alone is hashed all the same
+    let kept = |flag: u8| {
+        hostile(|bytes| {
+            bytes[code + 64..code + 68].copy_from_slice(b"card");
+            bytes[code + 64 + 4..code + 64 + 16].fill(0);
+            bytes[code + 64 + 52] = flag;
+        })
+    };
+    assert_eq!(kept(0), "its header is wrong: the unknown section `card` that its reader must know");
+    assert_eq!(kept(1), "its section `constants` of variant 0 is missing");
 }
 
 #[test]
@@ -220,6 +368,7 @@ fn contradictions_are_refused() {
 }
 
 #[test]
+#[cfg(feature = "json")]
 fn hostile_safetensors_are_refused() {
     use kc_runtime::package::safetensors::read;
     let file = |header: &str, data: &[u8]| [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat();
@@ -272,7 +421,7 @@ fn a_file_that_is_not_there_is_named() {
 #[test]
 fn write_where_space_is_short() {
     let Some(path) = std::env::var_os("KC_TEST_SHORT_SPACE").map(PathBuf::from) else { return };
-    let package = Package { constants: vec![1; 100_000], ..sample() };
+    let package = Package { constants: vec![1; 100_000].into(), ..sample() };
     let error = package.write(&path).expect_err("100,000 bytes do not fit");
     assert!(matches!(error, PackageError::Write { .. }));
     std::fs::write(path.with_extension("message"), error.to_string()).unwrap();
@@ -328,7 +477,7 @@ fn a_disk_that_is_really_full_keeps_the_old_file() {
     };
     let path = disk.join("model.kcp");
     sample().write(&path).unwrap();
-    let package = Package { constants: vec![1; 100_000], ..sample() };
+    let package = Package { constants: vec![1; 100_000].into(), ..sample() };
     assert_eq!(
         package.write(&path).unwrap_err().to_string(),
         format!(

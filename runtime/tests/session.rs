@@ -224,6 +224,8 @@ fn compiled(code: &[u8]) -> Package {
                     work: Dim::default(),
                 }])],
             },
+            exact: vec![],
+            updates: vec![],
         }],
         code: Code {
             backend: "test".into(),
@@ -232,10 +234,11 @@ fn compiled(code: &[u8]) -> Package {
             intrinsics_version: 1,
             library: vec![],
             kernels: vec![Kernel { name: "add".into(), offset: 64, scratch_bytes: 0 }],
+            parts: vec![],
         },
     };
     let code = [&[0; 64], code].concat();
-    Package { manifest, code, constants: vec![], state: None }
+    Package { manifest, code: code.into(), constants: Default::default(), state: None, others: vec![] }
 }
 
 #[test]

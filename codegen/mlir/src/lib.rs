@@ -82,12 +82,14 @@ pub fn compile(kernels: &[Kernel], options: &Options) -> Result<Vec<u8>, Compile
     let objects = job.objects(&groups, options.threads)?;
     let mut image = link::Image::default();
     let mut kernel_offsets = vec![0; kernels.len()];
+    let mut parts = vec![];
     for (group, object) in groups.iter().zip(&objects) {
         let entries: Vec<String> = group.iter().map(|&number| translate::entry(number)).collect();
+        parts.push(image.next());
         let offsets = image.add(object, &entries).map_err(|error| job.blame(group, error.into()))?;
         group.iter().zip(offsets).for_each(|(&number, offset)| kernel_offsets[number] = offset);
     }
-    let header = ImageHeader { kernel_offsets, features: cpu.features().to_vec() };
+    let header = ImageHeader { kernel_offsets, features: cpu.features().to_vec(), parts };
     Ok(encode_image(&header, &image.finish())?)
 }
 

@@ -49,6 +49,11 @@ impl Image {
         self.bytes
     }
 
+    /// Where the next object will start.
+    pub fn next(&self) -> u64 {
+        self.bytes.len().next_multiple_of(OBJECT_ALIGNMENT) as u64
+    }
+
     /// Appends an object and gives the offsets of symbols that it defines.
     pub fn add(&mut self, object: &[u8], entries: &[String]) -> Result<Vec<u64>, LinkError> {
         let unreadable = |error: object::Error| LinkError::Object(error.to_string());

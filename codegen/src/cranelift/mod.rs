@@ -194,6 +194,7 @@ impl Backend for Cranelift {
             }
             image.bytes.resize(image.bytes.len().next_multiple_of(ALIGNMENT), 0);
             image.kernel_offsets.push(image.bytes.len() as u64);
+            image.parts.push(image.bytes.len() as u64);
             image.bytes.extend_from_slice(&compiled.bytes);
         }
         Ok(image)

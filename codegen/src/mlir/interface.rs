@@ -82,6 +82,9 @@ pub struct ImageHeader {
     pub kernel_offsets: Vec<u64>,
     /// Instruction sets that the code needs, as Rust names them, sorted.
     pub features: Vec<String>,
+    /// Byte offsets of the parts of the code that refer to nothing outside of themselves, ascending.
+    #[serde(default)]
+    pub parts: Vec<u64>,
 }
 
 /// The parts of an image: length of the header (8 bytes, little endian), [`ImageHeader`] as JSON, code. `None` for bytes that are no image.

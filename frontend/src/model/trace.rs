@@ -43,7 +43,7 @@ pub(super) fn module(model: &Model) -> Result<(Module, Vec<Arc<DrawnSeed>>)> {
         }
     }
     let seeds = drawn_seeds(&store);
-    let info = ModelInfo { name: model.base.name().to_string(), layers, fields };
+    let info = ModelInfo { name: model.base.name().to_string(), layers, fields, labels: Default::default() };
     let state = store.variables.into_iter().map(|variable| variable.state).collect();
     Ok((Module { model: info, state, functions }, seeds))
 }

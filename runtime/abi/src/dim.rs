@@ -6,10 +6,12 @@ use alloc::{
     vec::Vec,
 };
 use core::{fmt, ops, str::FromStr};
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The name of an unknown extent, such as the batch size `B`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Symbol(pub Box<str>);
 
 impl Symbol {
@@ -449,6 +451,7 @@ impl Parser<'_> {
     }
 }
 
+#[cfg(feature = "serde")]
 impl Serialize for Dim {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.as_constant() {
@@ -458,6 +461,7 @@ impl Serialize for Dim {
     }
 }
 
+#[cfg(feature = "serde")]
 impl<'de> Deserialize<'de> for Dim {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;

@@ -1,12 +1,14 @@
 use core::fmt;
 use core::str::FromStr;
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 macro_rules! dtypes {
     ($($(#[$doc:meta])* $variant:ident $name:literal $keras:literal $bytes:literal $class:ident;)*) => {
         /// The element type of a tensor.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum DType { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+        pub enum DType { $($(#[$doc])* #[cfg_attr(feature = "serde", serde(rename = $name))] $variant,)* }
 
         impl DType {
             /// Every dtype, in declaration order.

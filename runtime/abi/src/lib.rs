@@ -6,6 +6,7 @@
 extern crate alloc;
 
 pub mod call;
+pub mod codec;
 mod dim;
 mod dtype;
 pub mod library;

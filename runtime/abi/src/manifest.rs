@@ -1,13 +1,16 @@
 //! The manifest of a package: what the runtime must know to run compiled code, and nothing about how the
 //! code came to be.
 
+use crate::codec::codec;
 use crate::{DType, Dim, Symbol};
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::fmt;
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 /// Dtype and shape of a dense, row-major tensor.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct TensorType {
     /// Type of the elements.
     pub dtype: DType,
@@ -50,8 +53,9 @@ impl fmt::Display for TensorType {
 }
 
 /// What a state tensor is for. The order of the variants is the order in which summaries list them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum StateRole {
     /// A weight that the optimizer updates.
     Trainable,
@@ -70,20 +74,22 @@ pub enum StateRole {
 }
 
 /// A tensor that lives as long as the model: an argument and a result of the entry points, updated in place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct StateTensor {
     /// The variable's path, unique: `dense/kernel`, `adam/dense_kernel_momentum`.
     pub name: String,
     /// What it is for.
     pub role: StateRole,
     /// Dtype and shape, without symbols.
-    #[serde(flatten)]
+    #[cfg_attr(feature = "serde", serde(flatten))]
     pub ty: TensorType,
 }
 
 /// What the values of an input must satisfy; the runtime checks data once, before it is used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum ValueCheck {
     /// Integers (or whole floats) in `0..classes`: class labels.
     ClassLabels {
@@ -95,23 +101,25 @@ pub enum ValueCheck {
 }
 
 /// An argument of an entry point that is not state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Input {
     /// The input layer's name, `y` and `sample_weight` for the others.
     pub name: String,
     /// What the input is.
     pub role: InputRole,
     /// Dtype and shape; the leading axis is the batch where the role is not `Seeds`.
-    #[serde(flatten)]
+    #[cfg_attr(feature = "serde", serde(flatten))]
     pub ty: TensorType,
     /// Checks of the values.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub checks: Vec<ValueCheck>,
 }
 
 /// What an input of an entry point is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum InputRole {
     /// A model input.
     Feature,
@@ -124,18 +132,20 @@ pub enum InputRole {
 }
 
 /// A result of an entry point that is not state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Output {
     /// The output's name; for metrics the log's name, such as `loss`.
     pub name: String,
     /// Dtype and shape.
-    #[serde(flatten)]
+    #[cfg_attr(feature = "serde", serde(flatten))]
     pub ty: TensorType,
 }
 
 /// Where a buffer of a plan lies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Place {
     /// The entry point's input of that index.
     Input(usize),
@@ -150,7 +160,8 @@ pub enum Place {
 }
 
 /// A buffer of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Buffer {
     /// Type of the elements.
     pub dtype: DType,
@@ -160,12 +171,13 @@ pub struct Buffer {
     pub place: Place,
     /// Its first element, counted in elements of its dtype from the place's start; counters of loops may occur, each by itself and as
     /// `counter//2`, with known factors.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
     pub offset: Dim,
 }
 
 /// One launch of a kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Launch {
     /// Index into [`Code::kernels`].
     pub kernel: usize,
@@ -177,17 +189,19 @@ pub struct Launch {
     pub tasks: Dim,
     /// Estimate of the launch's work, in bytes moved plus arithmetic operations; it decides whether threads are
     /// woken, never a result. 0: unknown, and the bytes of the launch's buffers are taken.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
     pub work: Dim,
 }
 
+#[cfg(feature = "serde")]
 fn is_zero(dim: &Dim) -> bool {
     dim.is(0)
 }
 
 /// What a plan does next. All of a step ends before the next one starts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Step {
     /// Launches that do not depend on each other.
     Launches(Vec<Launch>),
@@ -265,7 +279,8 @@ pub fn launches_mut(steps: &mut [Step]) -> Vec<&mut Launch> {
 }
 
 /// How an entry point executes: buffers with their places, then steps in order.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Plan {
     /// Bytes of each arena slot, as functions of the entry's symbols; a slot serves buffers whose lifetimes do not overlap,
     /// so it holds the largest of the dimensions listed for it.
@@ -277,7 +292,8 @@ pub struct Plan {
 }
 
 /// A function of the package.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Entry {
     /// `init`, `predict`, `train_step`, `test_step`, `metric_results`.
     pub name: String,
@@ -289,10 +305,39 @@ pub struct Entry {
     pub outputs: Vec<Output>,
     /// How it executes.
     pub plan: Plan,
+    /// How it executes with some known extents, where that is compiled apart; all else goes by `plan`.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub exact: Vec<ExactPlan>,
+    /// The state tensors that it writes, by index, ascending. Where there are none, many threads may execute it at once.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub updates: Vec<usize>,
+}
+
+impl Entry {
+    /// Its plans: for any extents, then those for known ones.
+    pub fn plans(&self) -> impl Iterator<Item = &Plan> {
+        [&self.plan].into_iter().chain(self.exact.iter().map(|exact| &exact.plan))
+    }
+
+    /// The same, to change them.
+    pub fn plans_mut(&mut self) -> impl Iterator<Item = &mut Plan> {
+        [&mut self.plan].into_iter().chain(self.exact.iter_mut().map(|exact| &mut exact.plan))
+    }
+}
+
+/// A plan for known extents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct ExactPlan {
+    /// The value of each of the entry's symbols.
+    pub values: Vec<i64>,
+    /// How it executes then.
+    pub plan: Plan,
 }
 
 /// One compiled kernel of a code section.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Kernel {
     /// For people and profiles.
     pub name: String,
@@ -303,7 +348,8 @@ pub struct Kernel {
 }
 
 /// A section of machine code: a flat position-independent image without load-time relocations.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Code {
     /// The back end that made it: `cranelift`, `mlir`.
     pub backend: String,
@@ -314,14 +360,41 @@ pub struct Code {
     /// Version of the intrinsics' table it was made for.
     pub intrinsics_version: u32,
     /// Names of the functions of the runtime's library that the code calls, ascending.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub library: Vec<String>,
     /// The kernels.
     pub kernels: Vec<Kernel>,
+    /// Where the parts of the section start, ascending, the first at 0: each refers to nothing outside of itself, so that it can be
+    /// left out or moved. Empty where that is not known.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub parts: Vec<u64>,
+}
+
+/// What a code section is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeTarget {
+    /// See [`Code::backend`].
+    pub backend: String,
+    /// See [`Code::target`].
+    pub target: String,
+    /// See [`Code::features`].
+    pub features: Vec<String>,
+}
+
+impl fmt::Display for CodeTarget {
+    /// `x86_64-linux (mlir; avx2 fma)`
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({}", self.target, self.backend)?;
+        for (i, feature) in self.features.iter().enumerate() {
+            write!(formatter, "{}{feature}", if i == 0 { "; " } else { " " })?;
+        }
+        formatter.write_str(")")
+    }
 }
 
 /// A line of `summary()`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct LayerInfo {
     /// The layer's name.
     pub name: String,
@@ -334,12 +407,13 @@ pub struct LayerInfo {
     /// Names of the layers it takes its inputs from.
     pub inbound: Vec<String>,
     /// What Keras' files call its parts, by the parts' paths in the names of its weights: `lstm_cell`: `cell`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "BTreeMap::is_empty"))]
     pub parts: BTreeMap<String, String>,
 }
 
 /// Facts about the model for people.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct ModelInfo {
     /// The model's name.
     pub name: String,
@@ -347,13 +421,17 @@ pub struct ModelInfo {
     pub layers: Vec<LayerInfo>,
     /// Free fields: `optimizer`, `loss`, model card texts.
     pub fields: BTreeMap<String, String>,
+    /// Names of classes, by the name of the output whose last axis counts them.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "BTreeMap::is_empty"))]
+    pub labels: BTreeMap<String, Vec<String>>,
 }
 
 /// The version of the package format.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Everything about a package but code, constants and weights.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Manifest {
     /// [`FORMAT_VERSION`] of the writer.
     pub format: u32,
@@ -373,3 +451,29 @@ impl Manifest {
         self.entries.iter().find(|entry| entry.name == name)
     }
 }
+
+codec!(struct TensorType { dtype, shape });
+codec!(enum StateRole { 0 Trainable, 1 NonTrainable, 2 Seed, 3 Optimizer, 4 LearningRate, 5 Iterations, 6 Metric });
+codec!(struct StateTensor { name, role, ty });
+codec!(enum ValueCheck { 0 ClassLabels { classes }, 1 NotNan });
+codec!(enum InputRole { 0 Feature, 1 Target, 2 SampleWeight, 3 Seeds });
+codec!(struct Input { name, role, ty, checks });
+codec!(struct Output { name, ty });
+codec!(enum Place { 0 Input(index), 1 Output(index), 2 State(index), 3 Slot(index), 4 Constant(offset) });
+codec!(struct Buffer { dtype, elements, place, offset });
+codec!(struct Launch { kernel, buffers, dims, tasks, work });
+codec!(enum Step {
+    0 Launches(launches),
+    1 Loop { counter, rounds, steps },
+    2 While { condition, holds, steps },
+    3 Branch { index, branches },
+});
+codec!(struct Plan { slots, buffers, steps });
+codec!(struct ExactPlan { values, plan });
+codec!(struct Entry { name, symbols, inputs, outputs, plan, exact, updates });
+codec!(struct Kernel { name, offset, scratch_bytes });
+codec!(struct Code { backend, target, features, intrinsics_version, library, kernels, parts });
+codec!(struct CodeTarget { backend, target, features });
+codec!(struct LayerInfo { name, class, output_shape, parameters, inbound, parts });
+codec!(struct ModelInfo { name, layers, fields, labels });
+codec!(struct Manifest { format, model, state, entries, code });

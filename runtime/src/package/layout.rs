@@ -4,6 +4,7 @@ use super::PackageError;
 use kc_abi::call::ALIGNMENT;
 use kc_abi::manifest::FORMAT_VERSION;
 use std::fmt;
+use std::ops::Range;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// The first bytes of a package: as in PNG, they show a transfer that changed line ends or cut the eighth bit.
@@ -12,6 +13,10 @@ const HEADER_BYTES: usize = 64;
 const ENTRY_BYTES: usize = 64;
 /// More than this many sections are taken for an error.
 const MAXIMUM_SECTIONS: usize = 64;
+/// Kinds of machines that one package has code for.
+pub(super) const MAXIMUM_VARIANTS: usize = 16;
+/// The flag of a section that a reader who does not know it may leave alone.
+const OPTIONAL: u32 = 1;
 
 /// A hash: xxh3-128, seed 0. It finds accidents; it does not say who wrote the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,21 +31,25 @@ impl fmt::Display for Hash {
 /// The sections that a package may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
-    /// JSON of [`kc_abi::manifest::Manifest`].
+    /// The list of [`kc_abi::manifest::CodeTarget`], one a variant, in the order of preference.
+    Targets,
+    /// A variant's [`kc_abi::manifest::Manifest`].
     Manifest,
-    /// The code image.
+    /// A variant's code image.
     Code,
-    /// Constant data.
+    /// A variant's constant data.
     Constants,
     /// The state tensors in safetensors layout.
     Weights,
 }
 
 impl Section {
-    const ALL: [Section; 4] = [Section::Manifest, Section::Code, Section::Constants, Section::Weights];
+    const ALL: [Section; 5] =
+        [Section::Targets, Section::Manifest, Section::Code, Section::Constants, Section::Weights];
 
     fn name(self) -> &'static str {
         match self {
+            Section::Targets => "targets",
             Section::Manifest => "manifest",
             Section::Code => "code",
             Section::Constants => "constants",
@@ -62,7 +71,9 @@ pub(super) struct Sections<'a> {
 }
 
 struct Entry {
-    section: Section,
+    /// `None` for one that this runtime does not know and may leave alone.
+    section: Option<Section>,
+    variant: usize,
     start: usize,
     end: usize,
     hash: Hash,
@@ -102,53 +113,109 @@ impl<'a> Sections<'a> {
         }
         let mut entries: Vec<Entry> = Vec::with_capacity(count);
         for entry in table.chunks_exact(ENTRY_BYTES) {
-            let name = entry[..16].trim_ascii_end();
-            let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+            let name = entry[..16].split(|&byte| byte == 0).next().unwrap_or_default();
             let section = Section::ALL.into_iter().find(|section| section.name().as_bytes() == name);
-            let Some(section) = section else {
-                return Err(PackageError::Header(format!("unknown section `{}`", name.escape_ascii())));
-            };
-            if entries.iter().any(|entry| entry.section == section) {
-                return Err(PackageError::Header(format!("two sections `{section}`")));
+            let (variant, flags) = (read_u32(entry, 48) as usize, read_u32(entry, 52));
+            if section.is_none() && flags & OPTIONAL == 0 {
+                let name = name.escape_ascii();
+                return Err(PackageError::Header(format!("the unknown section `{name}` that its reader must know")));
             }
             let (offset, length) = (read_u64(entry, 16), read_u64(entry, 24));
             let end = u128::from(offset) + u128::from(length);
+            let name = || section.map_or_else(|| name.escape_ascii().to_string(), |section| section.to_string());
             if end > u128::from(found) {
-                return Err(PackageError::SectionBounds { section, offset, end, found });
+                return Err(PackageError::SectionBounds { section: name(), offset, end, found });
+            }
+            if !offset.is_multiple_of(ALIGNMENT as u64) || offset < (HEADER_BYTES + table.len()) as u64 {
+                let name = name();
+                return Err(PackageError::Header(format!("section `{name}` at byte {offset}, where none may start")));
+            }
+            if let Some(section) = section
+                && entries.iter().any(|entry| entry.section == Some(section) && entry.variant == variant)
+            {
+                return Err(PackageError::Header(format!("two sections `{section}` of variant {variant}")));
             }
             // both fit: they are at most the length of `bytes`
-            entries.push(Entry {
-                section,
-                start: offset as usize,
-                end: end as usize,
-                hash: Hash(read_u128(entry, 32)),
-            });
+            let hash = Hash(read_u128(entry, 32));
+            entries.push(Entry { section, variant, start: offset as usize, end: end as usize, hash });
         }
-        Ok(Sections { bytes, entries })
+        let sections = Sections { bytes, entries };
+        sections.check_apart()?;
+        Ok(sections)
     }
 
-    /// The contents of a section, hashed; `None` where the package lacks it.
-    pub(super) fn find(&self, section: Section) -> Result<Option<&'a [u8]>, PackageError> {
-        let Some(entry) = self.entries.iter().find(|entry| entry.section == section) else { return Ok(None) };
-        let contents = &self.bytes[entry.start..entry.end];
-        let found = Hash(xxh3_128(contents));
-        if found != entry.hash {
-            return Err(PackageError::SectionAltered { section, expected: entry.hash, found });
-        }
-        Ok(Some(contents))
+    /// The sections in the order of their places.
+    fn in_order(&self) -> Vec<&Entry> {
+        let mut entries: Vec<&Entry> = self.entries.iter().collect();
+        entries.sort_by_key(|entry| (entry.start, entry.end));
+        entries
     }
 
-    /// The contents of a section that every package has, hashed.
-    pub(super) fn get(&self, section: Section) -> Result<&'a [u8], PackageError> {
-        self.find(section)?.ok_or(PackageError::SectionMissing(section))
+    fn check_apart(&self) -> Result<(), PackageError> {
+        match self.in_order().windows(2).find(|pair| pair[1].start < pair[0].end) {
+            None => Ok(()),
+            Some(pair) => {
+                let name =
+                    |entry: &Entry| entry.section.map_or_else(|| "unknown".into(), |section| section.to_string());
+                Err(PackageError::Overlap { first: name(pair[0]), second: name(pair[1]) })
+            }
+        }
+    }
+
+    /// Hashes every section, and looks at every byte between them.
+    pub(super) fn check_all(&self) -> Result<(), PackageError> {
+        let mut end = HEADER_BYTES + self.entries.len() * ENTRY_BYTES;
+        let in_order = self.in_order();
+        for (start, next) in in_order.iter().map(|entry| (entry.start, entry.end)).chain([(self.bytes.len(), 0)]) {
+            let gap = self.bytes.get(end..start).unwrap_or_default();
+            if let Some(at) = gap.iter().position(|&byte| byte != 0) {
+                return Err(PackageError::Padding { position: end + at, found: gap[at] });
+            }
+            end = end.max(next);
+        }
+        in_order.into_iter().try_for_each(|entry| self.check_hash(entry))
+    }
+
+    fn check_hash(&self, entry: &Entry) -> Result<(), PackageError> {
+        let found = Hash(xxh3_128(&self.bytes[entry.start..entry.end]));
+        if found == entry.hash {
+            return Ok(());
+        }
+        let section = entry.section.map_or_else(|| "unknown".into(), |section| section.to_string());
+        Err(PackageError::SectionAltered { section, expected: entry.hash, found })
+    }
+
+    fn find(&self, section: Section, variant: usize) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.section == Some(section) && entry.variant == variant)
+    }
+
+    /// Where a section lies, not hashed; `None` where the package lacks it.
+    pub(super) fn find_range(&self, section: Section, variant: usize) -> Option<Range<usize>> {
+        self.find(section, variant).map(|entry| entry.start..entry.end)
+    }
+
+    /// Where a section lies that every package has, not hashed.
+    pub(super) fn range(&self, section: Section, variant: usize) -> Result<Range<usize>, PackageError> {
+        self.find_range(section, variant).ok_or(PackageError::SectionMissing { section, variant })
+    }
+
+    /// Where a section lies that every package has, hashed.
+    pub(super) fn get(&self, section: Section, variant: usize) -> Result<Range<usize>, PackageError> {
+        let entry = self.find(section, variant).ok_or(PackageError::SectionMissing { section, variant })?;
+        self.check_hash(entry)?;
+        Ok(entry.start..entry.end)
+    }
+
+    pub(super) fn contents(&self, range: Range<usize>) -> &'a [u8] {
+        &self.bytes[range]
     }
 }
 
-/// A file of these sections.
-pub(super) fn write(sections: &[(Section, &[u8])]) -> Vec<u8> {
+/// A file of these sections, each with the number of its variant.
+pub(super) fn write(sections: &[(Section, usize, &[u8])]) -> Vec<u8> {
     let mut table = Vec::with_capacity(sections.len() * ENTRY_BYTES);
     let mut end = HEADER_BYTES + sections.len() * ENTRY_BYTES;
-    for (section, contents) in sections {
+    for (section, variant, contents) in sections {
         let offset = end.next_multiple_of(ALIGNMENT);
         let mut name = [0u8; 16];
         name[..section.name().len()].copy_from_slice(section.name().as_bytes());
@@ -156,7 +223,8 @@ pub(super) fn write(sections: &[(Section, &[u8])]) -> Vec<u8> {
         table.extend((offset as u64).to_le_bytes());
         table.extend((contents.len() as u64).to_le_bytes());
         table.extend(xxh3_128(contents).to_le_bytes());
-        table.extend([0u8; 16]);
+        table.extend((*variant as u32).to_le_bytes());
+        table.extend([0u8; 12]);
         end = offset + contents.len();
     }
     let mut file = Vec::with_capacity(end);
@@ -168,7 +236,7 @@ pub(super) fn write(sections: &[(Section, &[u8])]) -> Vec<u8> {
     let hash = header_hash(&file, &table);
     file.extend(hash.0.to_le_bytes());
     file.extend(table);
-    for (_, contents) in sections {
+    for (_, _, contents) in sections {
         file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
         file.extend_from_slice(contents);
     }

@@ -1,16 +1,29 @@
 //! Tensors in the safetensors layout: the length of a JSON header in 8 little-endian bytes, the header, the data.
 
-use crate::array::{Array, shape_text};
+use crate::array::Array;
+#[cfg(feature = "json")]
+use crate::array::shape_text;
 use kc_abi::DType;
 use kc_abi::call::ALIGNMENT;
-use serde::Deserialize;
+#[cfg(feature = "json")]
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::ops::Range;
 
 /// Why bytes are no safetensors.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
+#[cfg(feature = "json")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SafetensorsError(String);
+
+#[cfg(feature = "json")]
+impl std::fmt::Display for SafetensorsError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(feature = "json")]
+impl std::error::Error for SafetensorsError {}
 
 const DTYPES: [(DType, &str); 13] = [
     (DType::F64, "F64"),
@@ -28,34 +41,89 @@ const DTYPES: [(DType, &str); 13] = [
     (DType::Bool, "BOOL"),
 ];
 
+/// Where tensors lie, and the header that says so.
+#[derive(Default)]
+pub(super) struct Layout {
+    pub(super) tensors: Vec<Place>,
+    text: String,
+}
+
+/// A tensor of a [`Layout`].
+pub(super) struct Place {
+    pub(super) dtype: DType,
+    pub(super) shape: Vec<usize>,
+    /// Bytes of the data.
+    pub(super) place: Range<usize>,
+}
+
+impl Layout {
+    /// The next tensor; `None` where it is larger than an address space.
+    pub(super) fn add(&mut self, name: &str, dtype: DType, shape: &[usize]) -> Option<()> {
+        let start = self.data_bytes();
+        let bytes = shape.iter().try_fold(dtype.bytes(), |bytes, &extent| bytes.checked_mul(extent))?;
+        let end = start.checked_add(bytes).filter(|&end| end <= isize::MAX as usize / 2)?;
+        let separator = if self.tensors.is_empty() { "{" } else { "," };
+        self.text.push_str(separator);
+        quote(name, &mut self.text);
+        let dtype_name = DTYPES.iter().find(|(known, _)| *known == dtype).map_or("U8", |(_, name)| name);
+        // a String takes everything
+        let _ =
+            write!(self.text, ":{{\"dtype\":\"{dtype_name}\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}");
+        self.tensors.push(Place { dtype, shape: shape.to_vec(), place: start..end });
+        Some(())
+    }
+
+    pub(super) fn data_bytes(&self) -> usize {
+        self.tensors.last().map_or(0, |tensor| tensor.place.end)
+    }
+
+    /// Length and text of the header: what stands before the data, whose start is a multiple of 64.
+    pub(super) fn header(&self) -> Vec<u8> {
+        let mut text = if self.tensors.is_empty() { "{".to_owned() } else { self.text.clone() };
+        text.push('}');
+        while !(8 + text.len()).is_multiple_of(ALIGNMENT) {
+            text.push(' ');
+        }
+        let mut header = (text.len() as u64).to_le_bytes().to_vec();
+        header.extend(text.into_bytes());
+        header
+    }
+}
+
+/// A text as JSON has it.
+fn quote(text: &str, out: &mut String) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\u{0}'..'\u{20}' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(character));
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+}
+
 /// The tensors in their order. The data starts at a multiple of 64 bytes; elements are little-endian.
 pub fn write<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Array)>) -> Vec<u8> {
-    let (mut header, mut data) = (String::from("{"), Vec::new());
-    for (name, array) in tensors {
-        let start = data.len();
-        data.extend_from_slice(array.bytes());
-        let dtype = DTYPES.iter().find(|(dtype, _)| *dtype == array.dtype()).map_or("U8", |(_, name)| name);
-        let separator = if start == 0 && header.len() == 1 { "" } else { "," };
-        let name = serde_json::Value::from(name);
-        let (shape, end) = (array.shape(), data.len());
-        write!(
-            header,
-            "{separator}{name}:{{\"dtype\":\"{dtype}\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}"
-        )
-        .expect("a String takes everything");
-    }
-    header.push('}');
-    while (8 + header.len()) % ALIGNMENT != 0 {
-        header.push(' ');
-    }
-    let mut file = Vec::with_capacity(8 + header.len() + data.len());
-    file.extend((header.len() as u64).to_le_bytes());
-    file.extend(header.into_bytes());
-    file.extend(data);
+    let mut layout = Layout::default();
+    let arrays: Vec<&Array> = tensors
+        .into_iter()
+        .map(|(name, array)| {
+            layout.add(name, array.dtype(), array.shape()).expect("arrays in memory fit into memory");
+            array
+        })
+        .collect();
+    let mut file = layout.header();
+    file.reserve_exact(layout.data_bytes());
+    arrays.into_iter().for_each(|array| file.extend_from_slice(array.bytes()));
     file
 }
 
-#[derive(Deserialize)]
+#[cfg(feature = "json")]
+#[derive(serde::Deserialize)]
 struct Entry {
     dtype: String,
     shape: Vec<usize>,
@@ -63,6 +131,7 @@ struct Entry {
 }
 
 /// The tensors by their names.
+#[cfg(feature = "json")]
 pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, Array>, SafetensorsError> {
     let wrong = |detail: String| SafetensorsError(detail);
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {

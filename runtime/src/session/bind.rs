@@ -1,10 +1,10 @@
 //! From the shapes of the inputs to the values of an entry point's symbols.
 
+use super::Argument;
 use super::SessionError;
-use crate::array::{Array, shape_text};
+use crate::array::shape_text;
 use kc_abi::manifest::Entry;
 use kc_abi::{Dim, Symbol};
-use std::borrow::Borrow;
 
 /// An extent of an input's shape.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl Signature {
     }
 
     /// Writes the symbols' values; no allocation unless there is an error.
-    pub(super) fn bind<A: Borrow<Array>>(
+    pub(super) fn bind<A: Argument>(
         &self,
         entry: &Entry,
         inputs: &[A],
@@ -60,7 +60,7 @@ impl Signature {
         const UNBOUND: i64 = -1;
         values.clear();
         values.resize(self.symbols.len(), UNBOUND);
-        for (index, (array, extents)) in inputs.iter().map(A::borrow).zip(&self.inputs).enumerate() {
+        for (index, (array, extents)) in inputs.iter().zip(&self.inputs).enumerate() {
             let same = array.dtype() == entry.inputs[index].ty.dtype && array.shape().len() == extents.len();
             let bound = same
                 && array.shape().iter().zip(extents).all(|(&actual, extent)| {
@@ -79,7 +79,7 @@ impl Signature {
                 return Err(self.mismatch(entry, index, array, values));
             }
         }
-        for (index, (array, extents)) in inputs.iter().map(A::borrow).zip(&self.inputs).enumerate() {
+        for (index, (array, extents)) in inputs.iter().zip(&self.inputs).enumerate() {
             for (&actual, extent) in array.shape().iter().zip(extents) {
                 if let Extent::Other(dim) = extent
                     && dim.evaluate(&|s| self.value(s, values)) != i64::try_from(actual).ok()
@@ -96,7 +96,7 @@ impl Signature {
         self.symbols.iter().position(|s| s == symbol).map(|index| values[index])
     }
 
-    fn mismatch(&self, entry: &Entry, index: usize, array: &Array, values: &[i64]) -> SessionError {
+    fn mismatch(&self, entry: &Entry, index: usize, array: &impl Argument, values: &[i64]) -> SessionError {
         let input = &entry.inputs[index];
         let bound: Vec<String> = self
             .symbols

@@ -5,12 +5,14 @@ use super::divide::{Ready, divide, work_of};
 use super::execute::{Execution, Moving, PreparedStep, Scalar, Term};
 use crate::pool::{Job, Part};
 use kc_abi::call::{ALIGNMENT, KernelFn};
-use kc_abi::manifest::{Buffer, Entry, Launch, Place, Step};
+use kc_abi::manifest::{Buffer, Entry, Launch, Place, Plan, Step};
 use kc_abi::{Dim, Symbol};
 
 /// What a plan is prepared with.
 pub(super) struct Surroundings<'a> {
     pub(super) entry: &'a Entry,
+    /// One of the entry point's.
+    pub(super) plan: &'a Plan,
     /// A kernel and its scratch bytes, one a kernel of the manifest.
     pub(super) kernels: &'a [KernelFn],
     /// Pointer and size of each state tensor.
@@ -52,7 +54,7 @@ impl Prepared {
         value_of: &dyn Fn(&Symbol) -> Option<i64>,
     ) -> Result<Self, SessionError> {
         let entry = around.entry;
-        let plan = &entry.plan;
+        let plan = around.plan;
         let wrong = |detail: String| SessionError::Manifest(format!("plan of `{}`: {detail}", entry.name));
         let size = |dim: &Dim, what: &dyn Fn() -> String| -> Result<i64, SessionError> {
             dim.evaluate(value_of)
@@ -312,7 +314,7 @@ impl Preparation<'_> {
 
     /// A buffer whose number decides what is executed.
     fn scalar(&mut self, index: usize) -> Result<Scalar, SessionError> {
-        let Some(buffer) = self.around.entry.plan.buffers.get(index) else {
+        let Some(buffer) = self.around.plan.buffers.get(index) else {
             return Err(self.wrong(format!("a loop or choice takes buffer {index}, which is missing")));
         };
         if buffer.dtype.is_float() || self.spaces[index].needed < buffer.dtype.bytes() {
@@ -425,7 +427,7 @@ impl Preparation<'_> {
             self.pointers.resize(first_pointer + launch.buffers.len(), std::ptr::null_mut());
             let mut touched = 0i64;
             for (position, &index) in launch.buffers.iter().enumerate() {
-                let Some(buffer) = self.around.entry.plan.buffers.get(index) else {
+                let Some(buffer) = self.around.plan.buffers.get(index) else {
                     return Err(self.wrong(format!("launch {number} takes buffer {index}, which is missing")));
                 };
                 touched = touched.saturating_add(self.spaces[index].needed as i64);

@@ -120,6 +120,8 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
         inputs: inputs.iter().map(|input| (*input).clone()).collect(),
         outputs,
         plan,
+        exact: vec![],
+        updates: vec![],
     };
     let key =
         Input { name: "seeds".into(), role: InputRole::Seeds, ty: TensorType::new(DType::U32, [2i64]), checks: vec![] };
@@ -195,6 +197,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
             kernels: ["forward", "loss", "update", "results", "init"]
                 .map(|name| Kernel { name: name.into(), offset: 0, scratch_bytes: 100 })
                 .into(),
+            parts: vec![],
         },
     }
 }

@@ -67,6 +67,8 @@ fn package(path: &Path, state: Option<Vec<Array>>) {
                 buffers: vec![buffer(Place::Input(0)), buffer(Place::Output(0))],
                 steps: vec![Step::Launches(vec![launch])],
             },
+            exact: vec![],
+            updates: vec![],
         }],
         code: Code {
             backend: "hand".into(),
@@ -75,9 +77,11 @@ fn package(path: &Path, state: Option<Vec<Array>>) {
             intrinsics_version: 1,
             library: vec![],
             kernels: vec![Kernel { name: "add".into(), offset: 0, scratch_bytes: 0 }],
+            parts: vec![],
         },
     };
-    Package { manifest, code: machine_code().to_vec(), constants: vec![], state }.write(path).unwrap();
+    let code = machine_code().to_vec().into();
+    Package { manifest, code, constants: Default::default(), state, others: vec![] }.write(path).unwrap();
 }
 
 #[test]

@@ -1,0 +1,197 @@
+//! [`Executor`]: the plans of a package's entry points, prepared, and the memory that they need beside the state.
+
+use super::bind::Signature;
+use super::prepare::{Prepared, Surroundings};
+use super::{Argument, EntryId, PREPARED_PLANS, Profile, Program, SessionError, SessionOptions, memory};
+use crate::array::Array;
+use crate::memory::AlignedBytes;
+use crate::pool::Pool;
+use kc_abi::call::ALIGNMENT;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Executes the entry points of a program over a state, which is the same in every call. One thread uses it at a time.
+pub(super) struct Executor {
+    entries: Vec<EntryState>,
+    arena: AlignedBytes,
+    scratch: AlignedBytes,
+    scratch_stride: usize,
+    pub(super) pool: Arc<Pool>,
+    pub(super) profile: Option<Profile>,
+    pub(super) program: Arc<Program>,
+}
+
+// SAFETY: the raw pointers of the prepared plans point into memory that the executor owns, and into the state and the constants, which
+// its owner keeps beside it.
+unsafe impl Send for Executor {}
+
+struct EntryState {
+    signature: Signature,
+    values: Vec<i64>,
+    prepared: Vec<Prepared>,
+    oldest: usize,
+}
+
+impl Executor {
+    pub(super) fn new(program: Arc<Program>, options: &SessionOptions) -> Result<Self, SessionError> {
+        let manifest = &program.manifest;
+        let entries = manifest
+            .entries
+            .iter()
+            .map(|entry| {
+                let signature = Signature::new(entry)?;
+                Ok(EntryState { signature, values: Vec::new(), prepared: Vec::new(), oldest: 0 })
+            })
+            .collect::<Result<_, SessionError>>()?;
+        let pool = Arc::new(Pool::new(options.threads));
+        let largest = manifest.code.kernels.iter().map(|kernel| kernel.scratch_bytes).max().unwrap_or(0);
+        let scratch_stride = usize::try_from(largest)
+            .ok()
+            .and_then(|bytes| bytes.checked_next_multiple_of(ALIGNMENT))
+            .filter(|stride| stride.checked_mul(pool.threads()).is_some_and(|all| all < isize::MAX as usize / 2))
+            .ok_or_else(|| SessionError::Manifest(format!("a kernel needs {largest} bytes of scratch memory")))?;
+        Ok(Executor {
+            entries,
+            scratch: memory(scratch_stride * pool.threads(), || "the kernels' scratch memory".to_owned())?,
+            arena: AlignedBytes::default(),
+            profile: options.profile.then(Profile::default),
+            scratch_stride,
+            pool,
+            program,
+        })
+    }
+
+    /// Executes an entry point; outputs are written where they have the outputs' dtypes and shapes and replaced by new arrays
+    /// otherwise.
+    ///
+    /// # Safety
+    /// The state must be writable and the same in every call; while the call lasts, nobody else may touch the tensors that the entry
+    /// point updates, or write another.
+    pub(super) unsafe fn run_into<A: Argument>(
+        &mut self,
+        state: &[Array],
+        entry: EntryId,
+        inputs: &[A],
+        outputs: &mut Vec<Array>,
+    ) -> Result<(), SessionError> {
+        let index = self.prepare(state, entry, inputs)?;
+        let description = &self.program.manifest.entries[entry.0];
+        let prepared = &mut self.entries[entry.0].prepared[index];
+        outputs.truncate(description.outputs.len());
+        for (i, (output, shape)) in description.outputs.iter().zip(&prepared.output_shapes).enumerate() {
+            let fits = |array: &Array| array.dtype() == output.ty.dtype && array.shape() == &**shape;
+            if !outputs.get(i).is_some_and(fits) {
+                let array = Array::zeros(output.ty.dtype, shape).map_err(SessionError::from).map_err(|error| {
+                    error.for_memory_of(|| format!("output `{}` of `{}`", output.name, description.name))
+                })?;
+                outputs.truncate(i);
+                outputs.push(array);
+            }
+            outputs[i].make_writable();
+        }
+        // SAFETY: by the caller; the outputs are as large as the plan says.
+        unsafe { self.execute(entry, index, inputs, |i| outputs[i].pointer()) };
+        Ok(())
+    }
+
+    /// The same with outputs in the caller's memory, each of which must have as many bytes as the output.
+    ///
+    /// # Safety
+    /// As [`Executor::run_into`].
+    pub(super) unsafe fn run_to<A: Argument>(
+        &mut self,
+        state: &[Array],
+        entry: EntryId,
+        inputs: &[A],
+        outputs: &mut [&mut [u8]],
+    ) -> Result<(), SessionError> {
+        let index = self.prepare(state, entry, inputs)?;
+        let description = &self.program.manifest.entries[entry.0];
+        let shapes = &self.entries[entry.0].prepared[index].output_shapes;
+        if outputs.len() != description.outputs.len() {
+            let (expected, given) = (description.outputs.len(), outputs.len());
+            return Err(SessionError::OutputCount { entry: description.name.clone(), expected, given });
+        }
+        for ((output, shape), given) in description.outputs.iter().zip(shapes).zip(&*outputs) {
+            let expected = shape.iter().product::<usize>() * output.ty.dtype.bytes();
+            if given.len() != expected || !given.as_ptr().addr().is_multiple_of(output.ty.dtype.bytes()) {
+                return Err(SessionError::Output {
+                    entry: description.name.clone(),
+                    output: output.name.clone(),
+                    expected,
+                    given: given.len(),
+                });
+            }
+        }
+        // SAFETY: by the caller; the outputs are as large as the plan says.
+        unsafe { self.execute(entry, index, inputs, |i| outputs[i].as_ptr().cast_mut()) };
+        Ok(())
+    }
+
+    /// # Safety
+    /// As [`Executor::run_into`]; the outputs must be as large as the prepared plan says.
+    unsafe fn execute<A: Argument>(
+        &mut self,
+        entry: EntryId,
+        index: usize,
+        inputs: &[A],
+        output: impl Fn(usize) -> *mut u8,
+    ) {
+        let description = &self.program.manifest.entries[entry.0];
+        let prepared = &mut self.entries[entry.0].prepared[index];
+        prepared.patch(self.arena.as_pointer(), |i| inputs[i].pointer().cast_mut(), output);
+        let scratch = self.scratch.as_pointer();
+        let (pool, kernels) = (&self.pool, &self.program.manifest.code.kernels);
+        let Some(profile) = &mut self.profile else {
+            // SAFETY: the pointers are in the tables; the plan was checked against the sizes of all buffers, and its launches keep the
+            // kernels' contract.
+            unsafe { prepared.execute(scratch, self.scratch_stride, &mut |_, job| pool.run(job)) };
+            return;
+        };
+        let start = Instant::now();
+        // SAFETY: as above.
+        unsafe {
+            prepared.execute(scratch, self.scratch_stride, &mut |launch, job| {
+                let start = Instant::now();
+                pool.run(job);
+                profile.add_launch(description, kernels, launch, start.elapsed());
+            });
+        }
+        profile.add_step(description, start.elapsed());
+    }
+
+    /// The index of the plan that is prepared for the inputs' extents.
+    fn prepare<A: Argument>(&mut self, state: &[Array], entry: EntryId, inputs: &[A]) -> Result<usize, SessionError> {
+        let program = &self.program;
+        let description = &program.manifest.entries[entry.0];
+        let EntryState { signature, values, prepared, oldest } = &mut self.entries[entry.0];
+        signature.bind(description, inputs, values)?;
+        if let Some(index) = prepared.iter().position(|p| *p.values == **values) {
+            return Ok(index);
+        }
+        let state: Vec<(*mut u8, usize)> = state.iter().map(|a| (a.pointer(), a.bytes().len())).collect();
+        // launches are measured by their numbers in the plan for any extents
+        let exact = description.exact.iter().find(|exact| self.profile.is_none() && exact.values == *values);
+        let around = Surroundings {
+            entry: description,
+            plan: exact.map_or(&description.plan, |exact| &exact.plan),
+            kernels: &program.kernels,
+            state: &state,
+            constants: (program.constants.as_pointer(), program.constants.len()),
+            threads: self.pool.threads(),
+            separate: self.profile.is_some(),
+        };
+        let new = Prepared::new(&around, values, &|symbol| signature.value(symbol, values))?;
+        if new.arena_bytes > self.arena.len() {
+            self.arena = memory(new.arena_bytes, || format!("intermediate values of `{}`", description.name))?;
+        }
+        if prepared.len() < PREPARED_PLANS {
+            prepared.push(new);
+            return Ok(prepared.len() - 1);
+        }
+        let index = *oldest;
+        *oldest = (index + 1) % PREPARED_PLANS;
+        prepared[index] = new;
+        Ok(index)
+    }
+}
