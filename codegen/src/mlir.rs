@@ -190,6 +190,7 @@ fn host_target() -> Target {
         cost: CostConstants {
             contraction_flops_per_nanosecond: 2.4 * flops_per_cycle,
             elementwise_operations_per_nanosecond: f64::from(vector_bytes / 4),
+            exponentials_per_nanosecond: f64::from(vector_bytes / 4) / 12.0,
             ..Target::baseline().cost
         },
     }

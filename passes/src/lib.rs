@@ -23,4 +23,4 @@ pub use saturate::{MathMode, RuleChoice, Saturation, SaturationOptions, Saturati
 pub use schedule::{schedule, schedule_apart};
 pub use simplify::simplify;
 pub use target::{Contraction, CostConstants, Target};
-pub use traffic::{Traffic, launches, traffic, unfused};
+pub use traffic::{Traffic, is_part_of_reader, launches, traffic, unfused};

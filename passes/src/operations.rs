@@ -2,8 +2,33 @@
 
 use kc_ir::tensor::ops::{Binary, CustomFunction, Unary};
 
-/// Operations of an elementwise function, in additions.
-pub(crate) fn unary(function: Unary) -> f64 {
+/// What a load and a store of an element cost, in the same unit.
+pub(crate) const LOAD_AND_STORE: f64 = 4.0;
+
+/// What an elementwise function executes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Executed {
+    /// So many additions.
+    Operations(f64),
+    /// So many exponential functions.
+    Exponentials(f64),
+}
+
+/// Additions that cost as much as an exponential function, about.
+const EXPONENTIAL: f64 = 12.0;
+
+impl Executed {
+    /// In additions, about.
+    pub fn operations(self) -> f64 {
+        match self {
+            Executed::Operations(count) => count,
+            Executed::Exponentials(count) => EXPONENTIAL * count,
+        }
+    }
+}
+
+/// What an elementwise function of one operand executes.
+pub(crate) fn unary(function: Unary) -> Executed {
     match function {
         Unary::Negate
         | Unary::Abs
@@ -15,9 +40,11 @@ pub(crate) fn unary(function: Unary) -> f64 {
         | Unary::IsFinite
         | Unary::Not
         | Unary::PopulationCount
-        | Unary::CountLeadingZeros => 1.0,
-        Unary::Sqrt | Unary::Rsqrt => 5.0,
-        Unary::Exp | Unary::Log | Unary::Logistic | Unary::Tanh | Unary::Expm1 | Unary::Log1p => 12.0,
+        | Unary::CountLeadingZeros => Executed::Operations(1.0),
+        Unary::Sqrt | Unary::Rsqrt => Executed::Operations(5.0),
+        Unary::Exp | Unary::Log | Unary::Logistic | Unary::Tanh | Unary::Expm1 | Unary::Log1p => {
+            Executed::Exponentials(1.0)
+        }
         Unary::Cbrt
         | Unary::Sin
         | Unary::Cos
@@ -34,12 +61,12 @@ pub(crate) fn unary(function: Unary) -> f64 {
         | Unary::Erfc
         | Unary::ErfInv
         | Unary::Lgamma
-        | Unary::Digamma => 25.0,
+        | Unary::Digamma => Executed::Exponentials(2.0),
     }
 }
 
 /// The same for two operands.
-pub(crate) fn binary(function: Binary) -> f64 {
+pub(crate) fn binary(function: Binary) -> Executed {
     match function {
         Binary::Add
         | Binary::Subtract
@@ -50,10 +77,10 @@ pub(crate) fn binary(function: Binary) -> f64 {
         | Binary::Or
         | Binary::Xor
         | Binary::ShiftLeft
-        | Binary::ShiftRight => 1.0,
-        Binary::Divide => 4.0,
-        Binary::Remainder => 8.0,
-        Binary::Power | Binary::Atan2 => 30.0,
+        | Binary::ShiftRight => Executed::Operations(1.0),
+        Binary::Divide => Executed::Operations(4.0),
+        Binary::Remainder => Executed::Operations(8.0),
+        Binary::Power | Binary::Atan2 => Executed::Exponentials(2.5),
     }
 }
 

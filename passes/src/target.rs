@@ -21,6 +21,8 @@ pub struct CostConstants {
     pub contraction_flops_per_nanosecond: f64,
     /// Elementwise operations in a nanosecond.
     pub elementwise_operations_per_nanosecond: f64,
+    /// Exponential functions in a nanosecond; logarithms, hyperbolic tangents and the like cost about as much.
+    pub exponentials_per_nanosecond: f64,
     /// Nanoseconds that one more kernel costs.
     pub launch_nanoseconds: f64,
 }
@@ -60,6 +62,7 @@ impl Target {
                 bytes_per_nanosecond: 15.0,
                 contraction_flops_per_nanosecond: 60.0,
                 elementwise_operations_per_nanosecond: 8.0,
+                exponentials_per_nanosecond: 0.7,
                 launch_nanoseconds: 400.0,
             },
         }

@@ -3,7 +3,7 @@
 use kc_ir::kernel::{Program, Step};
 use kc_ir::tensor::{Graph, Op, Type, Value};
 use kc_ir::{Dim, Symbol, TensorType};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Add, AddAssign, Mul};
 
 /// Bytes moved and kernels launched.
@@ -85,27 +85,109 @@ fn bytes(ty: &TensorType, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> f64 {
     elements * ty.dtype.bytes() as f64
 }
 
-/// The traffic of a graph that is executed one op, primitive or composite, after the other. What only looks at its operand in another
-/// way (broadcasts, reshapes, tuples) is no kernel, and is read as large as what it looks at. Regions count as the steps that execute
-/// them: a scan's as often as it has rounds, of branches the one that moves most, other loops once.
+/// Whether an op is part of the kernel that reads it even where nothing is fused: constants, and views, which cost nothing where arrays
+/// have strides.
+pub fn is_part_of_reader(op: &Op) -> bool {
+    match op {
+        Op::Constant(_) | Op::Iota(_) | Op::Dimension(_) => true,
+        Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::StopGradient(_) => true,
+        Op::OptimizationBarrier(_) => true,
+        Op::Parameter(_)
+        | Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Compare(_)
+        | Op::Select(_)
+        | Op::Convert(_)
+        | Op::BitcastConvert(_)
+        | Op::Pad(_)
+        | Op::Reverse(_)
+        | Op::Concatenate(_)
+        | Op::Gather(_)
+        | Op::Scatter(_)
+        | Op::Reduce(_)
+        | Op::ArgReduce(_)
+        | Op::Cumulative(_)
+        | Op::Recurrence(_)
+        | Op::DotGeneral(_)
+        | Op::Convolution(_)
+        | Op::ReduceWindow(_)
+        | Op::SelectAndScatter(_)
+        | Op::Sort(_)
+        | Op::TopK(_)
+        | Op::CustomCall(_)
+        | Op::RandomBits(_)
+        | Op::Composite(_)
+        | Op::Gradient(_)
+        | Op::Projection(_)
+        | Op::Cond(_)
+        | Op::While(_)
+        | Op::Scan(_)
+        | Op::Remat(_)
+        | Op::CustomGradient(_) => false,
+    }
+}
+
+/// The traffic of a graph whose ops are executed one after the other, as the eager back end does: a kernel for each primitive and each
+/// composite, which reads what its operands are views of and writes its results. Regions count as the steps that execute them: a scan's
+/// as often as it has rounds, of branches the one that moves most, other loops once.
 pub fn unfused(graph: &Graph, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Traffic {
     let mut sum = Traffic::default();
-    for node in &graph.nodes {
-        if is_view(&node.op) || matches!(node.op, Op::Parameter(_) | Op::Constant(_) | Op::Dimension(_)) {
-            continue;
+    // views that are kernels of their own, since something needs them as tensors
+    let mut made: BTreeSet<Value> = BTreeSet::new();
+    for value in graph.values() {
+        let op = &graph.node(value).op;
+        let regions = unfused_regions(op, value_of);
+        let alone: Vec<Value> = match (op, &regions) {
+            (Op::Parameter(_) | Op::Projection(_), _) => vec![],
+            (_, Some(_)) => graph.node(value).operands.clone(),
+            (op, None) if is_part_of_reader(op) && !graph.results.contains(&value) => vec![],
+            (_, None) => {
+                sum += kernel(graph, value, &made, value_of);
+                vec![]
+            }
+        };
+        for operand in alone {
+            if is_part_of_reader(&graph.node(operand).op) && !graph.results.contains(&operand) && made.insert(operand) {
+                sum += kernel(graph, operand, &made, value_of);
+            }
         }
-        if let Some(inside) = unfused_regions(&node.op, value_of) {
-            sum += inside;
-            continue;
-        }
-        let read: BTreeSet<Value> = node.operands.iter().map(|&operand| looked_at(graph, operand)).collect();
-        let read: f64 = read.iter().map(|&value| type_bytes(&graph.node(value).ty, value_of)).sum();
-        sum += Traffic { bytes: read + type_bytes(&node.ty, value_of), launches: 1.0 };
+        sum += regions.unwrap_or_default();
     }
     sum
 }
 
-/// The traffic of an op's regions, of those that compute its value.
+/// The traffic of one op's kernel.
+fn kernel(graph: &Graph, value: Value, made: &BTreeSet<Value>, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Traffic {
+    let mut read: BTreeMap<Value, f64> = BTreeMap::new();
+    for &operand in &graph.node(value).operands {
+        read_through_views(graph, operand, f64::INFINITY, made, value_of, &mut read);
+    }
+    Traffic { bytes: read.values().sum::<f64>() + type_bytes(&graph.node(value).ty, value_of), launches: 1.0 }
+}
+
+/// Adds the tensor behind views and how many of its bytes are read: no more than the smallest view has.
+fn read_through_views(
+    graph: &Graph,
+    value: Value,
+    most: f64,
+    made: &BTreeSet<Value>,
+    value_of: &dyn Fn(&Symbol) -> Option<i64>,
+    read: &mut BTreeMap<Value, f64>,
+) {
+    let node = graph.node(value);
+    let most = most.min(type_bytes(&node.ty, value_of));
+    let is_tensor = made.contains(&value) || graph.results.contains(&value) || !is_part_of_reader(&node.op);
+    if is_tensor {
+        let bytes = read.entry(value).or_default();
+        *bytes = bytes.max(most);
+        return;
+    }
+    for &operand in &node.operands {
+        read_through_views(graph, operand, most, made, value_of, read);
+    }
+}
+
+/// The traffic of the regions of an op that is executed as steps.
 fn unfused_regions(op: &Op, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Option<Traffic> {
     let mut regions = op.operation().regions().into_iter().map(|region| unfused(region.graph(), value_of));
     match op {
@@ -115,21 +197,7 @@ fn unfused_regions(op: &Op, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Option
         }
         Op::Cond(_) => regions.max_by(|a, b| a.bytes.total_cmp(&b.bytes)),
         Op::While(_) => regions.reduce(Add::add),
-        _ => regions.next(),
-    }
-}
-
-fn is_view(op: &Op) -> bool {
-    matches!(op, Op::Broadcast(_) | Op::Reshape(_) | Op::Projection(_) | Op::StopGradient(_))
-}
-
-/// What is read where a value is: through views, but for one tensor of a tuple.
-fn looked_at(graph: &Graph, value: Value) -> Value {
-    let node = graph.node(value);
-    match &node.op {
-        Op::Projection(_) => value,
-        op if is_view(op) => looked_at(graph, node.operands[0]),
-        _ => value,
+        _ => None,
     }
 }
 

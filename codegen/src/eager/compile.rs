@@ -11,50 +11,9 @@ use kc_ir::tensor::ops::Projection;
 use kc_ir::tensor::{
     Argument, Builder, Function, Graph, Module, Op, Region, ResultSlot, Type, TypeError, Value, specialise,
 };
-use kc_passes::{differentiate, simplify};
+use kc_passes::{differentiate, is_part_of_reader, simplify};
 use kc_runtime::{Session, SessionError, SessionOptions};
 use std::collections::BTreeMap;
-
-/// Whether an op is computed by the kernel that reads it: constants, and views that cost nothing where arrays have strides.
-fn is_part_of_reader(op: &Op) -> bool {
-    match op {
-        Op::Constant(_) | Op::Iota(_) | Op::Dimension(_) => true,
-        Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::StopGradient(_) => true,
-        Op::OptimizationBarrier(_) => true,
-        Op::Parameter(_)
-        | Op::Unary(_)
-        | Op::Binary(_)
-        | Op::Compare(_)
-        | Op::Select(_)
-        | Op::Convert(_)
-        | Op::BitcastConvert(_)
-        | Op::Pad(_)
-        | Op::Reverse(_)
-        | Op::Concatenate(_)
-        | Op::Gather(_)
-        | Op::Scatter(_)
-        | Op::Reduce(_)
-        | Op::ArgReduce(_)
-        | Op::Cumulative(_)
-        | Op::Recurrence(_)
-        | Op::DotGeneral(_)
-        | Op::Convolution(_)
-        | Op::ReduceWindow(_)
-        | Op::SelectAndScatter(_)
-        | Op::Sort(_)
-        | Op::TopK(_)
-        | Op::CustomCall(_)
-        | Op::RandomBits(_)
-        | Op::Composite(_)
-        | Op::Gradient(_)
-        | Op::Projection(_)
-        | Op::Cond(_)
-        | Op::While(_)
-        | Op::Scan(_)
-        | Op::Remat(_)
-        | Op::CustomGradient(_) => false,
-    }
-}
 
 /// The ops of an entry point as a module of one function an op, and the calls that make up the entry point.
 #[derive(Default)]
@@ -275,5 +234,58 @@ fn op_function(number: usize, graph: Graph) -> Function {
         arguments: (0..graph.parameters.len()).map(Argument::Input).collect(),
         results: (0..graph.results.len()).map(ResultSlot::Output).collect(),
         graph,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kc_ir::tensor::composites::Relu;
+    use kc_ir::tensor::ops::{Binary, DotGeneral};
+    use kc_ir::{DType, TensorType};
+    use kc_passes::unfused;
+
+    /// Kernels that calls execute.
+    fn kernels(calls: &[Call]) -> usize {
+        let of = |call: &Call| match call {
+            Call::Op { .. } => 1,
+            Call::Scan(scan) => scan.length * kernels(&scan.body.calls),
+            Call::Cond { branches, .. } => branches.iter().map(|branch| kernels(&branch.calls)).max().unwrap_or(0),
+            Call::While { condition, body, .. } => kernels(&condition.calls) + kernels(&body.calls),
+        };
+        calls.iter().map(of).sum()
+    }
+
+    #[test]
+    fn every_kernel_is_one_that_the_unfused_traffic_counts() {
+        let mut b = Builder::new();
+        let ty = |shape: &[i64]| TensorType::new(DType::F32, shape.iter().copied());
+        let x = b.parameter("x", ty(&[5, 3, 8])).unwrap();
+        let w = b.parameter("w", ty(&[8, 8])).unwrap();
+        let transposed = b.transpose(w, &[1, 0]).unwrap();
+        let dot = DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![2], rhs_contract: vec![0] };
+        let product = b.add(dot, &[x, transposed]).unwrap();
+        let h = b.add(Relu {}, &[product]).unwrap();
+        // the state is a view when the scan starts
+        let zeros = b.splat(DType::F32, 0.0, &[3i64.into(), 8i64.into()]).unwrap();
+        let mut body = Builder::new();
+        let state = body.parameter("state", ty(&[3, 8])).unwrap();
+        let element = body.parameter("element", ty(&[3, 8])).unwrap();
+        let double = body.binary(Binary::Add, element, element).unwrap();
+        let next = body.binary(Binary::Add, state, double).unwrap();
+        let body = Region::new(body.finish(vec![next, double]));
+        let scan = kc_ir::tensor::ops::Scan { carried: 1, sequences: 1, length: 5i64.into(), reverse: false, body };
+        let scan = b.add(scan, &[zeros, h]).unwrap();
+        let results = b.projections(scan).unwrap();
+        let last = b.transpose(results[0], &[1, 0]).unwrap();
+        let graph = b.finish(vec![last, results[1]]);
+        let mut ops = Ops::default();
+        ops.graph(&graph).unwrap();
+        let traffic = unfused(&graph, &|_| None);
+        // the product, the activation, the zeros, two sums a round, the transposed result
+        assert_eq!((kernels(&ops.calls), traffic.launches), (3 + 2 * 5 + 1, 14.0));
+        let (all, one, kernel) = (5 * 3 * 8, 3 * 8, 8 * 8);
+        let elements = (2 * all + kernel) + 2 * all + one + 5 * (2 * one + 3 * one) + 2 * one;
+        assert_eq!(traffic.bytes, f64::from(4 * elements));
     }
 }

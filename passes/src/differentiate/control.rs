@@ -2,14 +2,18 @@
 //!
 //! The region of a choice is computed again on the way back. A scan is: on the way there it stacks what the way back needs of each
 //! round, and the way back is a scan in the other direction. What it needs is kept only where it is not the same in all rounds, is no
-//! element of a sequence, and is no repetition of something smaller.
+//! element of a sequence, and is neither a repetition of something smaller nor a cheap function of what is kept anyway.
 
 use super::{Expansion, add_parameter};
+use crate::operations;
 use crate::region::Extract;
 use kc_ir::TensorType;
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Builder, Graph, Node, Op, Region, TypeError, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The largest number of ops that the way back executes again rather than reads the result of.
+const COMPUTED_AGAIN: usize = 4;
 
 /// A region's graph with the cotangents of its parameters.
 struct Pullback {
@@ -249,10 +253,12 @@ impl<'p> Backward<'p> {
             self.contractions(*cotangent);
         }
         let sums = given.into_iter().map(|(position, cotangent)| (position, self.sum(cotangent))).collect();
+        let kept = self.saved.clone();
         let mut needed: Vec<Value> = (0..self.scan.carried).filter_map(|carry| self.cotangent(carry)).collect();
         needed.extend((self.scan.carried..self.scan.carried + self.scan.sequences).filter_map(|x| self.cotangent(x)));
         needed.extend(self.stacked.iter().chain(&self.summed));
         self.need(needed);
+        self.compute_again(&kept);
         Ok(sums)
     }
 
@@ -352,6 +358,35 @@ impl<'p> Backward<'p> {
                 self.save(value);
             }
         }
+    }
+
+    /// Saves no value, but for those that are kept, that follows from others.
+    fn compute_again(&mut self, kept: &BTreeSet<Value>) {
+        for value in self.saved.clone().into_iter().rev().filter(|value| !kept.contains(value)) {
+            self.saved.remove(&value);
+            if !self.follows(value, &mut { COMPUTED_AGAIN }) {
+                self.saved.insert(value);
+            }
+        }
+    }
+
+    /// Whether a value of the way there is made of what the way back reads in no more than so many cheap elementwise ops.
+    fn follows(&self, value: Value, left: &mut usize) -> bool {
+        if self.saved.contains(&value) || self.elements.contains(&value) || self.invariant[value.index()] {
+            return true;
+        }
+        let node = self.graph().node(value);
+        let cheap = match &node.op {
+            Op::Unary(function) => operations::unary(*function).operations() <= operations::LOAD_AND_STORE,
+            Op::Binary(function) => operations::binary(*function).operations() <= operations::LOAD_AND_STORE,
+            Op::Compare(_) | Op::Select(_) | Op::Convert(_) => true,
+            _ => self.is_repetition(node),
+        };
+        if !cheap || *left == 0 {
+            return false;
+        }
+        *left -= 1;
+        node.operands.iter().all(|&operand| self.follows(operand, left))
     }
 
     /// Whether an op gives the elements of its operand again, not fewer bytes of them.

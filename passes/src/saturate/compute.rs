@@ -2,6 +2,8 @@
 //!
 //! A computation that gives `None` says that the rule does not apply.
 
+mod indexed;
+
 use super::facts::EGraph;
 use crate::simplify;
 use egg::Id;
@@ -10,7 +12,7 @@ use kc_ir::tensor::composites::{
     Composite, ConvolutionBias, Dense, Relu, Scores, Silu,
 };
 use kc_ir::tensor::ops::{
-    Broadcast, Concatenate, Constant, DotGeneral, Extremum, Projection, Reshape, Slice, Transpose,
+    Broadcast, Concatenate, Constant, DotGeneral, Extremum, Gather, Projection, Reshape, Slice, Transpose,
 };
 use kc_ir::tensor::{Builder, Graph, Literal, Op, Value};
 use kc_ir::{Dim, TensorType};
@@ -43,6 +45,12 @@ impl<'a> Arguments<'a> {
     fn broadcast(&self, position: usize) -> Option<&Broadcast> {
         match self.op(position)? {
             Op::Broadcast(broadcast) => Some(broadcast),
+            _ => None,
+        }
+    }
+    fn gather(&self, position: usize) -> Option<&Gather> {
+        match self.op(position)? {
+            Op::Gather(gather) => Some(gather),
             _ => None,
         }
     }
@@ -287,15 +295,19 @@ pub(crate) fn body(name: &str, arguments: &Arguments) -> Option<(Graph, usize)> 
     Some((simplify(&builder.finish(vec![result])), first))
 }
 
+fn computations() -> impl Iterator<Item = &'static (&'static str, Computation)> {
+    COMPUTATIONS.iter().chain(indexed::COMPUTATIONS)
+}
+
 /// The name in the table, where it is there.
 pub(crate) fn name(name: &str) -> Option<&'static str> {
     if let Some(known) = [BODY, PART].into_iter().find(|known| *known == name) {
         return Some(known);
     }
-    COMPUTATIONS.iter().map(|(known, _)| *known).find(|known| *known == name)
+    computations().map(|(known, _)| *known).find(|known| *known == name)
 }
 
 /// The result of a computation.
 pub(crate) fn evaluate(name: &str, arguments: &Arguments) -> Option<Op> {
-    COMPUTATIONS.iter().find(|(known, _)| *known == name).and_then(|(_, computation)| computation(arguments))
+    computations().find(|(known, _)| *known == name).and_then(|(_, computation)| computation(arguments))
 }

@@ -3,6 +3,7 @@
 use super::facts::{EGraph, Fact};
 use egg::{Subst, Var};
 use kc_ir::tensor::composites::{Activation, Composite, Scores};
+use kc_ir::tensor::ops::ScatterKind;
 use kc_ir::tensor::{Literal, Op, Scalar};
 
 /// One condition: a fact about what a variable is bound to.
@@ -32,6 +33,11 @@ const CONDITIONS: &[(&str, Test)] = &[
         Some(Op::Composite(Composite::ConvolutionBias(fused))) => fused.activation == Activation::Identity,
         _ => false,
     }),
+    // `adds ?a`: a scatter that adds
+    (
+        "adds",
+        |fact, _| matches!(fact.attributes().map(|op| &**op), Some(Op::Scatter(scatter)) if scatter.kind == ScatterKind::Add),
+    ),
     // `logits ?a`: a cross-entropy of logits, clipped or not
     ("logits", |fact, _| scores(fact).is_some_and(|scores| scores != Scores::Probabilities)),
     // `probabilities ?a`: a cross-entropy of probabilities

@@ -1,6 +1,6 @@
 //! The cost model: a roofline over memory traffic, operations and kernel launches.
 
-use crate::operations;
+use crate::operations::{self, Executed};
 use crate::target::NOMINAL_EXTENT;
 use crate::{CostConstants, Target};
 use kc_ir::tensor::ops::CustomCall;
@@ -31,6 +31,7 @@ pub struct CostModel {
 struct Work {
     contraction: f64,
     elementwise: f64,
+    exponentials: f64,
     /// Whether it is the root of a kernel; else it is fused into one.
     root: bool,
     /// Whether its result's elements are not at its operand's places, so that they must be moved.
@@ -66,7 +67,8 @@ impl CostModel {
         let work = self.work(op, operands, result);
         let c = &self.constants;
         let operations = work.contraction / c.contraction_flops_per_nanosecond
-            + work.elementwise / c.elementwise_operations_per_nanosecond;
+            + work.elementwise / c.elementwise_operations_per_nanosecond
+            + work.exponentials / c.exponentials_per_nanosecond;
         let read: f64 = operands.iter().map(|ty| self.bytes(ty)).sum();
         let written = self.bytes(result);
         let cost = if work.root {
@@ -119,10 +121,14 @@ impl CostModel {
         let operand = |position: usize| operands.get(position).and_then(|ty| ty.as_tensor());
         let given = operand(0).map_or(0.0, |ty| self.elements(ty));
         let elementwise = |operations: f64| Work { elementwise: operations, ..Work::default() };
+        let executed = |each: Executed| match each {
+            Executed::Operations(count) => elementwise(elements * count),
+            Executed::Exponentials(count) => Work { exponentials: elements * count, ..Work::default() },
+        };
         let root = |operations: f64| Work { elementwise: operations, root: true, ..Work::default() };
         match op {
-            Op::Unary(function) => elementwise(elements * operations::unary(*function)),
-            Op::Binary(function) => elementwise(elements * operations::binary(*function)),
+            Op::Unary(function) => executed(operations::unary(*function)),
+            Op::Binary(function) => executed(operations::binary(*function)),
             Op::Compare(_) | Op::Select(_) | Op::Convert(_) | Op::Iota(_) => elementwise(elements),
             // twenty rounds for two words
             Op::RandomBits(_) => elementwise(elements * 60.0),
@@ -179,6 +185,7 @@ impl CostModel {
             Work {
                 contraction: sum.contraction + work.contraction,
                 elementwise: sum.elementwise + work.elementwise,
+                exponentials: sum.exponentials + work.exponentials,
                 root: sum.root || work.root,
                 moves: false,
             }

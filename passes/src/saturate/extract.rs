@@ -1,9 +1,11 @@
 //! Extraction: which e-node stands for each class, so that the graph of all that the roots need costs least.
 //!
 //! The cost is that of the DAG: what is shared is paid once. A greedy choice from the leaves up is improved by moves that are
-//! kept where they lower the cost of the whole: another e-node for one class, or for all classes that can share a value.
+//! kept where they lower the cost of the whole: another e-node for one class, or for all classes that can share a value. Where it
+//! is asked for, the cheapest selection of all is searched from there on (`exact`).
 
 use super::cost::CostModel;
+use super::exact;
 use super::facts::{EGraph, Fact, op_of};
 use super::term::Term;
 use egg::Id;
@@ -17,19 +19,29 @@ const ROUNDS: usize = 8;
 /// Classes that the search for moves may visit: it is for graphs of thousands of ops, whose moves are many.
 const VISITS: usize = 20_000_000;
 
+/// How the cheapest forms are searched for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extraction {
+    /// From the leaves up, with what is shared paid once, improved by moves.
+    #[default]
+    Greedy,
+    /// The optimum of the integer program, where a region is small enough to find it; never worse than [`Extraction::Greedy`].
+    Exact,
+}
+
 /// A way to compute a class.
-struct Candidate {
-    term: Term,
-    cost: f64,
+pub(super) struct Candidate {
+    pub term: Term,
+    pub cost: f64,
     /// Positions of the classes that it needs, each once.
-    needs: Vec<usize>,
+    pub needs: Vec<usize>,
 }
 
 /// The classes of an e-graph with their candidates.
-struct Choices {
+pub(super) struct Choices {
     classes: Vec<Id>,
-    candidates: Vec<Vec<Candidate>>,
-    roots: Vec<usize>,
+    pub candidates: Vec<Vec<Candidate>>,
+    pub roots: Vec<usize>,
     /// Classes that were visited.
     visits: Cell<usize>,
 }
@@ -61,9 +73,15 @@ impl Selection {
     }
 }
 
-/// The cheapest selection found for the roots. `ids` are the original nodes' e-nodes in topological order: their own graph is a
-/// candidate, so that the result never costs more.
-pub(crate) fn extract(egraph: &EGraph, ids: &[Id], roots: &[Id], model: &CostModel) -> Selection {
+/// The cheapest selection found for the roots, and whether it is known to be the cheapest of all. `ids` are the original nodes'
+/// e-nodes in topological order: their own graph is a candidate, so that the result never costs more.
+pub(crate) fn extract(
+    egraph: &EGraph,
+    ids: &[Id],
+    roots: &[Id],
+    model: &CostModel,
+    extraction: Extraction,
+) -> (Selection, bool) {
     let choices = choices(egraph, roots, model);
     let mut original = choices.original(egraph, ids);
     let greedy = choices.greedy(&original);
@@ -78,7 +96,18 @@ pub(crate) fn extract(egraph: &EGraph, ids: &[Id], roots: &[Id], model: &CostMod
             }
         }
     }
-    choices.selection(&best.1)
+    let (best, proven) = match extraction {
+        Extraction::Greedy => (best, false),
+        Extraction::Exact => exact::cheapest(&choices, best),
+    };
+    (choices.selection(&best.1), proven)
+}
+
+/// An assignment after the moves that lower its cost, and that cost.
+#[cfg(test)]
+pub(super) fn improved(choices: &Choices, assignment: Assignment) -> (f64, Assignment) {
+    let cost = choices.cost(&assignment).unwrap_or(f64::INFINITY);
+    choices.improve(assignment, cost)
 }
 
 /// The selection in an e-graph where each class has one e-node.
@@ -124,13 +153,17 @@ fn choices(egraph: &EGraph, roots: &[Id], model: &CostModel) -> Choices {
     });
     let candidates = candidates.collect();
     let roots = roots.iter().map(|&id| position[&egraph.find(id)]).collect();
-    Choices { candidates, roots, classes, visits: Cell::new(0) }
+    Choices::new(classes, candidates, roots)
 }
 
 /// For each class the position of its candidate, where it has one yet.
-type Assignment = Vec<Option<usize>>;
+pub(super) type Assignment = Vec<Option<usize>>;
 
 impl Choices {
+    pub(super) fn new(classes: Vec<Id>, candidates: Vec<Vec<Candidate>>, roots: Vec<usize>) -> Self {
+        Choices { classes, candidates, roots, visits: Cell::new(0) }
+    }
+
     /// The first original node of each class: its operands' first nodes come before it, so there is no cycle.
     fn original(&self, egraph: &EGraph, ids: &[Id]) -> Assignment {
         let mut assignment = vec![None; self.classes.len()];
@@ -191,7 +224,7 @@ impl Choices {
     }
 
     /// The cost of all that the roots need; `None` for a cycle or a class without a candidate.
-    fn cost(&self, assignment: &Assignment) -> Option<f64> {
+    pub(super) fn cost(&self, assignment: &Assignment) -> Option<f64> {
         // 1: on the path from a root, 2: paid
         let mut state = vec![0u8; self.classes.len()];
         let mut todo: Vec<(usize, bool)> = self.roots.iter().map(|&root| (root, false)).collect();
@@ -315,7 +348,7 @@ impl Choices {
 }
 
 /// Costs closer than this, in nanoseconds, are equal.
-const TIE: f64 = 1e-6;
+pub(super) const TIE: f64 = 1e-6;
 
 fn sum(set: &[u64], costs: &[f64]) -> f64 {
     let mut total = 0.0;

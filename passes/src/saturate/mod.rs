@@ -2,12 +2,13 @@
 //!
 //! A graph is cut where equal blocks repeat (`regions`), and each kind of block becomes an e-graph (`convert`, `term`), whose classes know their type and constants (`facts`). The rules of the math
 //! mode (`rules/`, by topic) add equal forms until nothing new is found or a limit is hit. Extraction (`extract`) chooses one
-//! form of each value so that the whole costs least (`cost`). Nothing depends on time, addresses or the order of a hash table.
+//! form of each value so that the whole costs least (`cost`); `exact` finds the optimum of small e-graphs. Nothing depends on time, addresses or the order of a hash table.
 
 mod compute;
 mod condition;
 mod convert;
 mod cost;
+mod exact;
 mod explain;
 mod extract;
 mod facts;
@@ -20,6 +21,7 @@ pub mod rules;
 mod term;
 
 pub use cost::CostModel;
+pub use extract::Extraction;
 pub use instance::Binding;
 pub use report::{OpCost, SaturationReport, Stop};
 pub use rule::{Bound, MathMode, Numeric, Rule};
@@ -62,6 +64,8 @@ pub struct SaturationOptions {
     pub math: MathMode,
     /// Which topics of rules may fire.
     pub rules: RuleChoice,
+    /// How the cheapest forms are searched for.
+    pub extraction: Extraction,
     /// E-nodes after which no more rules are applied.
     pub node_limit: usize,
     /// Rounds of all rules after which none is applied.
@@ -75,6 +79,7 @@ impl Default for SaturationOptions {
         SaturationOptions {
             math: MathMode::Default,
             rules: RuleChoice::All,
+            extraction: Extraction::Greedy,
             node_limit: 50_000,
             iteration_limit: 16,
             explain: false,
@@ -161,7 +166,8 @@ fn saturate_region(before: &Graph, model: &CostModel, options: &SaturationOption
         .chain(&before.parameters)
         .map(|value| entered.egraph.find(entered.ids[value.index()]))
         .collect();
-    let selection = extract::extract(&entered.egraph, &entered.ids, &roots, model);
+    let (selection, proven) = extract::extract(&entered.egraph, &entered.ids, &roots, model, options.extraction);
+    report.proven = usize::from(proven);
     let after = convert::leave(before, &entered, &selection)?;
     if options.explain {
         report.led = Some(explain::rules_used(&mut entered, before, &selection));

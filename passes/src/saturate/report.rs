@@ -35,6 +35,9 @@ pub struct SaturationReport {
     pub regions: usize,
     /// Parts that were saturated: others equal one of them.
     pub saturated: usize,
+    /// Parts, and regions of loops and branches, whose graph is known to be the cheapest of all that rules found; 0 where that was not
+    /// asked for.
+    pub proven: usize,
     /// Rounds of all rules, the most of any part.
     pub iterations: usize,
     /// E-nodes at the end, in all parts.
@@ -63,6 +66,7 @@ impl SaturationReport {
         self.iterations = self.iterations.max(part.iterations);
         self.nodes += part.nodes;
         self.classes += part.classes;
+        self.proven += part.proven;
         for (name, count) in &part.fired {
             *self.fired.entry(name.clone()).or_default() += count;
         }
@@ -101,6 +105,9 @@ impl fmt::Display for SaturationReport {
             self.nodes,
             self.classes
         )?;
+        if self.proven > 0 {
+            writeln!(formatter, "{} regions are known to be the cheapest of their forms", self.proven)?;
+        }
         match self.stop {
             Stop::Saturated => {}
             Stop::NodeLimit => writeln!(

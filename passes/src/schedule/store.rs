@@ -202,11 +202,10 @@ impl Stored {
 
 /// Ops that cost more than a load and a store.
 fn is_expensive(op: &Op) -> bool {
-    const LOAD_AND_STORE: f64 = 4.0;
     match op {
         Op::RandomBits(_) => true,
-        Op::Unary(function) => operations::unary(*function) > LOAD_AND_STORE,
-        Op::Binary(function) => operations::binary(*function) > LOAD_AND_STORE,
+        Op::Unary(function) => operations::unary(*function).operations() > operations::LOAD_AND_STORE,
+        Op::Binary(function) => operations::binary(*function).operations() > operations::LOAD_AND_STORE,
         _ => false,
     }
 }

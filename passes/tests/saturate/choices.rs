@@ -3,7 +3,7 @@
 use crate::examples::{self, Step};
 use kc_ir::tensor::text::print_graph;
 use kc_ir::tensor::{Graph, verify};
-use kc_passes::saturate::Stop;
+use kc_passes::saturate::{Extraction, Stop};
 use kc_passes::{MathMode, Saturation, SaturationOptions, Target, saturate, simplify};
 use std::collections::BTreeMap;
 
@@ -165,4 +165,46 @@ fn new_ops_carry_a_location_of_what_they_stand_for() {
 fn a_deep_network_is_fused_in_every_layer() {
     let graph = saturated(&examples::deep(40), &SaturationOptions::default()).graph;
     assert_eq!(counts(&graph, ["dense", "relu", "dot_general", "transpose"]), [40, 0, 79, 0]);
+}
+
+#[test]
+fn the_exact_choice_never_costs_more_than_the_greedy_one() {
+    let exact = SaturationOptions { extraction: Extraction::Exact, ..SaturationOptions::default() };
+    let mut proven = 0;
+    for (name, graph) in examples::all() {
+        let (greedy, exact) = (saturated(&graph, &SaturationOptions::default()), saturated(&graph, &exact));
+        verify(&exact.graph).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(exact.report.cost().1 <= greedy.report.cost().1 + 1e-3, "{name}: {}", exact.report);
+        assert_eq!(greedy.report.proven, 0);
+        proven += usize::from(exact.report.proven == exact.report.regions);
+    }
+    assert!(proven > 0);
+}
+
+#[test]
+fn the_gradient_of_relu_goes_before_that_of_the_pooling_behind_it() {
+    let graph = saturated(&examples::cnn(Step::Train), &SaturationOptions::default()).graph;
+    let masked = |node: &kc_ir::tensor::Node| {
+        node.op.operation().name() == "select"
+            && node.operands.iter().any(|&operand| graph.node(operand).op.operation().name() == "select_and_scatter")
+    };
+    assert_eq!(count(&graph, "select_and_scatter"), 2);
+    assert!(!graph.nodes.iter().any(masked), "{}", print_graph(&graph));
+}
+
+#[test]
+fn descent_touches_only_the_rows_that_have_a_gradient_and_tables_are_multiplied_before_they_are_read() {
+    let graph = saturated(&examples::characters(), &SaturationOptions::default()).graph;
+    // 20 characters are fewer than 12 positions of a batch, 5000 words are more
+    let products = graph.nodes.iter().filter(|node| {
+        matches!(node.op, kc_ir::tensor::Op::DotGeneral(_))
+            && node.ty.as_tensor().is_some_and(|ty| ty.shape == [kc_ir::Dim::constant(20), kc_ir::Dim::constant(64)])
+    });
+    assert_eq!(products.count(), 1, "{}", print_graph(&graph));
+    let updated = graph.nodes.iter().filter(|node| {
+        node.op.operation().name() == "scatter"
+            && matches!(graph.node(node.operands[0]).op, kc_ir::tensor::Op::Parameter(_))
+            && node.ty.as_tensor().is_some_and(|ty| ty.shape[0] == kc_ir::Dim::constant(5000))
+    });
+    assert_eq!(updated.count(), 2, "{}", print_graph(&graph));
 }

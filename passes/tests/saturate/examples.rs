@@ -2,11 +2,11 @@
 
 use kc_ir::tensor::composites::{
     AdamStepSize, AdamUpdate, BatchNormInfer, BatchNormTrain, CategoricalCrossEntropy, DotProductAttention, Dropout,
-    Gelu, LayerNorm, Relu, Scores, Softmax,
+    Gelu, LayerNorm, Relu, Scores, SgdUpdate, Softmax,
 };
 use kc_ir::tensor::ops::{
-    ArgReduce, Convolution, ConvolutionAxes, DotGeneral, Extremum, Gradient, Projection, ReduceWindow, Reduction,
-    Window,
+    ArgReduce, Convolution, ConvolutionAxes, DotGeneral, Extremum, Gather, GatherMode, Gradient, IndexedWindows,
+    Projection, ReduceWindow, Reduction, Slice, Window,
 };
 use kc_ir::tensor::{Builder, Graph, Real, Scope, Tensor, Value, express};
 use kc_ir::{DType, Dim, TensorType};
@@ -24,6 +24,7 @@ pub fn all() -> Vec<(&'static str, Graph)> {
         ("variants_predict", variants()),
         ("encoder_train_step", transformer(false)),
         ("decoder_train_step", transformer(true)),
+        ("characters_train_step", characters()),
     ]
 }
 
@@ -367,5 +368,64 @@ pub fn gates() -> Graph {
         net.results.push(updated);
     }
     net.results.push(loss);
+    net.finish()
+}
+
+/// A gated layer over characters (of few kinds), words and their classes (of many), first position first, and gradient descent: of the
+/// classes' table by formula, of others by the optimizer's op.
+pub fn characters() -> Graph {
+    let mut net = Net::new();
+    let (batch, positions) = (Dim::symbol("B"), Dim::constant(12));
+    let mut embedded = vec![];
+    for (name, kinds) in [("character", 20), ("word", 5000), ("class", 5000)] {
+        let indices = net.input(name, DType::I32, &[batch.clone(), positions.clone(), 1i64.into()]);
+        let table = net.weight(&format!("{name}/embeddings"), &[kinds, 16]);
+        let windows = IndexedWindows {
+            offset: vec![2],
+            collapsed: vec![0],
+            operand_batch: vec![],
+            indices_batch: vec![],
+            index_map: vec![0],
+        };
+        let gather = Gather { windows, sizes: vec![1i64.into(), 16i64.into()], mode: GatherMode::Invalid };
+        let rows = net.builder.add(gather, &[table, indices]).unwrap();
+        let rows = net.builder.transpose(rows, &[1, 0, 2]).unwrap();
+        let kernel = net.weight(&format!("{name}/kernel"), &[16, 64]);
+        let op = DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![2], rhs_contract: vec![0] };
+        embedded.push(net.builder.add(op, &[rows, kernel]).unwrap());
+    }
+    let gates = net.formula([embedded[0], embedded[1], embedded[2]], |_, [x, y, z]| x + y + z);
+    let [input, forget, candidate, output] = [0, 1, 2, 3].map(|gate: i64| {
+        let slice = Slice {
+            start: vec![Dim::default(), Dim::default(), Dim::constant(16 * gate)],
+            limit: vec![positions.clone(), batch.clone(), Dim::constant(16 * (gate + 1))],
+            stride: vec![1; 3],
+        };
+        net.builder.add(slice, &[gates]).unwrap()
+    });
+    let state = net.formula([input, forget, candidate, output], |_, [i, f, c, o]| {
+        (i.logistic() * c.tanh() + f.logistic()).tanh() * o.logistic()
+    });
+    let features = net.formula([state], |_, [x]| x.mean(&[0]));
+    let logits = net.dense(features, "classes", 16, 10);
+    let probabilities = net.softmax(logits);
+    let labels = net.input("label", DType::I32, std::slice::from_ref(&batch));
+    let weights = net.input("weight", DType::F32, &[batch]);
+    let loss = net.loss(probabilities, labels, weights);
+    let by: Vec<Value> = std::iter::once(loss).chain(net.weights.iter().copied()).collect();
+    let gradients = net.builder.add(Gradient {}, &by).unwrap();
+    let rate = net.input("learning_rate", DType::F32, &[]);
+    for (index, weight) in net.weights.clone().into_iter().enumerate() {
+        let gradient = net.builder.add(Projection { index }, &[gradients]).unwrap();
+        let updated = match index {
+            // the classes' table
+            4 => net.formula([weight, gradient], |_, [weight, gradient]| weight - gradient * 0.01),
+            _ => {
+                let update = SgdUpdate { momentum: Real(0.0), nesterov: false };
+                net.builder.add(update, &[weight, gradient, rate]).unwrap()
+            }
+        };
+        net.results.push(updated);
+    }
     net.finish()
 }

@@ -13,6 +13,7 @@ const ABSOLUTE: f64 = 1e-6;
 fn values(name: &str, ty: &TensorType) -> Values {
     match name {
         "label" => Values::Below(10),
+        "character" | "word" | "class" => Values::Below(20),
         "variance" | "second_moment" | "weight" | "learning_rate" => Values::Shares,
         "iterations" => Values::Below(100),
         _ if ty.dtype == DType::F32 => Values::Within(0.1),

@@ -310,7 +310,149 @@ const SAMPLERS: &[(&str, Sampler)] = &[
         d.op("s", Softmax { axis: 1 });
         d.op("r", ArgReduce { kind: Extremum::Max, axis: 1, dtype: DType::I32 });
     }),
+    ("relu-gradient-before-pooling", |d| {
+        // windows that overlap, touch, or leave gaps
+        let (size, stride) = d.one_of(&[(2, 2), (3, 2), (3, 1), (1, 2)]);
+        let (batch, extent, features) = (d.extent(), size + d.extent(), d.extent());
+        let window = Window {
+            size: vec![1, size, 1],
+            strides: vec![1, stride, 1],
+            padding: vec![(0, 0), (d.one_of(&[0, 1]), 0), (0, 0)],
+            base_dilation: vec![1; 3],
+            window_dilation: vec![1; 3],
+        };
+        let windows = (extent + window.padding[1].0 - size) / stride + 1;
+        let shape = [batch, extent, features];
+        d.tensor("x", &shape);
+        d.tensor("g", &[batch, windows, features]);
+        d.splat("zero", 0.0, &shape);
+        d.op("s", SelectAndScatter { window });
+    }),
+    ("contraction-of-repeated", |d| {
+        let [batch, rows, inner, columns] = [0; 4].map(|_| d.extent());
+        d.tensor("x", &[batch, inner]);
+        d.op("s", Broadcast { shape: dims(&[batch, rows, inner]), axes: vec![0, 2] });
+        if d.one_of(&[true, false]) {
+            d.tensor("y", &[inner, columns]);
+            d.op("d", dot([&[], &[], &[2], &[0]]));
+        } else {
+            d.tensor("y", &[columns, batch, inner]);
+            d.op("d", dot([&[0], &[1], &[2], &[2]]));
+        }
+    }),
+    ("sum-of-products-with-repeated", |d| {
+        let [batch, rows, inner, columns] = [0; 4].map(|_| 1 + d.extent() / 2);
+        d.tensor("y", &[batch, columns]);
+        d.op("s", Broadcast { shape: dims(&[batch, rows, columns]), axes: vec![0, 2] });
+        if d.one_of(&[true, false]) {
+            d.tensor("x", &[batch, rows, inner]);
+            d.op("d", dot([&[], &[], &[0, 1], &[0, 1]]));
+        } else {
+            d.tensor("x", &[rows, inner, batch]);
+            d.op("d", dot([&[2], &[0], &[0], &[1]]));
+        }
+    }),
+    ("product-of-rows", |d| {
+        let features = rows_of_table(d, &[GatherMode::Clip, GatherMode::Invalid]);
+        if d.one_of(&[true, false]) {
+            d.tensor("w", &[features, d.extent()]);
+            d.op("d", dot([&[], &[], &[2], &[0]]));
+        } else {
+            d.tensor("w", &[d.extent(), features, d.extent()]);
+            d.op("d", dot([&[], &[], &[2], &[1]]));
+        }
+    }),
+    ("transposed-rows", |d| {
+        rows_of_table(d, &[GatherMode::Clip, GatherMode::Invalid, GatherMode::Zero]);
+        d.op("p", Transpose { permutation: d.one_of(&[[1, 0, 2], [1, 2, 0], [0, 2, 1]]).to_vec() });
+    }),
+    ("descent-of-rows", |d| {
+        descent_of_rows(d);
+        d.op("a", SgdUpdate { momentum: Real(0.0), nesterov: false });
+    }),
+    ("descent-of-rows-by-formula", |d| {
+        let shape = descent_of_rows(d);
+        d.op("b", Broadcast { shape: dims(&shape), axes: vec![] });
+    }),
+    ("neighbours", neighbours),
+    ("three-neighbours", |d| beside_each_other(d, &["x", "y", "z"])),
+    ("four-neighbours", |d| beside_each_other(d, &["x", "y", "z", "w"])),
 ];
+
+/// A contraction: left and right batch axes, left and right summed ones.
+fn dot([lhs_batch, rhs_batch, lhs_contract, rhs_contract]: [&[usize]; 4]) -> DotGeneral {
+    let [lhs_batch, rhs_batch, lhs_contract, rhs_contract] =
+        [lhs_batch, rhs_batch, lhs_contract, rhs_contract].map(<[usize]>::to_vec);
+    DotGeneral { lhs_batch, rhs_batch, lhs_contract, rhs_contract }
+}
+
+/// Windows that are rows of a matrix, at two axes of indices `i`, some of which are no rows; the extents of those axes.
+fn indexed_rows(d: &Draw) -> (IndexedWindows, [i64; 2]) {
+    let extents = [d.extent(), d.extent()];
+    d.tensor_of("i", DType::I32, &[extents[0], extents[1], 1], Values::Below(6));
+    let windows = IndexedWindows {
+        offset: vec![2],
+        collapsed: vec![0],
+        operand_batch: vec![],
+        indices_batch: vec![],
+        index_map: vec![0],
+    };
+    (windows, extents)
+}
+
+/// The gather `g` of rows of a table `t`; their extent.
+fn rows_of_table(d: &Draw, modes: &[GatherMode]) -> i64 {
+    let (windows, _) = indexed_rows(d);
+    let features = d.extent();
+    d.tensor("t", &[d.extent(), features]);
+    d.op("g", Gather { windows, sizes: dims(&[1, features]), mode: d.one_of(modes) });
+    features
+}
+
+/// The update `s` of rows `i` of a table by gradients `g`, and the rate `r`; the table's shape.
+fn descent_of_rows(d: &Draw) -> Vec<i64> {
+    let (windows, [rows, columns]) = indexed_rows(d);
+    let shape = vec![d.extent(), d.extent()];
+    d.tensor("p", &shape);
+    d.tensor("g", &[rows, columns, shape[1]]);
+    d.tensor("r", &[]);
+    d.splat("zero", 0.0, &shape);
+    let mode = d.one_of(&[ScatterMode::Clip, ScatterMode::Drop]);
+    d.op("s", Scatter { kind: ScatterKind::Add, windows, mode });
+    shape
+}
+
+/// `x` and `y` one behind the other among zeros.
+fn neighbours(d: &Draw) {
+    let [rows, columns, first, second, before, behind] = [0; 6].map(|_| d.extent());
+    let axis = d.one_of(&[0, 1, 2]);
+    let shape = |extent: i64| {
+        let mut shape = vec![rows, columns];
+        shape.insert(axis, extent);
+        shape
+    };
+    let pad = |low: i64, high: i64| {
+        let (mut lows, mut highs) = (vec![0, 1], vec![2, 0]);
+        lows.insert(axis, low);
+        highs.insert(axis, high);
+        Pad { low: lows, high: highs, interior: vec![0; 3] }
+    };
+    d.tensor("x", &shape(first));
+    d.tensor("y", &shape(second));
+    d.splat("zero", 0.0, &[]);
+    d.op("p", pad(before, second + behind));
+    d.op("q", pad(before + first, behind));
+}
+
+fn beside_each_other(d: &Draw, names: &[&'static str]) {
+    let (rows, axis) = (d.extent(), d.one_of(&[0, 1]));
+    for name in names {
+        let mut shape = vec![rows];
+        shape.insert(axis, d.extent());
+        d.tensor(name, &shape);
+    }
+    d.op("c", Concatenate { axis });
+}
 
 /// Whether attention is masked.
 #[derive(Clone, Copy, PartialEq)]

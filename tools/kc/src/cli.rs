@@ -171,6 +171,9 @@ pub struct Bench {
     /// Back ends to measure; without it all that are present
     #[arg(long)]
     pub backend: Vec<Backend>,
+    /// How the cheapest of all equal forms are searched for
+    #[arg(long, default_value = "greedy")]
+    pub extract: Extract,
     /// How it runs
     #[command(flatten)]
     pub machine: Machine,
@@ -223,6 +226,18 @@ pub struct Code {
     /// Code generator; `auto` takes mlir where its plug-in is, else cranelift
     #[arg(long, default_value = "auto")]
     pub backend: Backend,
+    /// How the cheapest of all equal forms are searched for
+    #[arg(long, default_value = "greedy")]
+    pub extract: Extract,
+}
+
+/// How the cheapest forms are searched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Extract {
+    /// A good choice, fast
+    Greedy,
+    /// The optimum of the integer program where it is found soon, else the greedy choice
+    Exact,
 }
 
 /// How a package runs.

@@ -1,13 +1,14 @@
 //! The compiler, as the subcommands use it.
 
-use crate::cli::{self, Code, Machine};
+use crate::cli::{self, Code, Extract, Machine};
 use crate::failure::{Failure, Outcome};
 use crate::model;
 use clap::ValueEnum;
 use kc_codegen::mlir::{Mlir, NotAvailable};
 use kc_codegen::{Backend, BackendChoice, Cranelift, Options, Stage};
 use kc_ir::tensor::Module;
-use kc_passes::CostConstants;
+use kc_passes::saturate::Extraction;
+use kc_passes::{CostConstants, SaturationOptions};
 use kc_runtime::{Package, SessionOptions};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,6 +75,7 @@ pub fn constants_as_json(constants: &CostConstants) -> serde_json::Value {
         "bytes_per_nanosecond": constants.bytes_per_nanosecond,
         "contraction_flops_per_nanosecond": constants.contraction_flops_per_nanosecond,
         "elementwise_operations_per_nanosecond": constants.elementwise_operations_per_nanosecond,
+        "exponentials_per_nanosecond": constants.exponentials_per_nanosecond,
         "launch_nanoseconds": constants.launch_nanoseconds,
     })
 }
@@ -87,18 +89,24 @@ fn tuned(backend: &dyn Backend) -> Option<CostConstants> {
         bytes_per_nanosecond: number("bytes_per_nanosecond")?,
         contraction_flops_per_nanosecond: number("contraction_flops_per_nanosecond")?,
         elementwise_operations_per_nanosecond: number("elementwise_operations_per_nanosecond")?,
+        exponentials_per_nanosecond: number("exponentials_per_nanosecond")?,
         launch_nanoseconds: number("launch_nanoseconds")?,
     })
 }
 
 /// How a back end's programs are compiled: by the constants that were measured on this machine, where they were.
-pub fn options(backend: &dyn Backend) -> Options {
-    Options { cost: tuned(backend), ..Options::default() }
+pub fn options(backend: &dyn Backend, extract: Extract) -> Options {
+    let extraction = match extract {
+        Extract::Greedy => Extraction::Greedy,
+        Extract::Exact => Extraction::Exact,
+    };
+    let saturation = SaturationOptions { extraction, ..SaturationOptions::default() };
+    Options { saturation, cost: tuned(backend) }
 }
 
 /// Compiles a module.
-pub fn compile(module: &Module, backend: &dyn Backend) -> Outcome<Package> {
-    compile_with(module, backend, &options(backend))
+pub fn compile(module: &Module, backend: &dyn Backend, extract: Extract) -> Outcome<Package> {
+    compile_with(module, backend, &options(backend, extract))
 }
 
 /// The same with options.
@@ -107,7 +115,11 @@ pub fn compile_with(module: &Module, backend: &dyn Backend, options: &Options) -
 }
 
 /// Compiles a module and takes the time of each stage.
-pub fn compile_timed(module: &Module, backend: &dyn Backend) -> Outcome<(Package, Vec<(Stage, Duration)>)> {
+pub fn compile_timed(
+    module: &Module,
+    backend: &dyn Backend,
+    extract: Extract,
+) -> Outcome<(Package, Vec<(Stage, Duration)>)> {
     let mut times: BTreeMap<Stage, Duration> = BTreeMap::new();
     let mut running: Option<(Stage, Instant)> = None;
     let mut switch = |next: Option<Stage>| {
@@ -116,7 +128,8 @@ pub fn compile_timed(module: &Module, backend: &dyn Backend) -> Outcome<(Package
             *times.entry(stage).or_default() += now - start;
         }
     };
-    let package = kc_codegen::compile_observed(module, backend, &options(backend), &mut |stage, _| switch(Some(stage)));
+    let options = options(backend, extract);
+    let package = kc_codegen::compile_observed(module, backend, &options, &mut |stage, _| switch(Some(stage)));
     switch(None);
     Ok((package.map_err(Failure::new)?, times.into_iter().collect()))
 }
@@ -139,7 +152,7 @@ pub fn package_or_model(path: &Path, code: &Code) -> Outcome<Package> {
         };
     }
     let traced = model::trace(path)?;
-    compile(&traced.module, &*open(code.backend)?)
+    compile(&traced.module, &*open(code.backend)?, code.extract)
 }
 
 /// Whether a path names a package, by its extension.

@@ -26,7 +26,11 @@ pub mod attention;
 pub mod contraction;
 pub mod convolution;
 pub mod cross_entropy;
+pub mod embedding;
+pub mod movement;
 pub mod normalisation;
+pub mod optimizer;
+pub mod reduction;
 
 const EXACT: Numeric = Numeric::Exact;
 const REASSOCIATES: Numeric = Numeric::Reassociates;
@@ -54,6 +58,10 @@ pub const TOPICS: &[(&str, &[Rule])] = &[
     ("normalisation", normalisation::RULES),
     ("cross_entropy", cross_entropy::RULES),
     ("attention", attention::RULES),
+    ("reduction", reduction::RULES),
+    ("embedding", embedding::RULES),
+    ("optimizer", optimizer::RULES),
+    ("movement", movement::RULES),
 ];
 
 /// The rules as a table: algebra, numeric class, and in which of the graphs each finds something.

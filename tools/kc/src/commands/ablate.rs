@@ -30,8 +30,11 @@ pub fn ablate(arguments: &Bench) -> Outcome {
     for backend in compile::present(&arguments.backend)? {
         let choices = [("clean-up only".to_owned(), RuleChoice::None), ("all rules".to_owned(), RuleChoice::All)];
         let without = TOPICS.iter().map(|(topic, _)| (format!("without {topic}"), RuleChoice::Without(topic)));
-        let choices: Vec<(String, Options)> =
-            choices.into_iter().chain(without).map(|(name, rules)| (name, options(&*backend, rules))).collect();
+        let choices: Vec<(String, Options)> = choices
+            .into_iter()
+            .chain(without)
+            .map(|(name, rules)| (name, options(&*backend, rules, arguments)))
+            .collect();
         let mut sessions = Vec::new();
         for (_, options) in &choices {
             let package = compile::compile_with(&traced.module, &*backend, options)?;
@@ -55,8 +58,8 @@ pub fn ablate(arguments: &Bench) -> Outcome {
     output::print(&format!("{head}\n{}", as_table(&figures)))
 }
 
-fn options(backend: &dyn Backend, rules: RuleChoice) -> Options {
-    let mut options = compile::options(backend);
+fn options(backend: &dyn Backend, rules: RuleChoice, arguments: &Bench) -> Options {
+    let mut options = compile::options(backend, arguments.extract);
     options.saturation.rules = rules;
     options
 }

@@ -48,7 +48,7 @@ pub fn bench(arguments: &Bench) -> Outcome {
     let backends = compile::present(&arguments.backend)?;
     let mut programs = Vec::new();
     for backend in &backends {
-        let package = compile::compile(&traced.module, &**backend)?;
+        let package = compile::compile(&traced.module, &**backend, arguments.extract)?;
         let options = |profile| SessionOptions { profile, ..compile::session_options(&arguments.machine) };
         let open = |profile| -> Outcome<Session> {
             let mut session =

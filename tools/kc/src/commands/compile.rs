@@ -1,4 +1,4 @@
-use crate::cli::{Compile, Form, Target};
+use crate::cli::{Compile, Extract, Form, Target};
 use crate::compile::{self, compile_timed};
 use crate::failure::{Context, Failure, Outcome};
 use crate::{model, output, table};
@@ -20,9 +20,9 @@ pub fn compile(arguments: &Compile) -> Outcome {
     }
     let backend = compile::open(arguments.code.backend)?;
     if let Some(form) = arguments.emit {
-        return give(arguments, &emit(&traced.module, &*backend, form)?);
+        return give(arguments, &emit(&traced.module, &*backend, form, arguments.code.extract)?);
     }
-    let (package, times) = compile_timed(&traced.module, &*backend)?;
+    let (package, times) = compile_timed(&traced.module, &*backend, arguments.code.extract)?;
     let path = arguments.output.clone().unwrap_or_else(|| {
         let mut path = PathBuf::from(arguments.model.file_stem().unwrap_or_default());
         path.set_extension("kcp");
@@ -50,8 +50,8 @@ fn give(arguments: &Compile, text: &str) -> Outcome {
     }
 }
 
-fn emit(module: &Module, backend: &dyn Backend, form: Form) -> Outcome<String> {
-    let optimised = optimised(module, backend)?;
+fn emit(module: &Module, backend: &dyn Backend, form: Form, extract: Extract) -> Outcome<String> {
+    let optimised = optimised(module, backend, extract)?;
     let form = match form {
         Form::Ir | Form::Opt => {
             let functions = optimised.into_iter().map(|optimised| optimised.function).collect();
@@ -70,8 +70,8 @@ fn emit(module: &Module, backend: &dyn Backend, form: Form) -> Outcome<String> {
     backend.emit(&kernels, form).map_err(Failure::new)
 }
 
-fn optimised(module: &Module, backend: &dyn Backend) -> Outcome<Vec<Optimised>> {
-    let options = compile::options(backend);
+fn optimised(module: &Module, backend: &dyn Backend, extract: Extract) -> Outcome<Vec<Optimised>> {
+    let options = compile::options(backend, extract);
     let functions = module.functions.iter();
     functions
         .map(|function| optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new))

@@ -56,7 +56,7 @@ pub fn explain(arguments: &Explain) -> Outcome {
 
 /// Mean milliseconds of each launch.
 fn kernel_times(module: &Module, backend: &dyn Backend, arguments: &Explain) -> Outcome<Vec<f64>> {
-    let package = compile::compile(module, backend)?;
+    let package = compile::compile(module, backend, arguments.code.extract)?;
     let options = SessionOptions { profile: true, ..SessionOptions::default() };
     let mut session = Session::new(&package, &options).context(|| "cannot load the program".to_owned())?;
     session.init(0).context(|| "cannot initialise the model".to_owned())?;
@@ -74,7 +74,7 @@ impl Explained {
         built: Option<Duration>,
         arguments: &Explain,
     ) -> Outcome<Explained> {
-        let mut plain = compile::options(backend);
+        let mut plain = compile::options(backend, arguments.code.extract);
         plain.saturation.rules = RuleChoice::None;
         let before = optimise(function, backend.target(), &plain, &mut |_, _| {}).map_err(Failure::new)?;
         let before = schedule_function(&before.function, backend.target()).map_err(Failure::new)?;
@@ -87,15 +87,19 @@ impl Explained {
                 timings.push((stage.name(), now - start));
             }
         };
-        let optimised =
-            optimise(function, backend.target(), &compile::options(backend), &mut |stage, _| ended(Some(stage)))
-                .map_err(Failure::new)?;
+        let optimised = optimise(
+            function,
+            backend.target(),
+            &compile::options(backend, arguments.code.extract),
+            &mut |stage, _| ended(Some(stage)),
+        )
+        .map_err(Failure::new)?;
         ended(Some(Stage::Schedule));
         let after = schedule_function(&optimised.function, backend.target()).map_err(Failure::new)?;
         ended(Some(Stage::Lower));
         backend.compile(&after.kernels).map_err(Failure::new)?;
         ended(None);
-        let mut options = compile::options(backend);
+        let mut options = compile::options(backend, arguments.code.extract);
         options.saturation.explain = true;
         let optimised = optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new)?;
         Ok(Explained {

@@ -1,9 +1,9 @@
-use crate::cli::Tune;
+use crate::cli::{Extract, Tune};
 use crate::failure::{Context, Failure, Outcome};
 use crate::{compile, output, paths, table};
 use kc_codegen::Backend;
 use kc_ir::manifest::{Input, InputRole, ModelInfo, Output};
-use kc_ir::tensor::ops::Binary;
+use kc_ir::tensor::ops::{Binary, Unary};
 use kc_ir::tensor::{Argument, Builder, Function, Module, ResultSlot, TypeError, Value};
 use kc_ir::{DType, TensorType};
 use kc_passes::CostConstants;
@@ -18,8 +18,14 @@ const SAMPLES: usize = 5;
 
 /// `kc tune`: measures the constants of the cost model on this machine and keeps them in a file.
 pub fn tune(arguments: &Tune) -> Outcome {
-    let mut rows =
-        vec![vec!["back end".to_owned(), "GB/s".into(), "GFLOP/s".into(), "Gop/s".into(), "launch us".into()]];
+    let mut rows = vec![vec![
+        "back end".to_owned(),
+        "GB/s".into(),
+        "GFLOP/s".into(),
+        "Gop/s".into(),
+        "Gexp/s".into(),
+        "launch us".into(),
+    ]];
     for backend in compile::present(&arguments.backend)? {
         let constants = measured(&*backend)?;
         let path = compile::tuned_path(&*backend);
@@ -33,6 +39,7 @@ pub fn tune(arguments: &Tune) -> Outcome {
             format!("{:.1}", constants.bytes_per_nanosecond),
             format!("{:.1}", constants.contraction_flops_per_nanosecond),
             format!("{:.1}", constants.elementwise_operations_per_nanosecond),
+            format!("{:.2}", constants.exponentials_per_nanosecond),
             format!("{:.2}", constants.launch_nanoseconds / 1e3),
         ]);
         rows.push(vec![format!("  {}", path.display())]);
@@ -60,6 +67,13 @@ fn measured(backend: &dyn Backend) -> Outcome<CostConstants> {
         }
         Ok(y)
     })?;
+    // each of a negative number
+    let exponentials = nanoseconds(backend, &[NEAR], |b, x| {
+        (0..STEPS).try_fold(x, |y, _| {
+            let y = b.unary(Unary::Negate, y)?;
+            b.unary(Unary::Exp, y)
+        })
+    })?;
     let contraction = nanoseconds(backend, &[SIDE, SIDE], |b, x| b.matmul(x, x))?;
     let chain = |launches: i64| {
         nanoseconds(backend, &[8, 8], move |b, x| (0..launches).try_fold(x, |product, _| b.matmul(product, x)))
@@ -69,6 +83,7 @@ fn measured(backend: &dyn Backend) -> Outcome<CostConstants> {
         bytes_per_nanosecond: 8.0 * LARGE as f64 / copy,
         contraction_flops_per_nanosecond: 2.0 * (SIDE * SIDE * SIDE) as f64 / contraction,
         elementwise_operations_per_nanosecond: 2.0 * (STEPS * NEAR) as f64 / elementwise,
+        exponentials_per_nanosecond: (STEPS * NEAR) as f64 / exponentials,
         launch_nanoseconds: launch.max(1.0),
     })
 }
@@ -80,7 +95,7 @@ fn nanoseconds(
     formula: impl FnOnce(&mut Builder, Value) -> Result<Value, TypeError>,
 ) -> Outcome<f64> {
     let module = module(shape, formula).map_err(Failure::new)?;
-    let package = compile::compile(&module, backend)?;
+    let package = compile::compile(&module, backend, Extract::Greedy)?;
     let failed = || "cannot run the measurement".to_owned();
     let mut session = Session::new(&package, &SessionOptions::default()).context(failed)?;
     let shape: Vec<usize> = shape.iter().map(|&extent| extent.unsigned_abs() as usize).collect();
