@@ -181,7 +181,52 @@ impl Clusters {
         for value in graph.values() {
             this.place(graph, value);
         }
+        this.merge_maps(graph);
         this
+    }
+
+    /// Makes one of two clusters over the elements of one shape where one reads the other at its own index: an op joins the cluster of
+    /// one operand only, and the others' may have begun by themselves.
+    fn merge_maps(&mut self, graph: &Graph) {
+        for reader in 0..self.clusters.len() {
+            let Space::Map(shape) = self.clusters[reader].space.clone() else { continue };
+            loop {
+                let merges = |&read: &usize| {
+                    let others = self.clusters[reader].reads.iter();
+                    matches!(&self.clusters[read].space, Space::Map(space) if *space == shape)
+                        && !self.reads_through_floating(graph, reader, read)
+                        && !others.into_iter().any(|&other| other != read && self.depends(other, read))
+                };
+                let Some(read) = self.clusters[reader].reads.iter().copied().find(merges) else { break };
+                self.merge(read, reader);
+            }
+        }
+    }
+
+    /// Whether a cluster reads another through floating ops, so perhaps at another index.
+    fn reads_through_floating(&self, graph: &Graph, cluster: usize, read: usize) -> bool {
+        let mut operands = self.clusters[cluster].members.iter().flat_map(|&member| &graph.node(member).operands);
+        operands
+            .any(|operand| self.cluster_of[operand.index()].is_none() && self.reads[operand.index()].contains(&read))
+    }
+
+    /// Moves the members of a cluster to one that reads it, and on which nothing depends that it reads otherwise.
+    fn merge(&mut self, from: usize, to: usize) {
+        let Cluster { members, reads, .. } = std::mem::replace(
+            &mut self.clusters[from],
+            Cluster { space: Space::Map(vec![]), members: vec![], reads: BTreeSet::new() },
+        );
+        members.iter().for_each(|member| self.cluster_of[member.index()] = Some(to));
+        let cluster = &mut self.clusters[to];
+        cluster.members.extend(members);
+        cluster.members.sort_unstable();
+        cluster.reads.extend(reads);
+        for reads in self.clusters.iter_mut().map(|cluster| &mut cluster.reads).chain(&mut self.reads) {
+            if reads.remove(&from) {
+                reads.insert(to);
+            }
+        }
+        self.clusters[to].reads.remove(&to);
     }
 
     fn place(&mut self, graph: &Graph, value: Value) {
