@@ -1,6 +1,7 @@
 //! Reverse-mode differentiation: replaces `gradient` ops by the graph that computes the derivatives.
 
 mod control;
+mod scan;
 mod scopes;
 
 use kc_ir::tensor::ops::{Backward, Binary};
