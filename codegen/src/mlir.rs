@@ -186,6 +186,8 @@ fn host_target() -> Target {
         vector_bytes,
         vector_registers,
         fused_multiply_add,
+        cache_bytes: host_caches().unwrap_or(Target::baseline().cache_bytes),
+        threads: std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32),
         contraction: Contraction::Generated,
         cost: CostConstants {
             contraction_flops_per_nanosecond: 2.4 * flops_per_cycle,
@@ -211,4 +213,27 @@ fn host_vectors() -> (&'static str, u32, u32, bool) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     ("neon", 16, 32, true)
+}
+
+/// Bytes of the two nearest data caches of a core, where the processor says them.
+fn host_caches() -> Option<[u64; 2]> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{__cpuid, __cpuid_count};
+        // Intel's leaf of caches, and AMD's, which has the same form
+        let leaf = [4, 0x8000_001d].into_iter().find(|&leaf| {
+            let most = __cpuid(leaf & 0x8000_0000).eax;
+            leaf <= most && __cpuid_count(leaf, 0).eax & 31 != 0
+        })?;
+        let mut caches = (0..8).map(|number| __cpuid_count(leaf, number)).take_while(|cache| cache.eax & 31 != 0);
+        let mut level = |wanted: u32| {
+            let is_instructions = |eax: u32| eax & 31 == 2;
+            let cache = caches.find(|cache| cache.eax >> 5 & 7 == wanted && !is_instructions(cache.eax))?;
+            let part = |shift: u32, bits: u32| u64::from((cache.ebx >> shift & ((1 << bits) - 1)) + 1);
+            Some(part(22, 10) * part(12, 10) * part(0, 12) * (u64::from(cache.ecx) + 1))
+        };
+        Some([level(1)?, level(2)?])
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    None
 }

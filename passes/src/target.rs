@@ -38,6 +38,10 @@ pub struct Target {
     pub vector_registers: u32,
     /// Whether `a*b + c` is one instruction.
     pub fused_multiply_add: bool,
+    /// Bytes of a core's nearest data cache, and of the next one.
+    pub cache_bytes: [u64; 2],
+    /// Threads for which large launches are divided; others may execute them, with the same bits.
+    pub threads: u32,
     /// How contractions are computed.
     pub contraction: Contraction,
     /// Constants of the cost model.
@@ -57,6 +61,8 @@ impl Target {
             vector_bytes: 16,
             vector_registers: 16,
             fused_multiply_add: false,
+            cache_bytes: [32 << 10, 512 << 10],
+            threads: 4,
             contraction: Contraction::Library,
             cost: CostConstants {
                 bytes_per_nanosecond: 15.0,

@@ -17,11 +17,13 @@ use kc_passes::{Contraction, Target, differentiate, plan, schedule};
 use std::path::Path;
 
 /// Machines whose programs differ.
-fn targets() -> [Target; 2] {
+fn targets() -> [Target; 3] {
     let baseline = Target::baseline();
     let wide =
         Target { vector_bytes: 64, vector_registers: 32, contraction: Contraction::Generated, ..baseline.clone() };
-    [baseline, wide]
+    // little contractions are large for these caches
+    let small = Target { vector_bytes: 16, cache_bytes: [1 << 9, 1 << 11], ..wide.clone() };
+    [baseline, wide, small]
 }
 
 /// A graph as an entry point whose parameters are inputs and whose results are outputs.

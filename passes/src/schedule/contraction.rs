@@ -4,12 +4,15 @@
 //! A contraction is seen as loops over variables in which both operands' and the result's positions are linear:
 //! `dot_general` with any batch, free and summed axes, convolutions with strides, dilations and groups, their gradients.
 
+mod blocks;
+
 use super::emit::{At, Coordinate, Emitter, Unsuited};
 use super::expand::strides;
 use super::loops::Stored;
 use super::map::{divide, nominal};
 use super::store::{View, view};
 use crate::{Contraction, Target};
+use blocks::Blocks;
 use kc_ir::kernel::{Gemm, Index, Matrix, MemoryId, Register};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Graph, Op, Scalar, Value};
@@ -159,7 +162,26 @@ fn linear(graph: &Graph, op: Value, left: View, right: View) -> Form {
         _ => {}
     }
     variables.retain(|variable| !variable.extent.is(1));
-    Form { left, right, variables }
+    Form { left, right, variables: merged(variables) }
+}
+
+/// The variables with those summed ones as one that have equal steps between all their values, in the order in which they are
+/// summed: the longest steps in the right operand first.
+fn merged(variables: Vec<Variable>) -> Vec<Variable> {
+    let (mut merged, mut summed): (Vec<Variable>, Vec<Variable>) =
+        variables.into_iter().partition(|variable| variable.out.is_some());
+    summed.sort_by_key(|variable| -nominal(&variable.right));
+    let first = merged.len();
+    for inner in summed {
+        let whole = |step: &Dim| inner.extent.clone() * step.clone();
+        match merged.get_mut(first..).and_then(|summed| summed.last_mut()) {
+            Some(outer) if outer.left == whole(&inner.left) && outer.right == whole(&inner.right) => {
+                *outer = Variable { extent: outer.extent.clone() * inner.extent.clone(), ..inner };
+            }
+            _ => merged.push(inner),
+        }
+    }
+    merged
 }
 
 /// The variable that moves along the result's last axis by single steps.
@@ -188,31 +210,38 @@ struct Tile {
     vectors: i64,
 }
 
-/// The tile with the least estimated time: per step of the summed variable a tile takes as long as its multiply-adds (but no
-/// less than the latency of dependent ones), half as much for each row's factor, which stays in the nearest cache, and three
-/// times that for each vector, which comes from afar. Rows that fill no tile are computed one by one. Tiles of unknown extents
-/// have a power of two of rows.
-fn choose_tile(target: &Target, lanes: u32, rows: &Dim, columns: i64) -> Tile {
+/// The time of a tile, estimated per step of the summed variable: that of its multiply-adds (but no less than the latency of
+/// dependent ones), half as much for each row's factor, which stays in the nearest cache, and three times that for each vector,
+/// which comes from afar.
+fn tile_time(tile: Tile) -> i64 {
     const IN_FLIGHT: i64 = 8;
+    (2 * tile.rows * tile.vectors).max(2 * IN_FLIGHT) + tile.rows + 3 * tile.vectors
+}
+
+/// The tiles that the registers hold, no larger than the rows and vectors that there are.
+fn tiles(target: &Target, rows: i64, vectors_needed: i64) -> impl Iterator<Item = Tile> + use<> {
     // code generators load several factors ahead
     const FACTORS_AHEAD: i64 = 5;
     let registers = i64::from(target.vector_registers);
+    (1..=4i64.min(vectors_needed)).flat_map(move |vectors| {
+        let most_rows = ((registers - vectors - FACTORS_AHEAD) / vectors).clamp(1, rows.min(14));
+        (1..=most_rows).map(move |rows| Tile { rows, vectors })
+    })
+}
+
+/// The tile with the least estimated time. Rows that fill no tile are computed one by one. Tiles of unknown extents have a power
+/// of two of rows.
+fn choose_tile(target: &Target, lanes: u32, rows: &Dim, columns: i64) -> Tile {
     let is_known = rows.as_constant().is_some();
     let rows = nominal(rows);
     let vectors_needed = (columns + i64::from(lanes) - 1) / i64::from(lanes);
-    let mut best = (i64::MAX, Tile { rows: 1, vectors: 1 });
-    for vectors in 1..=4i64.min(vectors_needed) {
-        let time = |rows: i64| (2 * rows * vectors).max(2 * IN_FLIGHT) + rows + 3 * vectors;
-        let most_rows = ((registers - vectors - FACTORS_AHEAD) / vectors).clamp(1, rows.min(14));
-        for tile_rows in (1..=most_rows).filter(|n| is_known || n.count_ones() == 1) {
-            let column_tiles = (vectors_needed + vectors - 1) / vectors;
-            let total = column_tiles * (rows / tile_rows * time(tile_rows) + rows % tile_rows * time(1));
-            if total <= best.0 {
-                best = (total, Tile { rows: tile_rows, vectors });
-            }
-        }
-    }
-    best.1
+    let total = |tile: &Tile| {
+        let column_tiles = (vectors_needed + tile.vectors - 1) / tile.vectors;
+        column_tiles * (rows / tile.rows * tile_time(*tile) + rows % tile.rows * tile_time(Tile { rows: 1, ..*tile }))
+    };
+    let suitable = tiles(target, rows, vectors_needed).filter(|tile| is_known || tile.rows.count_ones() == 1);
+    // the last of equal ones
+    suitable.min_by_key(|tile| (total(tile), -tile.vectors, -tile.rows)).unwrap_or(Tile { rows: 1, vectors: 1 })
 }
 
 /// Multiply-adds of one task, about.
@@ -243,7 +272,25 @@ pub(super) fn contraction(
     {
         return result;
     }
-    plan.generated(em, target, lanes)
+    match Blocks::of(&plan, target, lanes) {
+        Some(blocks) => plan.blocked(em, &blocks),
+        None => plan.generated(em, target, lanes),
+    }
+}
+
+/// A tile of sums in memory, row by row.
+struct Finish {
+    sums: MemoryId,
+    /// Position of the first sum.
+    base: Index,
+    /// Sums from one row to the next.
+    width: i64,
+    /// The row and the column of the first sum.
+    row: Index,
+    column: Index,
+    /// How many rows and columns are wanted.
+    rows: Index,
+    columns: Index,
 }
 
 struct Plan<'p> {
@@ -285,6 +332,28 @@ impl<'p> Plan<'p> {
             (0..self.form.variables.len()).filter(|&v| self.form.variables[v].out.is_none()).collect();
         summed.sort_by_key(|&v| (-nominal(&self.form.variables[v].right), v));
         summed
+    }
+
+    /// Computes and writes the cluster's values at a tile whose sums lie in memory.
+    fn finish(&self, em: &mut Emitter, lanes: u32, outer: &[(usize, Index)], tile: Finish) -> Result<(), Unsuited> {
+        let Finish { sums, base, width, row, column, rows, columns } = tile;
+        em.for_each(0, rows, 1, |em, r| {
+            let here = em.hold(row + r.clone());
+            em.vector_loop(lanes, Index::Constant(0), columns, &[], |em, offset, _| {
+                let at = base.clone() + (r.clone() * width + offset.clone());
+                let sum = em.b.load(sums, at, lanes, em.count.clone());
+                let mut values: Vec<(usize, Coordinate)> =
+                    outer.iter().map(|(v, index)| (*v, Coordinate::fixed(index.clone()))).collect();
+                values.extend(self.rows.map(|v| (v, Coordinate::fixed(here.clone()))));
+                let position = em.hold(column.clone() + offset);
+                values.extend(self.vector.map(|v| (v, Coordinate::lanes(position))));
+                let at = self.result_at(em, &values);
+                em.bind(self.op, at.clone(), sum);
+                em.store_all(self.outputs, &at)?;
+                Ok(vec![])
+            })?;
+            Ok(())
+        })
     }
 
     /// The positions in both operands where the outer variables have these values.
@@ -634,23 +703,9 @@ impl Tiler<'_, '_> {
                 );
             }
         }
-        let length = count.unwrap_or(Index::Constant(width));
-        em.for_each(0, tile.rows, 1, |em, r| {
-            let here = em.hold(row + r.clone());
-            em.vector_loop(lanes, Index::Constant(0), length.min(width), &[], |em, offset, _| {
-                let sum = em.b.load(self.scratch, r.clone() * width + offset.clone(), lanes, em.count.clone());
-                let mut values: Vec<(usize, Coordinate)> =
-                    self.outer.iter().map(|(v, index)| (*v, Coordinate::fixed(index.clone()))).collect();
-                values.extend(plan.rows.map(|v| (v, Coordinate::fixed(here.clone()))));
-                let position = em.hold(column.clone() + offset);
-                values.extend(plan.vector.map(|v| (v, Coordinate::lanes(position))));
-                let at = plan.result_at(em, &values);
-                em.bind(plan.op, at.clone(), sum);
-                em.store_all(plan.outputs, &at)?;
-                Ok(vec![])
-            })?;
-            Ok(())
-        })
+        let columns = count.unwrap_or(Index::Constant(width)).min(width);
+        let (base, rows) = (Index::Constant(0), Index::Constant(tile.rows));
+        plan.finish(em, lanes, &self.outer, Finish { sums: self.scratch, base, width, row, column, rows, columns })
     }
 }
 

@@ -112,7 +112,7 @@ pub fn load_scheduled(module: &Module, target: &Target) -> Result<Box<dyn Execut
     Ok(Box::new(interpreted::Programs::scheduled(module, target)?))
 }
 
-/// A machine with 64-byte vectors, for which contractions are generated.
+/// A machine with 64-byte vectors, for which contractions are generated, and with caches so small that little ones are large.
 pub fn wide_target() -> Target {
     Target {
         name: "wide".to_string(),
@@ -120,6 +120,7 @@ pub fn wide_target() -> Target {
         vector_registers: 32,
         fused_multiply_add: true,
         contraction: Contraction::Generated,
+        cache_bytes: [1 << 10, 1 << 12],
         ..Target::baseline()
     }
 }

@@ -1,0 +1,345 @@
+//! How near contractions and convolutions come to the machine's peak: operations a nanosecond of generated code on one thread
+//! and on two, beside independent multiply-adds in registers on as many, measured in turns. One thread is measured by the time that
+//! the processor gave it, so that other programs disturb little. Also says whether both gave the same bits.
+//!
+//! `cargo bench -p kc-codegen --bench contractions`, with parts of names to measure only those; `kernels` prints their kernels, `asm` the
+//! code of these.
+
+use kc_codegen::{Backend, BackendChoice, Form, Options, compile, optimise, schedule_function};
+use kc_ir::kernel::{parse_kernel, print_program};
+use kc_ir::manifest::{Input, InputRole, ModelInfo, Output};
+use kc_ir::tensor::ops::{Binary, Convolution, ConvolutionAxes, DotGeneral, Gradient, Reduction};
+use kc_ir::tensor::{Argument, Builder, Function, Graph, Module, ResultSlot, TypeError, Value};
+use kc_ir::{DType, Dim, TensorType};
+use kc_runtime::image::Image;
+use kc_runtime::kc_abi::call::{Environment, KernelFn};
+use kc_runtime::{Array, Session, SessionOptions};
+use std::fmt::Write;
+use std::time::Instant;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// A graph and its arithmetic operations.
+struct Case {
+    name: String,
+    operations: f64,
+    graph: Graph,
+}
+
+fn parameter(b: &mut Builder, shape: &[i64]) -> Result<Value, TypeError> {
+    let name = format!("x{}", b.graph().parameters.len());
+    let shape: Vec<Dim> = shape.iter().map(|&n| Dim::constant(n)).collect();
+    b.parameter(&name, TensorType { dtype: DType::F32, shape })
+}
+
+/// A product summed over one axis of each operand: `[m, k] x [k, n]`, or with operands that lie transposed.
+fn product(name: &str, [m, k, n]: [i64; 3], transposed: [bool; 2]) -> Result<Case, TypeError> {
+    let mut b = Builder::new();
+    let left = parameter(&mut b, &if transposed[0] { [k, m] } else { [m, k] })?;
+    let right = parameter(&mut b, &if transposed[1] { [n, k] } else { [k, n] })?;
+    let dot = DotGeneral {
+        lhs_batch: vec![],
+        rhs_batch: vec![],
+        lhs_contract: vec![usize::from(!transposed[0])],
+        rhs_contract: vec![usize::from(transposed[1])],
+    };
+    let result = b.add(dot, &[left, right])?;
+    let layout = |transposed: bool| if transposed { "'" } else { "" };
+    let name = format!("{name} {m}x{k}{} {k}x{n}{}", layout(transposed[0]), layout(transposed[1]));
+    Ok(Case { name, operations: 2.0 * (m * n * k) as f64, graph: b.finish(vec![result]) })
+}
+
+/// The gradient of a recurrent layer's kernel: summed over time and batch.
+fn recurrent(time: i64, batch: i64, from: i64, to: i64) -> Result<Case, TypeError> {
+    let mut b = Builder::new();
+    let left = parameter(&mut b, &[time, batch, from])?;
+    let right = parameter(&mut b, &[time, batch, to])?;
+    let dot = DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![0, 1], rhs_contract: vec![0, 1] };
+    let result = b.add(dot, &[left, right])?;
+    let name = format!("recurrent kernel gradient {time}x{batch} {from}->{to}");
+    Ok(Case { name, operations: 2.0 * (time * batch * from * to) as f64, graph: b.finish(vec![result]) })
+}
+
+/// A convolution of square images by square windows, or one of its gradients.
+struct Image2 {
+    batch: i64,
+    size: i64,
+    inputs: i64,
+    outputs: i64,
+    window: i64,
+    stride: i64,
+    same: bool,
+}
+
+fn convolution(image: &Image2, gradient: Option<usize>) -> Result<Case, TypeError> {
+    let Image2 { batch, size, inputs, outputs, window, stride, same } = *image;
+    let mut b = Builder::new();
+    let x = parameter(&mut b, &[batch, size, size, inputs])?;
+    let w = parameter(&mut b, &[window, window, inputs, outputs])?;
+    let pad = if same { (window - 1) / 2 } else { 0 };
+    let convolution = Convolution {
+        axes: ConvolutionAxes::channels_last(2),
+        strides: vec![stride; 2],
+        padding: vec![(pad, pad); 2],
+        lhs_dilation: vec![1; 2],
+        rhs_dilation: vec![1; 2],
+        feature_groups: 1,
+        batch_groups: 1,
+    };
+    let y = b.add(convolution, &[x, w])?;
+    let shape: Vec<i64> = b.tensor_type(y).shape.iter().filter_map(Dim::as_constant).collect();
+    let operations = 2.0 * (shape.iter().product::<i64>() * window * window * inputs) as f64;
+    let (what, result) = match gradient {
+        None => ("convolution", y),
+        Some(operand) => {
+            let dy = parameter(&mut b, &shape)?;
+            let weighted = b.binary(Binary::Multiply, y, dy)?;
+            let loss = b.reduce(Reduction::Sum, &[0, 1, 2, 3], weighted)?;
+            let gradient = b.add(Gradient {}, &[loss, [x, w][operand]])?;
+            (["input gradient", "kernel gradient"][operand], b.projections(gradient)?[0])
+        }
+    };
+    let name = format!("{what} {batch}x{size}x{size}x{inputs}->{outputs} window {window} stride {stride}");
+    Ok(Case { name, operations, graph: b.finish(vec![result]) })
+}
+
+fn cases() -> Result<Vec<Case>, TypeError> {
+    let mut cases = vec![];
+    for n in [256, 512, 1024, 2048] {
+        cases.push(product("product", [n; 3], [false; 2])?);
+    }
+    for extents in [[64, 784, 128], [128, 784, 512], [128, 512, 512], [1000, 1000, 1000], [3200, 64, 512]] {
+        cases.push(product("product", extents, [false; 2])?);
+    }
+    for extents in [[784, 64, 128], [784, 128, 512], [512, 128, 512], [1024, 1024, 1024]] {
+        cases.push(product("left transposed", extents, [true, false])?);
+    }
+    for extents in [[128, 512, 512], [1024, 1024, 1024], [64, 128, 9216]] {
+        cases.push(product("right transposed", extents, [false, true])?);
+    }
+    cases.push(recurrent(100, 32, 128, 512)?);
+    cases.push(recurrent(100, 32, 64, 512)?);
+    let image = |batch, size, inputs, outputs, window, stride, same| Image2 {
+        batch,
+        size,
+        inputs,
+        outputs,
+        window,
+        stride,
+        same,
+    };
+    let small = image(64, 28, 1, 32, 3, 1, false);
+    let second = image(64, 26, 32, 64, 3, 1, false);
+    cases.push(convolution(&small, None)?);
+    cases.push(convolution(&small, Some(1))?);
+    cases.push(convolution(&second, None)?);
+    cases.push(convolution(&second, Some(0))?);
+    cases.push(convolution(&second, Some(1))?);
+    for (size, inputs, outputs, window, stride) in [
+        (224, 3, 64, 7, 2),
+        (56, 64, 64, 1, 1),
+        (56, 64, 64, 3, 1),
+        (56, 256, 64, 1, 1),
+        (56, 256, 512, 1, 2),
+        (28, 128, 128, 3, 1),
+        (14, 256, 256, 3, 1),
+        (14, 1024, 256, 1, 1),
+        (7, 512, 512, 3, 1),
+        (7, 512, 2048, 1, 1),
+    ] {
+        cases.push(convolution(&image(1, size, inputs, outputs, window, stride, window > 1), None)?);
+    }
+    Ok(cases)
+}
+
+/// A graph as a module of one entry point.
+fn module(graph: &Graph) -> Module {
+    let ty = |value: &Value| graph.tensor_type(*value).clone();
+    let input = |(i, value)| Input { name: format!("x{i}"), role: InputRole::Feature, ty: ty(value), checks: vec![] };
+    let output = |(i, value)| Output { name: format!("y{i}"), ty: ty(value) };
+    let function = Function {
+        name: "call".into(),
+        inputs: graph.parameters.iter().enumerate().map(input).collect(),
+        outputs: graph.results.iter().enumerate().map(output).collect(),
+        arguments: (0..graph.parameters.len()).map(Argument::Input).collect(),
+        results: (0..graph.results.len()).map(ResultSlot::Output).collect(),
+        graph: graph.clone(),
+    };
+    Module { model: ModelInfo::default(), state: vec![], functions: vec![function] }
+}
+
+/// Chains of multiply-adds, and how long they are.
+const SUMS: usize = 12;
+const ROUNDS: i64 = 1 << 18;
+
+/// Independent multiply-adds in registers.
+struct Peak {
+    kernel: KernelFn,
+    operations: f64,
+    /// The mapped code.
+    _image: Image,
+}
+
+impl Peak {
+    fn new(backend: &dyn Backend) -> Outcome<Self> {
+        let lanes = backend.target().lanes();
+        let mut text = format!("kernel peak(y: f32 write; dims 1) task t0 {{\n  %0: f32x{lanes} = constant 0.999\n");
+        let (first, next) = (1, 1 + 2 * SUMS);
+        let list = |f: &dyn Fn(usize) -> String| (0..SUMS).map(f).collect::<Vec<_>>().join(", ");
+        let results = list(&|i| format!("%{}: f32x{lanes}", 1 + SUMS + i));
+        let carried = list(&|i| format!("%{} = %0", first + i));
+        let _ = writeln!(text, "  ({results}) = for i1 in 0..d0 carry ({carried}) {{");
+        for i in 0..SUMS {
+            let _ = writeln!(text, "    %{}: f32x{lanes} = multiply_add %{}, %0, %0", next + i, first + i);
+        }
+        let _ = writeln!(text, "    yield {}\n  }}", list(&|i| format!("%{}", next + i)));
+        for i in 0..SUMS {
+            let _ = writeln!(text, "  store y[{}], %{}", i * lanes as usize, 1 + SUMS + i);
+        }
+        let code = backend.compile(&[parse_kernel(&(text + "}\n"))?])?;
+        let image = Image::load(&code.bytes)?;
+        // SAFETY: the back end put a kernel for this machine there; the image lives as long as the pointer.
+        let kernel = unsafe { image.kernel(code.kernel_offsets[0])? };
+        Ok(Peak { kernel, operations: 2.0 * f64::from(lanes) * SUMS as f64 * ROUNDS as f64, _image: image })
+    }
+
+    fn run(&self) {
+        let rounds = [ROUNDS];
+        let mut result = [0f32; SUMS * 16];
+        let buffers = [result.as_mut_ptr().cast::<u8>()];
+        let environment = Environment { intrinsics: std::ptr::null(), scratch: std::ptr::null_mut() };
+        // SAFETY: the kernel writes its sums, for which there is room, and calls nothing.
+        unsafe { (self.kernel)(buffers.as_ptr(), rounds.as_ptr(), 0, 1, &environment) };
+        std::hint::black_box(result);
+    }
+
+    /// Operations a nanosecond of so many threads.
+    fn measure(&self, threads: usize) -> f64 {
+        let start = Clock::start(threads);
+        match threads {
+            1 => self.run(),
+            _ => std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(|| self.run())))),
+        }
+        self.operations * threads as f64 / start.nanoseconds()
+    }
+}
+
+/// The time that passes, or that the processor gives the program's only thread.
+enum Clock {
+    Wall(Instant),
+    #[cfg(unix)]
+    Processor(f64),
+}
+
+impl Clock {
+    fn start(threads: usize) -> Self {
+        #[cfg(unix)]
+        if threads == 1 {
+            return Clock::Processor(processor_nanoseconds());
+        }
+        let _ = threads;
+        Clock::Wall(Instant::now())
+    }
+
+    fn nanoseconds(&self) -> f64 {
+        match self {
+            Clock::Wall(start) => start.elapsed().as_nanos() as f64,
+            #[cfg(unix)]
+            Clock::Processor(start) => processor_nanoseconds() - start,
+        }
+    }
+}
+
+/// Processor time of the calling thread.
+#[cfg(unix)]
+fn processor_nanoseconds() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the time is writable.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+fn array(shape: &[usize], seed: usize) -> Outcome<Array> {
+    let values: Vec<f32> = (0..shape.iter().product::<usize>()).map(|i| ((i * 7 + seed) as f32 * 0.37).sin()).collect();
+    Ok(Array::from_slice(&values, shape)?)
+}
+
+fn middle(samples: &mut [f64]) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied().unwrap_or_default()
+}
+
+fn main() -> Outcome<()> {
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_print = |name: &String| name == "kernels" || name == "asm";
+    let (prints, named): (Vec<String>, Vec<String>) = named.into_iter().partition(is_print);
+    let backend = BackendChoice::Auto.open()?;
+    let peak = Peak::new(&*backend)?;
+    println!(
+        "{}, {}: operations a nanosecond, part of the peak\n\n{:<62} {:>7} {:>5} {:>7} {:>5} {:>9}",
+        backend.name(),
+        backend.target().name,
+        "",
+        "1",
+        "",
+        "2",
+        "",
+        "ms"
+    );
+    for case in cases()? {
+        if !named.is_empty() && !named.iter().any(|name| case.name.contains(name.as_str())) {
+            continue;
+        }
+        let module = module(&case.graph);
+        if !prints.is_empty() {
+            let optimised = optimise(&module.functions[0], backend.target(), &Options::default(), &mut |_, _| {})?;
+            let program = schedule_function(&optimised.function, backend.target())?;
+            for print in &prints {
+                match print.as_str() {
+                    "asm" => println!("{}", backend.emit(&program.kernels, Form::Asm)?),
+                    _ => println!("{}", print_program(&program)),
+                }
+            }
+        }
+        let package = compile(&module, &*backend, &Options::default())?;
+        let shapes = module.functions[0]
+            .inputs
+            .iter()
+            .map(|input| input.ty.shape.iter().map(|dim| dim.as_constant().unwrap_or(1) as usize).collect::<Vec<_>>());
+        let inputs = shapes.enumerate().map(|(i, shape)| array(&shape, i)).collect::<Outcome<Vec<_>>>()?;
+        let inputs: Vec<&Array> = inputs.iter().collect();
+        let mut rates = [vec![], vec![]];
+        let mut peaks = [vec![], vec![]];
+        let mut sessions = vec![];
+        for threads in [1, 2] {
+            let mut session = Session::new(&package, &SessionOptions { threads, ..SessionOptions::default() })?;
+            let entry = session.entry("call")?;
+            let outputs = session.run("call", &inputs)?;
+            sessions.push((session, entry, outputs));
+        }
+        let same = sessions[0].2.iter().zip(&sessions[1].2).all(|(a, b)| a.bytes() == b.bytes());
+        let calls = ((case.operations / 100e6).recip() as usize).clamp(1, 1000);
+        for _ in 0..15 {
+            for (place, (session, entry, outputs)) in sessions.iter_mut().enumerate() {
+                session.run_into(*entry, &inputs, outputs)?;
+                let start = Clock::start(place + 1);
+                for _ in 0..calls {
+                    session.run_into(*entry, &inputs, outputs)?;
+                }
+                rates[place].push(case.operations * calls as f64 / start.nanoseconds());
+                peaks[place].push(peak.measure(place + 1));
+            }
+        }
+        let [one, two] = rates.map(|mut samples| middle(&mut samples));
+        let [peak_one, peak_two] = peaks.map(|mut samples| middle(&mut samples));
+        println!(
+            "{:<62} {one:>7.1} {:>5.2} {two:>7.1} {:>5.2} {:>9.4}{}",
+            case.name,
+            one / peak_one,
+            two / peak_two,
+            case.operations / two * 1e-6,
+            if same { "" } else { "  BITS DIFFER" }
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,689 @@
+//! Large contractions in blocks. A task computes a block of the result, a block of the summed variables after the other: it copies
+//! what it reads of both operands side by side into scratch memory, where register tiles find it near and without gaps, whatever
+//! the operands' layouts are. Sums between blocks stay in scratch memory too; where the last block is added, the epilogue follows.
+//!
+//! Each element is the sum of its products in the order of the summed variables, one after the other, whatever the blocks are.
+
+use super::super::emit::{Emitter, Unsuited};
+use super::super::map::{divide, nominal};
+use super::{Finish, Plan, Tile, multiply_add, tile_time};
+use crate::Target;
+use kc_ir::kernel::{Index, MemoryId, Register};
+use kc_ir::tensor::Scalar;
+use kc_ir::{DType, Dim};
+
+/// Variables in three parts: a block has all values of those `within`, `cut.1` values of the variable `cut.0`, and one value of each
+/// of those `outside`.
+#[derive(Clone, Debug, PartialEq)]
+struct Split {
+    outside: Vec<usize>,
+    cut: Option<(usize, i64)>,
+    within: Vec<usize>,
+    /// Values within a block, the largest.
+    size: i64,
+}
+
+/// Splits variables, the innermost last, such that a block has at most `limit` values. Of the innermost variable a block has a
+/// multiple of `unit` values, or all.
+fn split(variables: &[usize], extent: impl Fn(usize) -> Option<i64>, unit: i64, limit: i64) -> Split {
+    let mut split = Split { outside: variables.to_vec(), cut: None, within: vec![], size: 1 };
+    while let Some(v) = split.outside.pop() {
+        let unit = if split.within.is_empty() { unit } else { 1 };
+        let padded = extent(v).map(|n| (n + unit - 1) / unit * unit);
+        match padded {
+            Some(n) if split.size * n <= limit => {
+                split.size *= n;
+                split.within.insert(0, v);
+            }
+            _ => {
+                let most = (limit / split.size / unit).max(1) * unit;
+                let values = padded.map_or(most, |n| equal_parts(n, most, unit));
+                if values > 1 {
+                    split.cut = Some((v, values));
+                    split.size *= values;
+                } else {
+                    split.outside.push(v);
+                }
+                break;
+            }
+        }
+    }
+    split
+}
+
+/// A multiple of `unit` up to `most` that divides `n`, if there is one that is not much smaller; else such that the parts are
+/// about equal.
+fn equal_parts(n: i64, most: i64, unit: i64) -> i64 {
+    let parts = (n + most - 1) / most;
+    let equal = ((n + parts - 1) / parts + unit - 1) / unit * unit;
+    (most * 2 / 3..=most).rev().find(|part| part % unit == 0 && n % part == 0).unwrap_or(equal)
+}
+
+/// How the left operand lies in scratch memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Left {
+    /// A line of summed values for each row, this many elements apart.
+    Lines(i64),
+    /// For each tile and each summed value the tile's rows.
+    Tiles,
+}
+
+/// The cut of a contraction into blocks.
+#[derive(Clone, Debug)]
+pub(super) struct Blocks {
+    tile: Tile,
+    lanes: u32,
+    /// Variables that move the right operand as well, other than the vectorised one: one value of each in a task.
+    both: Vec<usize>,
+    /// Variables that move the left operand only, that of the tiles' rows last: the rows that are copied at once.
+    rows: Split,
+    /// Register tiles in them.
+    row_tiles: i64,
+    /// How many such blocks of rows a task has, one after the other.
+    run: i64,
+    /// Tiles side by side in a task.
+    panels: i64,
+    summed: Split,
+    left: Left,
+}
+
+impl Blocks {
+    /// The cut of a contraction for which copying both operands pays: the right operand does not fit the nearest cache, and
+    /// there are enough rows to read the copy again and again.
+    pub(super) fn of(plan: &Plan, target: &Target, lanes: u32) -> Option<Self> {
+        const LEAST_ROW_TILES: i64 = 4;
+        let form = &plan.form;
+        let (rows, vector) = (plan.rows?, &form.variables[plan.vector?]);
+        let columns = vector.extent.as_constant()?;
+        let element = plan.dtype.bytes() as i64;
+        let summed = plan.summed();
+        let depth: i64 = summed.iter().map(|&v| nominal(&form.variables[v].extent)).product();
+        let [near, far] = target.cache_bytes.map(|bytes| bytes as i64 / element);
+        let suits = plan.dtype == DType::F32 && lanes > 1 && vector.left.is(0) && vector.right.is(1);
+        if !suits || columns < i64::from(lanes) {
+            return None;
+        }
+        let (left_only, both): (Vec<usize>, Vec<usize>) =
+            plan.outer().into_iter().partition(|&v| form.variables[v].right.is(0));
+        let tile = packed_tile(target, lanes, &form.variables[rows].extent, columns);
+        let width = tile.vectors * i64::from(lanes);
+        if tile.rows < 2 || depth * width <= near_share(near, element, &form.variables[*summed.last()?].right, width) {
+            return None;
+        }
+        let known = |v: usize| form.variables[v].extent.as_constant();
+        // a panel of the right operand takes half of the nearest cache, all panels half of the far one, the rows an eighth
+        let summed = split(&summed, known, 1, (near / 2 / width).clamp(8, 1 << 9));
+        let lines: Vec<usize> = left_only.into_iter().chain([rows]).collect();
+        let count = |v: &usize| nominal(&form.variables[*v].extent);
+        let all_lines: i64 = lines.iter().map(count).product();
+        if all_lines < LEAST_ROW_TILES * tile.rows {
+            return None;
+        }
+        let rows = split(&lines, known, tile.rows, (far / 8 / summed.size / tile.rows).max(1) * tile.rows);
+        let up = |n: i64, part: i64| (n + part - 1) / part;
+        let row_blocks = up(all_lines, rows.size);
+        let all_panels = up(columns, width);
+        let tasks = up(TASKS_PER_THREAD * i64::from(target.threads), both.iter().map(count).product());
+        // the division that copies least: each run of rows copies its columns, each block of columns its rows
+        let (panels, run) = (1..=all_panels)
+            .filter(|panels| *panels == 1 || panels * width * summed.size <= far / 2)
+            .map(|panels| {
+                let column_blocks = up(all_panels, panels);
+                let runs = up(tasks, column_blocks).min(row_blocks);
+                let copied = all_lines * column_blocks + columns * runs;
+                let missing = tasks - runs * column_blocks;
+                ((missing.max(0), copied, panels), (panels, up(row_blocks, runs)))
+            })
+            .min()
+            .map(|(_, choice)| choice)?;
+        let row_tiles = rows.size / tile.rows;
+        let steps = &form.variables[*lines.last()?].left;
+        let inner = summed.within.last().copied().or(summed.cut.map(|(v, _)| v))?;
+        let left = match steps.is(1) && !form.variables[inner].left.is(1) {
+            true => Left::Tiles,
+            false => Left::Lines(summed.size + i64::from(lanes)),
+        };
+        Some(Blocks { tile, lanes, both, rows, row_tiles, run, panels, summed, left })
+    }
+}
+
+/// Tasks that a contraction shall have.
+const TASKS_PER_THREAD: i64 = 2;
+
+/// Elements of the nearest cache that a panel of that width may take whose rows are that far apart: rows whose distance is a
+/// multiple of a large power of two share few of the cache's sets.
+fn near_share(near: i64, element: i64, apart: &Dim, width: i64) -> i64 {
+    // a cache whose ways are a page each, as those of most processors
+    const WAY_BYTES: i64 = 4096;
+    let apart = nominal(apart) * element;
+    let rows_of_other_sets = WAY_BYTES >> apart.trailing_zeros().min(WAY_BYTES.trailing_zeros());
+    let reached = (rows_of_other_sets * width * element).min(WAY_BYTES);
+    near * reached / WAY_BYTES * 3 / 4
+}
+
+/// The tile with the least estimated time where incomplete tiles take as long as whole ones.
+fn packed_tile(target: &Target, lanes: u32, rows: &Dim, columns: i64) -> Tile {
+    let rows = nominal(rows);
+    let vectors_needed = (columns + i64::from(lanes) - 1) / i64::from(lanes);
+    let tiles = super::tiles(target, rows, vectors_needed);
+    let total = |tile: &Tile| {
+        let up = |n: i64, part: i64| (n + part - 1) / part;
+        up(vectors_needed, tile.vectors) * up(rows, tile.rows) * tile_time(*tile)
+    };
+    tiles.min_by_key(|tile| (total(tile), tile.vectors)).unwrap_or(Tile { rows: 1, vectors: 1 })
+}
+
+/// A block of some variables: what is copied, and where it is.
+struct Part<'p> {
+    split: &'p Split,
+    /// The first value of the variable that is cut.
+    start: Index,
+    /// How many values of it.
+    length: Index,
+}
+
+impl Part<'_> {
+    /// The block's variables with their numbers of values, the innermost last.
+    fn extents(&self, plan: &Plan, em: &mut Emitter) -> Vec<(usize, Index)> {
+        let cut = self.split.cut.map(|(v, _)| (v, self.length.clone()));
+        let within = self.split.within.iter().map(|&v| (v, em.extent(&plan.form.variables[v].extent)));
+        cut.into_iter().chain(within).collect()
+    }
+}
+
+/// The block of that number: the values of the variables outside, and the part of the variable that is cut.
+fn part<'p>(em: &mut Emitter, plan: &Plan, split: &'p Split, mut numbers: Vec<Index>) -> (Vec<Index>, Part<'p>) {
+    let (mut start, mut length) = (Index::Constant(0), Index::Constant(1));
+    if let Some((v, values)) = split.cut {
+        let number = numbers.pop().unwrap_or(Index::Constant(0));
+        start = em.hold(number * values);
+        let extent = &plan.form.variables[v].extent;
+        length = match extent.as_constant() {
+            Some(n) if n % values == 0 => Index::Constant(values),
+            _ => {
+                let rest = em.extent(extent) - start.clone();
+                em.hold(rest.min(values))
+            }
+        };
+    }
+    (numbers, Part { split, start, length })
+}
+
+/// Numbers of blocks: the extents outside, then the parts of the variable that is cut.
+fn counts(plan: &Plan, split: &Split) -> Vec<Dim> {
+    let outside = split.outside.iter().map(|&v| plan.form.variables[v].extent.clone());
+    outside.chain(split.cut.map(|(v, values)| plan.form.variables[v].extent.ceil_div(values))).collect()
+}
+
+impl Plan<'_> {
+    /// The contraction in blocks, one a task.
+    pub(super) fn blocked(&self, em: &mut Emitter, blocks: &Blocks) -> Result<Dim, Unsuited> {
+        let Blocks { tile, lanes, .. } = *blocks;
+        let width = tile.vectors * i64::from(lanes);
+        let depth = blocks.summed.size;
+        let sum_blocks = counts(self, &blocks.summed);
+        let is_one = sum_blocks.iter().all(|count| count.is(1));
+        let right = em.b.scratch("right", self.dtype, (blocks.panels * width * depth) as u64);
+        let left = em.b.scratch(
+            "left",
+            self.dtype,
+            match blocks.left {
+                Left::Lines(apart) => blocks.rows.size * apart,
+                Left::Tiles => blocks.rows.size * depth,
+            } as u64,
+        );
+        let tiles = if is_one { 1 } else { blocks.run * blocks.panels * blocks.row_tiles };
+        let sums = em.b.scratch("sums", self.dtype, (tiles * tile.rows * width) as u64);
+        let row_blocks = counts(self, &blocks.rows);
+        let all_row_blocks: Dim = row_blocks.iter().cloned().product();
+        let columns = self.extent(self.vector);
+        let column_blocks = columns.ceil_div(blocks.panels * width);
+        let both = blocks.both.iter().map(|&v| self.form.variables[v].extent.clone());
+        let units: Vec<Dim> = both.chain([column_blocks, all_row_blocks.ceil_div(blocks.run)]).collect();
+        let (tasks, first, length) = divide(em, &units.iter().cloned().product(), 1);
+        let end = em.hold(first.clone() + length);
+        em.for_each(first, end, 1, |em, unit| {
+            let mut indices = em.unravel(&units, unit);
+            let run = indices.pop().unwrap_or(Index::Constant(0));
+            let column_block = indices.pop().unwrap_or(Index::Constant(0));
+            let origin = self.origins(em, &blocks.both, &indices);
+            let first = em.hold(run * blocks.run);
+            let length = match all_row_blocks.as_constant() {
+                Some(n) if n % blocks.run == 0 => Index::Constant(blocks.run),
+                _ => {
+                    let rest = em.extent(&all_row_blocks) - first.clone();
+                    em.hold(rest.min(blocks.run))
+                }
+            };
+            let column = em.hold(column_block * (blocks.panels * width));
+            let panels = match columns.ceil_div(width).as_constant() {
+                Some(n) if n % blocks.panels == 0 => Index::Constant(blocks.panels),
+                _ => {
+                    let rest = em.extent(&columns) - column.clone() + (width - 1);
+                    em.hold(rest.floor_div(width).min(blocks.panels))
+                }
+            };
+            let task = Task {
+                plan: self,
+                blocks,
+                outer: blocks.both.iter().copied().zip(indices).collect(),
+                origin,
+                column,
+                panels,
+                row_blocks: &row_blocks,
+                run: (first, length),
+                memory: [left, right],
+                sums,
+            };
+            if is_one {
+                let (_, summed) = part(em, self, &blocks.summed, vec![Index::Constant(0); sum_blocks.len()]);
+                return task.sum_block(em, &summed, &[], None);
+            }
+            em.vector_loop(lanes, Index::Constant(0), Index::Constant(tiles * tile.rows * width), &[], |em, at, _| {
+                let zero = em.b.constant(self.dtype, em.lanes, Scalar::Float(0.0));
+                em.b.store(sums, at, zero, em.count.clone());
+                Ok(vec![])
+            })?;
+            let count: Dim = sum_blocks.iter().cloned().product();
+            let end = em.extent(&count);
+            let end = em.hold(end);
+            em.for_each(0, end.clone(), 1, |em, number| {
+                let indices = em.unravel(&sum_blocks, number.clone());
+                let (outside, summed) = part(em, self, &blocks.summed, indices);
+                let is_last = em.less(end - Index::Constant(2), number);
+                task.sum_block(em, &summed, &outside, Some(is_last))
+            })
+        })?;
+        Ok(tasks)
+    }
+}
+
+/// A block of the result.
+struct Task<'t, 'p> {
+    plan: &'t Plan<'p>,
+    blocks: &'t Blocks,
+    /// The values of the variables that have one in the task.
+    outer: Vec<(usize, Index)>,
+    /// The positions in both operands where those variables have these values.
+    origin: [Index; 2],
+    column: Index,
+    panels: Index,
+    /// Numbers of blocks of rows, the first one of the task and how many it has.
+    row_blocks: &'t [Dim],
+    run: (Index, Index),
+    /// Scratch memory of the left and of the right operand.
+    memory: [MemoryId; 2],
+    sums: MemoryId,
+}
+
+/// A block of rows of a task.
+struct Lines<'t, 'p> {
+    task: &'t Task<'t, 'p>,
+    /// Its number in the task.
+    number: Index,
+    rows: Part<'t>,
+    /// The values of the variables that have one in the block.
+    outer: Vec<(usize, Index)>,
+}
+
+impl Task<'_, '_> {
+    /// Adds a block of the summed variables; where it is the last one, the epilogue follows.
+    fn sum_block(
+        &self,
+        em: &mut Emitter,
+        summed: &Part,
+        outside: &[Index],
+        is_last: Option<Register>,
+    ) -> Result<(), Unsuited> {
+        let blocks = self.blocks;
+        let [mut left, mut right] = self.origin.clone();
+        for (&v, index) in blocks.summed.outside.iter().zip(outside) {
+            (left, right) = self.moved(em, [left, right], v, index.clone());
+        }
+        if let Some((v, _)) = blocks.summed.cut {
+            (left, right) = self.moved(em, [left, right], v, summed.start.clone());
+        }
+        let (left, right) = (em.hold(left), em.hold(right));
+        let values = summed.extents(self.plan, em);
+        self.copy_right(em, right, &values)?;
+        let depth = self.sizes(em, &values);
+        let (first, length) = self.run.clone();
+        em.for_each(0, length, 1, |em, number| {
+            let indices = em.unravel(self.row_blocks, first + number.clone());
+            let (outside, rows) = part(em, self.plan, &blocks.rows, indices);
+            let mut left = left;
+            for (&v, index) in blocks.rows.outside.iter().zip(&outside) {
+                (left, _) = self.moved(em, [left, Index::Constant(0)], v, index.clone());
+            }
+            if let Some((v, _)) = blocks.rows.cut {
+                (left, _) = self.moved(em, [left, Index::Constant(0)], v, rows.start.clone());
+            }
+            let left = em.hold(left);
+            let outside = blocks.rows.outside.iter().copied().zip(outside);
+            let outer = self.outer.iter().cloned().chain(outside).collect();
+            let lines = Lines { task: self, number, rows, outer };
+            match blocks.left {
+                Left::Lines(apart) => lines.copy_lines(em, left, &values, apart)?,
+                Left::Tiles => lines.copy_tiles(em, left, &values)?,
+            }
+            em.for_each(0, self.panels.clone(), 1, |em, panel| {
+                let column = em.hold(self.column.clone() + panel.clone() * self.width());
+                lines.for_tiles(em, |em, group, tile, outer, row| {
+                    let (panel, column) = (panel.clone(), column.clone());
+                    lines.tile(em, [panel, group, tile], outer, [row, column], depth.clone(), is_last)
+                })
+            })
+        })
+    }
+
+    fn width(&self) -> i64 {
+        self.blocks.tile.vectors * i64::from(self.blocks.lanes)
+    }
+
+    fn moved(&self, em: &mut Emitter, [left, right]: [Index; 2], variable: usize, by: Index) -> (Index, Index) {
+        let variable = &self.plan.form.variables[variable];
+        let steps = [&variable.left, &variable.right].map(|step| em.extent(step));
+        let [left_step, right_step] = steps;
+        (left + by.clone() * left_step, right + by * right_step)
+    }
+
+    /// Loops over a block's variables, the innermost last, with the number of the value among the block's and the left and right
+    /// positions that it moves by.
+    fn nest(
+        &self,
+        em: &mut Emitter,
+        variables: &[(usize, Index)],
+        at: (Index, [Index; 2]),
+        body: &mut dyn FnMut(&mut Emitter, Index, [Index; 2]) -> Result<(), Unsuited>,
+    ) -> Result<(), Unsuited> {
+        let [(variable, extent), rest @ ..] = variables else { return body(em, at.0, at.1) };
+        let inner: Index = self.sizes(em, rest);
+        em.for_each(0, extent.clone(), 1, |em, value| {
+            let number = em.hold(at.0 + value.clone() * inner);
+            let (left, right) = self.moved(em, at.1, *variable, value);
+            let moved = [em.hold(left), em.hold(right)];
+            self.nest(em, rest, (number, moved), body)
+        })
+    }
+
+    /// Values of variables all of which lie within a block.
+    fn sizes(&self, em: &mut Emitter, variables: &[(usize, Index)]) -> Index {
+        let product = variables.iter().fold(Index::Constant(1), |product, (_, n)| product * n.clone());
+        em.hold(product)
+    }
+
+    /// Copies the right operand: for each panel and each summed value the panel's columns, behind the last one zeros.
+    fn copy_right(&self, em: &mut Emitter, right: Index, values: &[(usize, Index)]) -> Result<(), Unsuited> {
+        let (width, lanes, depth) = (self.width(), self.blocks.lanes, self.blocks.summed.size);
+        let right = em.hold(right + self.column.clone());
+        let columns = self.plan.extent(self.plan.vector);
+        let is_whole = columns.as_constant().is_some_and(|n| n % width == 0);
+        let columns = em.extent(&columns);
+        let zero = Index::Constant(0);
+        self.nest(em, values, (zero.clone(), [zero, right]), &mut |em, number, [_, right]| {
+            em.for_each(0, self.panels.clone(), 1, |em, panel| {
+                let from = em.hold(right.clone() + panel.clone() * width);
+                let rest = columns.clone() - self.column.clone() - panel.clone() * width;
+                let rest = if is_whole { rest } else { em.hold(rest) };
+                let to = em.hold(panel * (width * depth) + number.clone() * width);
+                for v in 0..self.blocks.tile.vectors {
+                    let offset = v * i64::from(lanes);
+                    let count = (!is_whole).then(|| rest.clone() - Index::Constant(offset));
+                    let vector = em.b.load(self.plan.memory[1], from.clone() + offset, lanes, count);
+                    em.b.store(self.memory[1], to.clone() + offset, vector, None);
+                }
+                Ok(())
+            })
+        })
+    }
+}
+
+impl Lines<'_, '_> {
+    /// Copies the left operand row by row.
+    fn copy_lines(&self, em: &mut Emitter, left: Index, values: &[(usize, Index)], apart: i64) -> Result<(), Unsuited> {
+        let Some(((inner, extent), around)) = values.split_last() else { return Err(Unsuited) };
+        let lanes = if self.task.plan.form.variables[*inner].left.is(1) { self.task.blocks.lanes } else { 1 };
+        let step = em.extent(&self.task.plan.form.variables[*inner].left);
+        let rows = self.rows.extents(self.task.plan, em);
+        let zero = Index::Constant(0);
+        self.nest_lines(em, &rows, (zero.clone(), left), &mut |em, line, left| {
+            let line = em.hold(line * apart);
+            self.task.nest(em, around, (zero.clone(), [left, zero.clone()]), &mut |em, number, [left, _]| {
+                let to = em.hold(line.clone() + number * extent.clone());
+                em.vector_loop(lanes, Index::Constant(0), extent.clone(), &[], |em, value, _| {
+                    let from = left.clone() + value.clone() * step.clone();
+                    let vector = em.b.load(self.task.plan.memory[0], from, lanes, em.count.clone());
+                    em.b.store(self.task.memory[0], to.clone() + value, vector, em.count.clone());
+                    Ok(vec![])
+                })?;
+                Ok(())
+            })
+        })
+    }
+
+    /// Loops over the rows of a block with the numbers of their lines and their positions in the left operand: those of the
+    /// innermost variable fill whole tiles.
+    fn nest_lines(
+        &self,
+        em: &mut Emitter,
+        rows: &[(usize, Index)],
+        at: (Index, Index),
+        body: &mut dyn FnMut(&mut Emitter, Index, Index) -> Result<(), Unsuited>,
+    ) -> Result<(), Unsuited> {
+        let [(variable, extent), rest @ ..] = rows else { return body(em, at.0, at.1) };
+        let inner = self.lines(em, rest);
+        em.for_each(0, extent.clone(), 1, |em, value| {
+            let number = em.hold(at.0 + value.clone() * inner);
+            let (left, _) = self.task.moved(em, [at.1, Index::Constant(0)], *variable, value);
+            let left = em.hold(left);
+            self.nest_lines(em, rest, (number, left), body)
+        })
+    }
+
+    /// Lines that rows of these variables have.
+    fn lines(&self, em: &mut Emitter, rows: &[(usize, Index)]) -> Index {
+        let Some(((_, last), around)) = rows.split_last() else { return Index::Constant(1) };
+        let tile = self.task.blocks.tile.rows;
+        let padded = (last.clone() + (tile - 1)).floor_div(tile) * tile;
+        let product = around.iter().fold(padded, |product, (_, n)| product * n.clone());
+        em.hold(product)
+    }
+
+    /// Copies the left operand tile by tile: for each summed value the tile's rows, which lie side by side.
+    fn copy_tiles(&self, em: &mut Emitter, left: Index, values: &[(usize, Index)]) -> Result<(), Unsuited> {
+        let (rows, lanes, depth) = (self.task.blocks.tile.rows, self.task.blocks.lanes, self.task.blocks.summed.size);
+        let zero = Index::Constant(0);
+        let row_step =
+            self.task.plan.rows.map(|v| em.extent(&self.task.plan.form.variables[v].left)).unwrap_or(zero.clone());
+        let extent = self.rows.extents(self.task.plan, em).pop().map(|(_, n)| n).unwrap_or(Index::Constant(1));
+        let is_whole = extent.as_constant().is_some_and(|n| n % rows == 0);
+        self.for_groups(em, left, |em, group, left, _| {
+            self.task.nest(em, values, (zero.clone(), [left, zero.clone()]), &mut |em, number, [left, _]| {
+                let count = em.hold(self.row_tiles(extent.clone()));
+                em.for_each(0, count, 1, |em, tile| {
+                    let row = em.hold(tile.clone() * rows);
+                    let from = em.hold(left.clone() + row.clone() * row_step.clone());
+                    let to =
+                        (group.clone() * self.task.blocks.row_tiles_of_group(self.task.plan) + tile) * (rows * depth);
+                    let to = em.hold(to + number.clone() * rows);
+                    let rest = if is_whole { Index::Constant(rows) } else { em.hold((extent.clone() - row).min(rows)) };
+                    for first in (0..rows).step_by(lanes as usize) {
+                        let part = (rows - first).min(i64::from(lanes));
+                        let count = rest.clone() - Index::Constant(first);
+                        let vector = em.b.load(self.task.plan.memory[0], from.clone() + first, lanes, Some(count));
+                        em.b.store(self.task.memory[0], to.clone() + first, vector, Some(Index::Constant(part)));
+                    }
+                    Ok(())
+                })
+            })
+        })
+    }
+
+    fn row_tiles(&self, rows: Index) -> Index {
+        (rows + (self.task.blocks.tile.rows - 1)).floor_div(self.task.blocks.tile.rows)
+    }
+
+    /// Loops over the values of a block's rows but those of the innermost variable: with the number, the position in the left operand
+    /// and the values.
+    fn for_groups(
+        &self,
+        em: &mut Emitter,
+        left: Index,
+        mut body: impl FnMut(&mut Emitter, Index, Index, Vec<(usize, Index)>) -> Result<(), Unsuited>,
+    ) -> Result<(), Unsuited> {
+        let mut groups = self.rows.extents(self.task.plan, em);
+        groups.pop();
+        self.nest_groups(em, &groups, (Index::Constant(0), left, vec![]), &mut body)
+    }
+
+    fn nest_groups(
+        &self,
+        em: &mut Emitter,
+        groups: &[(usize, Index)],
+        at: (Index, Index, Vec<(usize, Index)>),
+        body: &mut dyn FnMut(&mut Emitter, Index, Index, Vec<(usize, Index)>) -> Result<(), Unsuited>,
+    ) -> Result<(), Unsuited> {
+        let (number, left, values) = at;
+        let [(variable, extent), rest @ ..] = groups else { return body(em, number, left, values) };
+        let inner = self.task.sizes(em, rest);
+        em.for_each(0, extent.clone(), 1, |em, value| {
+            let number = em.hold(number + value.clone() * inner);
+            let (left, _) = self.task.moved(em, [left, Index::Constant(0)], *variable, value.clone());
+            let left = em.hold(left);
+            let start = match self.task.blocks.rows.cut {
+                Some((cut, _)) if cut == *variable => self.rows.start.clone(),
+                _ => Index::Constant(0),
+            };
+            let values = values.into_iter().chain([(*variable, em.hold(start + value))]).collect();
+            self.nest_groups(em, rest, (number, left, values), body)
+        })
+    }
+
+    /// Loops over the register tiles of a panel: with the group's and the tile's number, the values of all outer variables, and the
+    /// tile's first row.
+    fn for_tiles(
+        &self,
+        em: &mut Emitter,
+        body: impl Fn(&mut Emitter, Index, Index, &[(usize, Index)], Index) -> Result<(), Unsuited>,
+    ) -> Result<(), Unsuited> {
+        let Some((innermost, extent)) = self.rows.extents(self.task.plan, em).pop() else { return Err(Unsuited) };
+        let start = match self.task.blocks.rows.cut {
+            Some((cut, _)) if cut == innermost => self.rows.start.clone(),
+            _ => Index::Constant(0),
+        };
+        let count = em.hold(self.row_tiles(extent));
+        self.for_groups(em, Index::Constant(0), |em, group, _, values| {
+            let outer: Vec<(usize, Index)> = self.outer.iter().cloned().chain(values).collect();
+            em.for_each(0, count.clone(), 1, |em, tile| {
+                let row = em.hold(start.clone() + tile.clone() * self.task.blocks.tile.rows);
+                body(em, group, tile, &outer, row)
+            })
+        })
+    }
+
+    /// One register tile: its sums so far, and a block of products more.
+    fn tile(
+        &self,
+        em: &mut Emitter,
+        [panel, group, tile_number]: [Index; 3],
+        outer: &[(usize, Index)],
+        [row, column]: [Index; 2],
+        depth: Index,
+        is_last: Option<Register>,
+    ) -> Result<(), Unsuited> {
+        let Blocks { tile, lanes, .. } = *self.task.blocks;
+        let (width, most) = (self.task.width(), self.task.blocks.summed.size);
+        let number = em.hold(group * self.task.blocks.row_tiles_of_group(self.task.plan) + tile_number);
+        let (row_step, depth_step, left) = match self.task.blocks.left {
+            Left::Lines(apart) => (apart, 1, number.clone() * (tile.rows * apart)),
+            Left::Tiles => (1, tile.rows, number.clone() * (tile.rows * most)),
+        };
+        let left = em.hold(left);
+        let right = em.hold(panel.clone() * (width * most));
+        let sums = match is_last {
+            None => Index::Constant(0),
+            Some(_) => {
+                let panel = self.number.clone() * self.task.blocks.panels + panel;
+                em.hold((panel * self.task.blocks.row_tiles + number) * (tile.rows * width))
+            }
+        };
+        let places = (0..tile.rows).flat_map(|r| (0..tile.vectors).map(move |v| r * width + v * i64::from(lanes)));
+        let initial: Vec<Register> = match is_last {
+            None => {
+                let zero = em.b.constant(self.task.plan.dtype, lanes, Scalar::Float(0.0));
+                vec![zero; (tile.rows * tile.vectors) as usize]
+            }
+            Some(_) => places.clone().map(|at| em.b.load(self.task.sums, sums.clone() + at, lanes, None)).collect(),
+        };
+        let total = em.for_carrying(0, depth, 1, &initial, |em, value, carried| {
+            let left = em.hold(left + value.clone() * depth_step);
+            let right = em.hold(right + value * width);
+            let vectors: Vec<Register> = (0..tile.vectors)
+                .map(|v| em.b.load(self.task.memory[1], right.clone() + v * i64::from(lanes), lanes, None))
+                .collect();
+            let mut next = Vec::with_capacity(carried.len());
+            for r in 0..tile.rows {
+                let factor = em.b.load(self.task.memory[0], left.clone() + r * row_step, 1, None);
+                let factor = em.b.splat(lanes, factor);
+                for v in 0..tile.vectors {
+                    let sum = carried[(r * tile.vectors + v) as usize];
+                    next.push(multiply_add(em, self.task.plan.dtype, factor, vectors[v as usize], sum));
+                }
+            }
+            Ok(next)
+        })?;
+        for (at, sum) in places.zip(total) {
+            em.b.store(self.task.sums, sums.clone() + at, sum, None);
+        }
+        let finish = |em: &mut Emitter| {
+            let rows = self.task.plan.extent(self.task.plan.rows);
+            let end = match rows.as_constant() {
+                Some(n) if n % tile.rows == 0 => Index::Constant(tile.rows),
+                _ => {
+                    let rest = em.extent(&rows) - row.clone();
+                    em.hold(rest.min(tile.rows))
+                }
+            };
+            let columns = self.task.plan.extent(self.task.plan.vector);
+            let length = match columns.as_constant() {
+                Some(n) if n % width == 0 => Index::Constant(width),
+                _ => {
+                    let rest = em.extent(&columns) - column.clone();
+                    em.hold(rest.min(width))
+                }
+            };
+            let place =
+                Finish { sums: self.task.sums, base: sums.clone(), width, row, column, rows: end, columns: length };
+            self.task.plan.finish(em, lanes, outer, place)
+        };
+        match is_last {
+            None => finish(em),
+            Some(is_last) => {
+                em.b.open_branch(is_last);
+                em.scope(finish)?;
+                em.b.open_otherwise(vec![]);
+                em.b.close_branch(vec![]);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Blocks {
+    /// Register tiles in the rows that the innermost variable has in a block.
+    fn row_tiles_of_group(&self, plan: &Plan) -> i64 {
+        let groups: i64 = self
+            .rows
+            .within
+            .iter()
+            .rev()
+            .skip(1)
+            .filter_map(|&v| plan.form.variables[v].extent.as_constant())
+            .product();
+        let cut = match self.rows.cut {
+            Some((_, values)) if !self.rows.within.is_empty() => values,
+            _ => 1,
+        };
+        self.row_tiles / groups / cut
+    }
+}
