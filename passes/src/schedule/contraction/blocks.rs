@@ -59,12 +59,14 @@ fn equal_parts(n: i64, most: i64, unit: i64) -> i64 {
     (most * 2 / 3..=most).rev().find(|part| part % unit == 0 && n % part == 0).unwrap_or(equal)
 }
 
-/// How the left operand lies in scratch memory.
+/// Where register tiles find the left operand.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Left {
-    /// A line of summed values for each row, this many elements apart.
+    /// Where it is; only the rows that fill no tile are copied as lines, this many elements apart.
+    InPlace(i64),
+    /// Copied: a line of summed values for each row, this many elements apart.
     Lines(i64),
-    /// For each tile and each summed value the tile's rows.
+    /// Copied: for each tile and each summed value the tile's rows.
     Tiles,
 }
 
@@ -112,7 +114,8 @@ impl Blocks {
         }
         let known = |v: usize| form.variables[v].extent.as_constant();
         // a panel of the right operand takes half of the nearest cache, all panels half of the far one, the rows an eighth
-        let summed = split(&summed, known, 1, (near / 2 / width).clamp(8, 1 << 9));
+        let most = if depth * width <= near * 3 / 4 { depth } else { near / 2 / width };
+        let summed = split(&summed, known, 1, most.max(8));
         let lines: Vec<usize> = left_only.into_iter().chain([rows]).collect();
         let count = |v: &usize| nominal(&form.variables[*v].extent);
         let all_lines: i64 = lines.iter().map(count).product();
@@ -138,10 +141,19 @@ impl Blocks {
             .map(|(_, choice)| choice)?;
         let row_tiles = rows.size / tile.rows;
         let steps = &form.variables[*lines.last()?].left;
-        let inner = summed.within.last().copied().or(summed.cut.map(|(v, _)| v))?;
-        let left = match steps.is(1) && !form.variables[inner].left.is(1) {
-            true => Left::Tiles,
-            false => Left::Lines(summed.size + i64::from(lanes)),
+        let inner = &form.variables[summed.within.last().copied().or(summed.cut.map(|(v, _)| v))?].left;
+        // lines of cache that a tile reads at a time must not displace each other
+        const LINE: i64 = 16;
+        let share = |apart: &Dim| near_share(near, element, apart, LINE);
+        let is_near = match inner.is(1) {
+            true => share(steps) >= 2 * LINE * tile.rows,
+            false => share(inner) >= 32 * LINE,
+        };
+        let apart = summed.size + i64::from(lanes);
+        let left = match (is_near, steps.is(1) && !inner.is(1)) {
+            (true, _) => Left::InPlace(apart),
+            (false, true) => Left::Tiles,
+            (false, false) => Left::Lines(apart),
         };
         Some(Blocks { tile, lanes, both, rows, row_tiles, run, panels, summed, left })
     }
@@ -228,6 +240,7 @@ impl Plan<'_> {
             "left",
             self.dtype,
             match blocks.left {
+                Left::InPlace(apart) => tile.rows * apart,
                 Left::Lines(apart) => blocks.rows.size * apart,
                 Left::Tiles => blocks.rows.size * depth,
             } as u64,
@@ -346,7 +359,6 @@ impl Task<'_, '_> {
         let (left, right) = (em.hold(left), em.hold(right));
         let values = summed.extents(self.plan, em);
         self.copy_right(em, right, &values)?;
-        let depth = self.sizes(em, &values);
         let (first, length) = self.run.clone();
         em.for_each(0, length, 1, |em, number| {
             let indices = em.unravel(self.row_blocks, first + number.clone());
@@ -363,14 +375,15 @@ impl Task<'_, '_> {
             let outer = self.outer.iter().cloned().chain(outside).collect();
             let lines = Lines { task: self, number, rows, outer };
             match blocks.left {
-                Left::Lines(apart) => lines.copy_lines(em, left, &values, apart)?,
-                Left::Tiles => lines.copy_tiles(em, left, &values)?,
+                Left::InPlace(_) => {}
+                Left::Lines(apart) => lines.copy_lines(em, left.clone(), &values, apart)?,
+                Left::Tiles => lines.copy_tiles(em, left.clone(), &values)?,
             }
             em.for_each(0, self.panels.clone(), 1, |em, panel| {
                 let column = em.hold(self.column.clone() + panel.clone() * self.width());
-                lines.for_tiles(em, |em, group, tile, outer, row| {
+                lines.for_tiles(em, left.clone(), |em, [group, tile], left, outer, row| {
                     let (panel, column) = (panel.clone(), column.clone());
-                    lines.tile(em, [panel, group, tile], outer, [row, column], depth.clone(), is_last)
+                    lines.tile(em, [panel, group, tile], left, outer, [row, column], &values, is_last)
                 })
             })
         })
@@ -441,23 +454,29 @@ impl Task<'_, '_> {
 impl Lines<'_, '_> {
     /// Copies the left operand row by row.
     fn copy_lines(&self, em: &mut Emitter, left: Index, values: &[(usize, Index)], apart: i64) -> Result<(), Unsuited> {
-        let Some(((inner, extent), around)) = values.split_last() else { return Err(Unsuited) };
-        let lanes = if self.task.plan.form.variables[*inner].left.is(1) { self.task.blocks.lanes } else { 1 };
-        let step = em.extent(&self.task.plan.form.variables[*inner].left);
         let rows = self.rows.extents(self.task.plan, em);
+        self.nest_lines(em, &rows, (Index::Constant(0), left), &mut |em, line, left| {
+            self.copy_line(em, line * apart, left, values)
+        })
+    }
+
+    /// Copies a row's values to a place in scratch memory.
+    fn copy_line(&self, em: &mut Emitter, to: Index, left: Index, values: &[(usize, Index)]) -> Result<(), Unsuited> {
+        let Some(((inner, extent), around)) = values.split_last() else { return Err(Unsuited) };
+        let inner = &self.task.plan.form.variables[*inner].left;
+        let lanes = if inner.is(1) { self.task.blocks.lanes } else { 1 };
+        let step = em.extent(inner);
+        let line = em.hold(to);
         let zero = Index::Constant(0);
-        self.nest_lines(em, &rows, (zero.clone(), left), &mut |em, line, left| {
-            let line = em.hold(line * apart);
-            self.task.nest(em, around, (zero.clone(), [left, zero.clone()]), &mut |em, number, [left, _]| {
-                let to = em.hold(line.clone() + number * extent.clone());
-                em.vector_loop(lanes, Index::Constant(0), extent.clone(), &[], |em, value, _| {
-                    let from = left.clone() + value.clone() * step.clone();
-                    let vector = em.b.load(self.task.plan.memory[0], from, lanes, em.count.clone());
-                    em.b.store(self.task.memory[0], to.clone() + value, vector, em.count.clone());
-                    Ok(vec![])
-                })?;
-                Ok(())
-            })
+        self.task.nest(em, around, (zero.clone(), [left, zero]), &mut |em, number, [left, _]| {
+            let to = em.hold(line.clone() + number * extent.clone());
+            em.vector_loop(lanes, Index::Constant(0), extent.clone(), &[], |em, value, _| {
+                let from = left.clone() + value.clone() * step.clone();
+                let vector = em.b.load(self.task.plan.memory[0], from, lanes, em.count.clone());
+                em.b.store(self.task.memory[0], to.clone() + value, vector, em.count.clone());
+                Ok(vec![])
+            })?;
+            Ok(())
         })
     }
 
@@ -559,12 +578,13 @@ impl Lines<'_, '_> {
         })
     }
 
-    /// Loops over the register tiles of a panel: with the group's and the tile's number, the values of all outer variables, and the
-    /// tile's first row.
+    /// Loops over the register tiles of a panel: with the group's and the tile's number, the tile's position in the left operand, the
+    /// values of all outer variables, and the tile's first row.
     fn for_tiles(
         &self,
         em: &mut Emitter,
-        body: impl Fn(&mut Emitter, Index, Index, &[(usize, Index)], Index) -> Result<(), Unsuited>,
+        left: Index,
+        body: impl Fn(&mut Emitter, [Index; 2], Index, &[(usize, Index)], Index) -> Result<(), Unsuited>,
     ) -> Result<(), Unsuited> {
         let Some((innermost, extent)) = self.rows.extents(self.task.plan, em).pop() else { return Err(Unsuited) };
         let start = match self.task.blocks.rows.cut {
@@ -572,78 +592,101 @@ impl Lines<'_, '_> {
             _ => Index::Constant(0),
         };
         let count = em.hold(self.row_tiles(extent));
-        self.for_groups(em, Index::Constant(0), |em, group, _, values| {
+        self.for_groups(em, left, |em, group, left, values| {
             let outer: Vec<(usize, Index)> = self.outer.iter().cloned().chain(values).collect();
             em.for_each(0, count.clone(), 1, |em, tile| {
-                let row = em.hold(start.clone() + tile.clone() * self.task.blocks.tile.rows);
-                body(em, group, tile, &outer, row)
+                let row = em.hold(tile.clone() * self.task.blocks.tile.rows);
+                let (left, _) = self.task.moved(em, [left, Index::Constant(0)], innermost, row.clone());
+                let (left, row) = (em.hold(left), em.hold(start.clone() + row));
+                body(em, [group, tile], left, &outer, row)
             })
         })
     }
 
     /// One register tile: its sums so far, and a block of products more.
+    #[allow(clippy::too_many_arguments)]
     fn tile(
         &self,
         em: &mut Emitter,
         [panel, group, tile_number]: [Index; 3],
+        left: Index,
         outer: &[(usize, Index)],
         [row, column]: [Index; 2],
-        depth: Index,
+        values: &[(usize, Index)],
         is_last: Option<Register>,
     ) -> Result<(), Unsuited> {
-        let Blocks { tile, lanes, .. } = *self.task.blocks;
-        let (width, most) = (self.task.width(), self.task.blocks.summed.size);
-        let number = em.hold(group * self.task.blocks.row_tiles_of_group(self.task.plan) + tile_number);
-        let (row_step, depth_step, left) = match self.task.blocks.left {
-            Left::Lines(apart) => (apart, 1, number.clone() * (tile.rows * apart)),
-            Left::Tiles => (1, tile.rows, number.clone() * (tile.rows * most)),
-        };
-        let left = em.hold(left);
+        let Task { plan, blocks, .. } = *self.task;
+        let Blocks { tile, lanes, .. } = *blocks;
+        let (width, most) = (self.task.width(), blocks.summed.size);
+        let number = em.hold(group * blocks.row_tiles_of_group(plan) + tile_number);
         let right = em.hold(panel.clone() * (width * most));
         let sums = match is_last {
             None => Index::Constant(0),
             Some(_) => {
-                let panel = self.number.clone() * self.task.blocks.panels + panel;
-                em.hold((panel * self.task.blocks.row_tiles + number) * (tile.rows * width))
+                let panel = self.number.clone() * blocks.panels + panel;
+                em.hold((panel * blocks.row_tiles + number.clone()) * (tile.rows * width))
             }
         };
         let places = (0..tile.rows).flat_map(|r| (0..tile.vectors).map(move |v| r * width + v * i64::from(lanes)));
         let initial: Vec<Register> = match is_last {
             None => {
-                let zero = em.b.constant(self.task.plan.dtype, lanes, Scalar::Float(0.0));
+                let zero = em.b.constant(plan.dtype, lanes, Scalar::Float(0.0));
                 vec![zero; (tile.rows * tile.vectors) as usize]
             }
             Some(_) => places.clone().map(|at| em.b.load(self.task.sums, sums.clone() + at, lanes, None)).collect(),
         };
-        let total = em.for_carrying(0, depth, 1, &initial, |em, value, carried| {
-            let left = em.hold(left + value.clone() * depth_step);
-            let right = em.hold(right + value * width);
-            let vectors: Vec<Register> = (0..tile.vectors)
-                .map(|v| em.b.load(self.task.memory[1], right.clone() + v * i64::from(lanes), lanes, None))
-                .collect();
-            let mut next = Vec::with_capacity(carried.len());
-            for r in 0..tile.rows {
-                let factor = em.b.load(self.task.memory[0], left.clone() + r * row_step, 1, None);
-                let factor = em.b.splat(lanes, factor);
-                for v in 0..tile.vectors {
-                    let sum = carried[(r * tile.vectors + v) as usize];
-                    next.push(multiply_add(em, self.task.plan.dtype, factor, vectors[v as usize], sum));
+        // rows that the tile has: constant where no tile is incomplete
+        let rows = plan.extent(plan.rows);
+        let rest = match rows.as_constant() {
+            Some(n) if n % tile.rows == 0 => Index::Constant(tile.rows),
+            _ => {
+                let rest = em.extent(&rows) - row.clone();
+                em.hold(rest.min(tile.rows))
+            }
+        };
+        let depth = self.task.sizes(em, values);
+        let copied = |row_step: i64, step: i64, at: Index| Factors {
+            memory: self.task.memory[0],
+            at,
+            row_step: Index::Constant(row_step),
+            loops: vec![(depth.clone(), Index::Constant(step))],
+        };
+        let total = match blocks.left {
+            Left::Lines(apart) => {
+                let factors = copied(apart, 1, number * (tile.rows * apart));
+                self.products(em, factors, right, &initial)?
+            }
+            Left::Tiles => {
+                let factors = copied(1, tile.rows, number * (tile.rows * most));
+                self.products(em, factors, right, &initial)?
+            }
+            Left::InPlace(apart) => {
+                let loops = values.iter().map(|(v, n)| (n.clone(), em.extent(&plan.form.variables[*v].left))).collect();
+                let row_step = plan.rows.map_or(Index::Constant(0), |v| em.extent(&plan.form.variables[v].left));
+                let there = Factors { memory: plan.memory[0], at: left.clone(), row_step: row_step.clone(), loops };
+                match rest.as_constant() {
+                    Some(_) => self.products(em, there, right, &initial)?,
+                    None => {
+                        let is_whole = em.less(Index::Constant(tile.rows - 1), rest.clone());
+                        em.b.open_branch(is_whole);
+                        let sums = em.scope(|em| self.products(em, there, right.clone(), &initial))?;
+                        em.b.open_otherwise(sums);
+                        let sums = em.scope(|em| {
+                            em.for_each(0, rest.clone(), 1, |em, r| {
+                                let from = em.hold(left + r.clone() * row_step);
+                                self.copy_line(em, r * apart, from, values)
+                            })?;
+                            self.products(em, copied(apart, 1, Index::Constant(0)), right, &initial)
+                        })?;
+                        em.b.close_branch(sums)
+                    }
                 }
             }
-            Ok(next)
-        })?;
+        };
         for (at, sum) in places.zip(total) {
             em.b.store(self.task.sums, sums.clone() + at, sum, None);
         }
         let finish = |em: &mut Emitter| {
-            let rows = self.task.plan.extent(self.task.plan.rows);
-            let end = match rows.as_constant() {
-                Some(n) if n % tile.rows == 0 => Index::Constant(tile.rows),
-                _ => {
-                    let rest = em.extent(&rows) - row.clone();
-                    em.hold(rest.min(tile.rows))
-                }
-            };
             let columns = self.task.plan.extent(self.task.plan.vector);
             let length = match columns.as_constant() {
                 Some(n) if n % width == 0 => Index::Constant(width),
@@ -653,7 +696,7 @@ impl Lines<'_, '_> {
                 }
             };
             let place =
-                Finish { sums: self.task.sums, base: sums.clone(), width, row, column, rows: end, columns: length };
+                Finish { sums: self.task.sums, base: sums.clone(), width, row, column, rows: rest, columns: length };
             self.task.plan.finish(em, lanes, outer, place)
         };
         match is_last {
@@ -666,6 +709,55 @@ impl Lines<'_, '_> {
                 Ok(())
             }
         }
+    }
+}
+
+/// Where the factors of a tile's rows lie.
+struct Factors {
+    memory: MemoryId,
+    /// That of the first row and the first summed value.
+    at: Index,
+    row_step: Index,
+    /// Extents and steps of the summed variables, the innermost last.
+    loops: Vec<(Index, Index)>,
+}
+
+impl Lines<'_, '_> {
+    /// Adds a block of products to a tile's sums.
+    fn products(
+        &self,
+        em: &mut Emitter,
+        factors: Factors,
+        right: Index,
+        initial: &[Register],
+    ) -> Result<Vec<Register>, Unsuited> {
+        let Task { plan, blocks, .. } = *self.task;
+        let Blocks { tile, lanes, .. } = *blocks;
+        let Factors { memory, at, row_step, mut loops } = factors;
+        if loops.is_empty() {
+            let vectors: Vec<Register> = (0..tile.vectors)
+                .map(|v| em.b.load(self.task.memory[1], right.clone() + v * i64::from(lanes), lanes, None))
+                .collect();
+            let mut sums = Vec::with_capacity(initial.len());
+            for r in 0..tile.rows {
+                let factor = em.b.load(memory, at.clone() + row_step.clone() * r, 1, None);
+                let factor = em.b.splat(lanes, factor);
+                for v in 0..tile.vectors {
+                    let sum = initial[(r * tile.vectors + v) as usize];
+                    sums.push(multiply_add(em, plan.dtype, factor, vectors[v as usize], sum));
+                }
+            }
+            return Ok(sums);
+        }
+        let (extent, step) = loops.remove(0);
+        let (at, right) = (em.hold(at), em.hold(right));
+        let inner = loops.iter().fold(Index::Constant(self.task.width()), |size, (n, _)| size * n.clone());
+        let inner = em.hold(inner);
+        em.for_carrying(0, extent, 1, initial, |em, value, sums| {
+            let at = em.hold(at + value.clone() * step);
+            let right = em.hold(right + value * inner);
+            self.products(em, Factors { memory, at, row_step, loops }, right, sums)
+        })
     }
 }
 
