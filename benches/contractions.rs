@@ -5,16 +5,14 @@
 //! `cargo bench -p kc-codegen --bench contractions`, with parts of names to measure only those; `kernels` prints their kernels, `asm` the
 //! code of these.
 
-use kc_codegen::{Backend, BackendChoice, Form, Options, compile, optimise, schedule_function};
-use kc_ir::kernel::{parse_kernel, print_program};
+use kc_codegen::roof::Roof;
+use kc_codegen::{BackendChoice, Form, Options, compile, optimise, schedule_function};
+use kc_ir::kernel::print_program;
 use kc_ir::manifest::{Input, InputRole, ModelInfo, Output};
 use kc_ir::tensor::ops::{Binary, Convolution, ConvolutionAxes, DotGeneral, Gradient, Reduction};
 use kc_ir::tensor::{Argument, Builder, Function, Graph, Module, ResultSlot, TypeError, Value};
 use kc_ir::{DType, Dim, TensorType};
-use kc_runtime::image::Image;
-use kc_runtime::kc_abi::call::{Environment, KernelFn};
 use kc_runtime::{Array, Session, SessionOptions};
-use std::fmt::Write;
 use std::time::Instant;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -168,60 +166,14 @@ fn module(graph: &Graph) -> Module {
     Module { model: ModelInfo::default(), state: vec![], functions: vec![function] }
 }
 
-/// Chains of multiply-adds, and how long they are.
-const SUMS: usize = 12;
-const ROUNDS: i64 = 1 << 18;
-
-/// Independent multiply-adds in registers.
-struct Peak {
-    kernel: KernelFn,
-    operations: f64,
-    /// The mapped code.
-    _image: Image,
-}
-
-impl Peak {
-    fn new(backend: &dyn Backend) -> Outcome<Self> {
-        let lanes = backend.target().lanes();
-        let mut text = format!("kernel peak(y: f32 write; dims 1) task t0 {{\n  %0: f32x{lanes} = constant 0.999\n");
-        let (first, next) = (1, 1 + 2 * SUMS);
-        let list = |f: &dyn Fn(usize) -> String| (0..SUMS).map(f).collect::<Vec<_>>().join(", ");
-        let results = list(&|i| format!("%{}: f32x{lanes}", 1 + SUMS + i));
-        let carried = list(&|i| format!("%{} = %0", first + i));
-        let _ = writeln!(text, "  ({results}) = for i1 in 0..d0 carry ({carried}) {{");
-        for i in 0..SUMS {
-            let _ = writeln!(text, "    %{}: f32x{lanes} = multiply_add %{}, %0, %0", next + i, first + i);
-        }
-        let _ = writeln!(text, "    yield {}\n  }}", list(&|i| format!("%{}", next + i)));
-        for i in 0..SUMS {
-            let _ = writeln!(text, "  store y[{}], %{}", i * lanes as usize, 1 + SUMS + i);
-        }
-        let code = backend.compile(&[parse_kernel(&(text + "}\n"))?])?;
-        let image = Image::load(&code.bytes)?;
-        // SAFETY: the back end put a kernel for this machine there; the image lives as long as the pointer.
-        let kernel = unsafe { image.kernel(code.kernel_offsets[0])? };
-        Ok(Peak { kernel, operations: 2.0 * f64::from(lanes) * SUMS as f64 * ROUNDS as f64, _image: image })
+/// The peak of so many threads, in operations a nanosecond.
+fn peak_of(roof: &Roof, threads: usize) -> f64 {
+    if threads > 1 {
+        return roof.operations_per_nanosecond(threads);
     }
-
-    fn run(&self) {
-        let rounds = [ROUNDS];
-        let mut result = [0f32; SUMS * 16];
-        let buffers = [result.as_mut_ptr().cast::<u8>()];
-        let environment = Environment { intrinsics: std::ptr::null(), scratch: std::ptr::null_mut() };
-        // SAFETY: the kernel writes its sums, for which there is room, and calls nothing.
-        unsafe { (self.kernel)(buffers.as_ptr(), rounds.as_ptr(), 0, 1, &environment) };
-        std::hint::black_box(result);
-    }
-
-    /// Operations a nanosecond of so many threads.
-    fn measure(&self, threads: usize) -> f64 {
-        let start = Clock::start(threads);
-        match threads {
-            1 => self.run(),
-            _ => std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(|| self.run())))),
-        }
-        self.operations * threads as f64 / start.nanoseconds()
-    }
+    let start = Clock::start(1);
+    let operations = roof.multiply_add();
+    operations / start.nanoseconds()
 }
 
 /// The time that passes, or that the processor gives the program's only thread.
@@ -274,7 +226,7 @@ fn main() -> Outcome<()> {
     let is_print = |name: &String| name == "kernels" || name == "asm";
     let (prints, named): (Vec<String>, Vec<String>) = named.into_iter().partition(is_print);
     let backend = BackendChoice::Auto.open()?;
-    let peak = Peak::new(&*backend)?;
+    let roof = Roof::new(&*backend)?;
     println!(
         "{}, {}: operations a nanosecond, part of the peak\n\n{:<62} {:>7} {:>5} {:>7} {:>5} {:>9}",
         backend.name(),
@@ -327,7 +279,7 @@ fn main() -> Outcome<()> {
                     session.run_into(*entry, &inputs, outputs)?;
                 }
                 rates[place].push(case.operations * calls as f64 / start.nanoseconds());
-                peaks[place].push(peak.measure(place + 1));
+                peaks[place].push(peak_of(&roof, place + 1));
             }
         }
         let [one, two] = rates.map(|mut samples| middle(&mut samples));

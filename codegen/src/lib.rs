@@ -4,6 +4,7 @@
 //! * [`mlir`]: the performance back end, a plug-in that needs LLVM to be built.
 //! * [`Cranelift`]: the embedded back end.
 //! * [`conformance`]: the suite that every back end must pass.
+//! * [`roof`]: the machine's limits, for measurements.
 
 mod backend;
 mod choice;
@@ -14,6 +15,7 @@ pub mod eager;
 mod image;
 pub mod mlir;
 mod pipeline;
+pub mod roof;
 
 pub use backend::{Backend, CodegenError, Form};
 pub use choice::BackendChoice;

@@ -1,24 +1,31 @@
 //! What programs and graphs move and launch, counted for given extents.
 
-use kc_ir::kernel::{Program, Step};
+use kc_ir::kernel::{Launch, Program, Step};
 use kc_ir::tensor::{Graph, Op, Type, Value};
 use kc_ir::{Dim, Symbol, TensorType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Add, AddAssign, Mul};
 
-/// Bytes moved and kernels launched.
+/// Bytes moved, kernels launched, and what they compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Traffic {
     /// Bytes that kernels read and write, each buffer once a launch.
     pub bytes: f64,
     /// Launches of kernels.
     pub launches: f64,
+    /// Arithmetic operations of contractions and library functions in a program of [`schedule_apart`](crate::schedule_apart); of
+    /// graphs they are not counted.
+    pub operations: f64,
 }
 
 impl Add for Traffic {
     type Output = Traffic;
     fn add(self, other: Traffic) -> Traffic {
-        Traffic { bytes: self.bytes + other.bytes, launches: self.launches + other.launches }
+        Traffic {
+            bytes: self.bytes + other.bytes,
+            launches: self.launches + other.launches,
+            operations: self.operations + other.operations,
+        }
     }
 }
 
@@ -31,7 +38,7 @@ impl AddAssign for Traffic {
 impl Mul<f64> for Traffic {
     type Output = Traffic;
     fn mul(self, rounds: f64) -> Traffic {
-        Traffic { bytes: self.bytes * rounds, launches: self.launches * rounds }
+        Traffic { bytes: self.bytes * rounds, launches: self.launches * rounds, operations: self.operations * rounds }
     }
 }
 
@@ -42,7 +49,7 @@ pub fn launches(program: &Program, value_of: &dyn Fn(&Symbol) -> Option<i64>) ->
     while let Some(step) = open.pop() {
         match step {
             Step::Launches(launches) => {
-                found.extend(launches.iter().map(|launch| launch_traffic(program, &launch.buffers, value_of)));
+                found.extend(launches.iter().map(|launch| launch_traffic(program, launch, value_of)));
             }
             other => open.extend(other.blocks().into_iter().flatten().rev()),
         }
@@ -62,7 +69,7 @@ fn steps_traffic(program: &Program, steps: &[Step], value_of: &dyn Fn(&Symbol) -
         sum += match step {
             Step::Launches(launches) => launches
                 .iter()
-                .map(|launch| launch_traffic(program, &launch.buffers, value_of))
+                .map(|launch| launch_traffic(program, launch, value_of))
                 .fold(Traffic::default(), Add::add),
             Step::Loop { rounds, .. } => {
                 let rounds = rounds.evaluate(value_of).unwrap_or(1).max(0) as f64;
@@ -75,9 +82,13 @@ fn steps_traffic(program: &Program, steps: &[Step], value_of: &dyn Fn(&Symbol) -
     sum
 }
 
-fn launch_traffic(program: &Program, buffers: &[usize], value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Traffic {
-    let buffers: BTreeSet<usize> = buffers.iter().copied().collect();
-    Traffic { bytes: buffers.iter().map(|&buffer| bytes(&program.buffers[buffer].ty, value_of)).sum(), launches: 1.0 }
+fn launch_traffic(program: &Program, launch: &Launch, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Traffic {
+    let buffers: BTreeSet<usize> = launch.buffers.iter().copied().collect();
+    Traffic {
+        bytes: buffers.iter().map(|&buffer| bytes(&program.buffers[buffer].ty, value_of)).sum(),
+        launches: 1.0,
+        operations: launch.work.evaluate(value_of).unwrap_or(0).max(0) as f64,
+    }
 }
 
 fn bytes(ty: &TensorType, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> f64 {
@@ -162,7 +173,8 @@ fn kernel(graph: &Graph, value: Value, made: &BTreeSet<Value>, value_of: &dyn Fn
     for &operand in &graph.node(value).operands {
         read_through_views(graph, operand, f64::INFINITY, made, value_of, &mut read);
     }
-    Traffic { bytes: read.values().sum::<f64>() + type_bytes(&graph.node(value).ty, value_of), launches: 1.0 }
+    let bytes = read.values().sum::<f64>() + type_bytes(&graph.node(value).ty, value_of);
+    Traffic { bytes, launches: 1.0, operations: 0.0 }
 }
 
 /// Adds the tensor behind views and how many of its bytes are read: no more than the smallest view has.

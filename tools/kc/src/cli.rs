@@ -144,6 +144,36 @@ pub struct Predict {
     pub machine: Machine,
 }
 
+/// An entry point that `kc bench` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchEntry {
+    /// A step of training
+    #[value(name = "train_step")]
+    TrainStep,
+    /// A prediction
+    #[value(name = "predict")]
+    Predict,
+}
+
+impl BenchEntry {
+    /// The name in modules.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BenchEntry::TrainStep => "train_step",
+            BenchEntry::Predict => "predict",
+        }
+    }
+}
+
+/// A way of executing that `kc bench` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchMode {
+    /// One op after the other
+    Eager,
+    /// The whole step as one graph
+    Fused,
+}
+
 /// `kc bench`
 #[derive(Debug, Args)]
 pub struct Bench {
@@ -155,6 +185,15 @@ pub struct Bench {
     /// Measurements of each program, of which the median is shown
     #[arg(long, default_value_t = 51)]
     pub repeats: usize,
+    /// Entry points to measure; without it both
+    #[arg(long)]
+    pub entry: Vec<BenchEntry>,
+    /// How kc executes; without it both ways
+    #[arg(long)]
+    pub mode: Vec<BenchMode>,
+    /// Measure the machine's limits in turns with the programs, and print the time that these leave
+    #[arg(long)]
+    pub floor: bool,
     /// Print the time of each kernel as well
     #[arg(long)]
     pub explain: bool,

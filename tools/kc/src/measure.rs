@@ -186,6 +186,8 @@ pub struct Time {
     pub median: f64,
     /// The smallest sample.
     pub least: f64,
+    /// The largest.
+    pub greatest: f64,
 }
 
 /// The time of one call of each program, from `repeats` samples, taken in turns, so that a slow moment of the machine
@@ -208,11 +210,11 @@ pub fn times(programs: &mut [Box<dyn Program + '_>], repeats: usize) -> Outcome<
     Ok(samples.iter_mut().map(|samples| time(samples)).collect())
 }
 
-/// The middle value (of an even number the upper one) and the smallest.
+/// The middle value (of an even number the upper one), the smallest and the largest.
 fn time(samples: &mut [f64]) -> Time {
     samples.sort_by(f64::total_cmp);
     let at = |index: usize| samples.get(index).copied().unwrap_or_default();
-    Time { median: at(samples.len() / 2), least: at(0) }
+    Time { median: at(samples.len() / 2), least: at(0), greatest: at(samples.len().saturating_sub(1)) }
 }
 
 #[cfg(test)]
@@ -231,7 +233,10 @@ mod tests {
     fn times_are_those_of_one_call() {
         // Times are taken from the end: 1000 us a call twice to find the number of calls, then three samples.
         let mut programs: Vec<Box<dyn Program>> = vec![Box::new(Clock(vec![700, 900, 500, 1000, 1000]))];
-        assert_eq!(times(&mut programs, 3).expect("a clock does not fail"), [Time { median: 0.7, least: 0.5 }]);
+        assert_eq!(
+            times(&mut programs, 3).expect("a clock does not fail"),
+            [Time { median: 0.7, least: 0.5, greatest: 0.9 }]
+        );
     }
 
     #[test]

@@ -21,8 +21,9 @@ cargo xtask COMMAND
                       test_accuracy=0.9764 test_loss=0.0801 train_seconds=3.2
   nightly [--seeds START..END]
                       train every example to its accuracy, then fuzz every back end for long
-  bench [--peers] [KC BENCH'S OPTIONS]
-                      `kc bench` of the MLP example; --peers installs PyTorch and measures it beside kc
+  bench [--peers] [WORKLOAD...] [KC BENCH'S OPTIONS]
+                      measure workloads (a to g, gemm512...: benches/README.md), all where none is named; --peers
+                      installs other frameworks and measures them in turns with kc
   mlir                build the MLIR plug-in into target/plugins (installs LLVM 22 where it may)
   help                this text
 

@@ -1,15 +1,19 @@
-use crate::cli::Bench;
+use crate::cli::{Bench, BenchEntry, BenchMode};
 use crate::compile;
 use crate::failure::{Context, Failure, Outcome};
 use crate::measure::{self, EagerEntry, Kernels, Peer, PeerEntry, Time};
 use crate::{model, output, synthetic, table};
 use kc_codegen::eager::Eager;
+use kc_codegen::roof::Roof;
+use kc_codegen::{Backend, Options, optimise};
+use kc_ir::tensor::Module;
+use kc_passes::{schedule_apart, traffic};
 use kc_runtime::random::initial_seeds;
 use kc_runtime::{Session, SessionOptions};
 use serde_json::json;
 
-/// The entry points that are measured.
-pub const ENTRIES: [&str; 2] = ["train_step", "predict"];
+/// The entry points that can be measured.
+pub const ENTRIES: [&str; 2] = [BenchEntry::TrainStep.name(), BenchEntry::Predict.name()];
 
 /// One op after the other.
 const EAGER: &str = "eager";
@@ -25,6 +29,29 @@ struct Program<'b> {
     eager: Eager<'b>,
 }
 
+/// What an entry point has to do at least.
+#[derive(Clone, Copy, Debug, Default)]
+struct Work {
+    /// Operations of contractions.
+    operations: f64,
+    /// Bytes of inputs, outputs and state.
+    bytes: f64,
+}
+
+/// The limits of the machine, each the best of its samples.
+#[derive(Clone, Copy, Debug, Default)]
+struct Limits {
+    operations_per_nanosecond: f64,
+    bytes_per_nanosecond: f64,
+}
+
+impl Limits {
+    /// Milliseconds that the work takes at least.
+    fn floor(&self, work: Work) -> f64 {
+        (work.operations / self.operations_per_nanosecond).max(work.bytes / self.bytes_per_nanosecond) * 1e-6
+    }
+}
+
 struct Figure {
     entry: &'static str,
     /// The back end, or the peer.
@@ -32,6 +59,8 @@ struct Figure {
     mode: &'static str,
     time: Time,
     kernels: Kernels,
+    /// Of the machine, where it is asked for.
+    floor: Option<f64>,
 }
 
 /// `kc bench`: medians of fused and eager execution with every back end, measured in turns.
@@ -44,7 +73,16 @@ pub fn bench(arguments: &Bench) -> Outcome {
     if arguments.ablate {
         return super::ablate::ablate(arguments);
     }
-    let traced = model::trace(&arguments.model)?;
+    let mut traced = model::trace(&arguments.model)?;
+    let entries: Vec<&'static str> = ENTRIES
+        .into_iter()
+        .filter(|name| arguments.entry.is_empty() || arguments.entry.iter().any(|e| e.name() == *name))
+        .collect();
+    // what is not measured need not be compiled
+    traced
+        .module
+        .functions
+        .retain(|function| function.name == "init" || entries.iter().any(|&entry| entry == function.name));
     let backends = compile::present(&arguments.backend)?;
     let mut programs = Vec::new();
     for backend in &backends {
@@ -69,17 +107,48 @@ pub fn bench(arguments: &Bench) -> Outcome {
         peers.push(Peer::start(command, threads)?);
     }
     let mut figures = Vec::new();
-    for entry in ENTRIES {
-        figures.extend(measure(&mut programs, &mut peers, entry, arguments)?);
+    let mut roof = None;
+    if let (true, Some(backend)) = (arguments.floor, backends.first()) {
+        roof = Some((Roof::new(&**backend).map_err(Failure::new)?, Limits::default()));
     }
+    for entry in entries {
+        let mut measured = measure(&mut programs, &mut peers, entry, arguments)?;
+        if let (Some((roof, limits)), Some(backend)) = (&mut roof, backends.first()) {
+            for _ in 0..ROOF_SAMPLES {
+                limits.operations_per_nanosecond =
+                    limits.operations_per_nanosecond.max(roof.operations_per_nanosecond(threads));
+                limits.bytes_per_nanosecond = limits.bytes_per_nanosecond.max(roof.bytes_per_nanosecond(threads));
+            }
+            let work = work(&traced.module, entry, &**backend, arguments.batch_size as i64)?;
+            measured.iter_mut().for_each(|figure| figure.floor = Some(limits.floor(work)));
+        }
+        figures.extend(measured);
+    }
+    let limits = roof.map(|(_, limits)| limits);
     if arguments.json {
-        output::print(&format!("{}\n", as_json(&figures, arguments)))
+        output::print(&format!("{}\n", as_json(&figures, limits, arguments)))
     } else {
         let Bench { batch_size, repeats, .. } = arguments;
         let head = format!("batch {batch_size}, threads {threads}, medians of {repeats} samples taken in turns\n");
         // Without `--explain` no kernel was timed, and there is no table of them.
         output::print(&format!("{head}\n{}{}", as_table(&figures), as_kernels(&figures)))
     }
+}
+
+/// Measurements of each limit of the machine, after those of each entry point.
+const ROOF_SAMPLES: usize = 5;
+
+/// What an entry point has to do for a batch.
+fn work(module: &Module, entry: &str, backend: &dyn Backend, batch_size: i64) -> Outcome<Work> {
+    let Some(function) = module.function(entry) else { return Ok(Work::default()) };
+    let optimised = optimise(function, backend.target(), &Options::default(), &mut |_, _| {}).map_err(Failure::new)?;
+    let program = schedule_apart(&optimised.function, backend.target()).map_err(Failure::new)?;
+    let value_of = |_: &kc_ir::Symbol| Some(batch_size);
+    let bytes =
+        |ty: &kc_ir::TensorType| ty.elements().evaluate(&value_of).unwrap_or(0).max(0) as f64 * ty.dtype.bytes() as f64;
+    let graph = &optimised.function.graph;
+    let ends = graph.parameters.iter().chain(&graph.results).map(|&value| bytes(graph.tensor_type(value)));
+    Ok(Work { operations: traffic(&program, &value_of).operations, bytes: ends.sum() })
 }
 
 fn measure(
@@ -89,6 +158,7 @@ fn measure(
     arguments: &Bench,
 ) -> Outcome<Vec<Figure>> {
     let batch_size = arguments.batch_size;
+    let wants = |mode| arguments.mode.is_empty() || arguments.mode.contains(&mode);
     let mut subjects: Vec<Box<dyn measure::Program + '_>> = Vec::new();
     let mut figures = Vec::new();
     for Program { backend, fused, profiled, eager } in programs {
@@ -98,19 +168,30 @@ fn measure(
             Some(session) => measure::kernel_times(session, entry, &inputs, arguments.repeats)?,
             None => Kernels::default(),
         };
-        let figure =
-            |mode, kernels| Figure { entry, program: backend.to_string(), mode, time: Time::default(), kernels };
-        figures.push(figure(EAGER, Kernels::default()));
-        let init = fused.manifest().entry("init").map_or(&[][..], |init| &init.inputs);
-        let seeds = initial_seeds(init, 0).context(|| "cannot draw seeds".to_owned())?;
-        subjects.push(Box::new(EagerEntry { eager, entry, inputs: inputs.clone(), seeds }));
-        figures.push(figure(FUSED, kernels));
-        subjects.push(Box::new(measure::Entry { session: fused, entry, inputs, outputs: Vec::new() }));
+        let figure = |mode, kernels| Figure {
+            entry,
+            program: backend.to_string(),
+            mode,
+            time: Time::default(),
+            kernels,
+            floor: None,
+        };
+        if wants(BenchMode::Eager) {
+            figures.push(figure(EAGER, Kernels::default()));
+            let init = fused.manifest().entry("init").map_or(&[][..], |init| &init.inputs);
+            let seeds = initial_seeds(init, 0).context(|| "cannot draw seeds".to_owned())?;
+            subjects.push(Box::new(EagerEntry { eager, entry, inputs: inputs.clone(), seeds }));
+        }
+        if wants(BenchMode::Fused) {
+            figures.push(figure(FUSED, kernels));
+            subjects.push(Box::new(measure::Entry { session: fused, entry, inputs, outputs: Vec::new() }));
+        }
     }
     for peer in peers {
         if peer.time(entry, batch_size, 1)?.is_some() {
             let program = peer.name().to_owned();
-            figures.push(Figure { entry, program, mode: "-", time: Time::default(), kernels: Kernels::default() });
+            let (time, kernels) = (Time::default(), Kernels::default());
+            figures.push(Figure { entry, program, mode: "-", time, kernels, floor: None });
             subjects.push(Box::new(PeerEntry { peer, entry, batch_size }));
         }
     }
@@ -129,7 +210,8 @@ fn ratio(figures: &[Figure], figure: &Figure) -> Option<f64> {
 }
 
 fn as_table(figures: &[Figure]) -> String {
-    let mut rows = vec![["entry", "program", "mode", "ms", "least ms", "eager/this"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["entry", "program", "mode", "ms", "least ms", "eager/this", "floor ms"].map(str::to_owned).to_vec()];
     for figure in figures {
         rows.push(vec![
             figure.entry.to_owned(),
@@ -138,6 +220,7 @@ fn as_table(figures: &[Figure]) -> String {
             format!("{:.4}", figure.time.median),
             format!("{:.4}", figure.time.least),
             ratio(figures, figure).map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")),
+            figure.floor.map_or_else(|| "-".to_owned(), |floor| format!("{floor:.4}")),
         ]);
     }
     table::columns(&rows)
@@ -160,7 +243,7 @@ fn as_kernels(figures: &[Figure]) -> String {
     text
 }
 
-fn as_json(figures: &[Figure], arguments: &Bench) -> serde_json::Value {
+fn as_json(figures: &[Figure], limits: Option<Limits>, arguments: &Bench) -> serde_json::Value {
     let figures: Vec<_> = figures
         .iter()
         .map(|figure| {
@@ -176,7 +259,9 @@ fn as_json(figures: &[Figure], arguments: &Bench) -> serde_json::Value {
                 "mode": figure.mode,
                 "milliseconds": figure.time.median,
                 "least_milliseconds": figure.time.least,
+                "greatest_milliseconds": figure.time.greatest,
                 "eager_ratio": ratio(figures, figure),
+                "floor_milliseconds": figure.floor,
             });
             // Where launches were not timed, nothing is said of them.
             if let Some(share) = figure.kernels.share {
@@ -186,5 +271,10 @@ fn as_json(figures: &[Figure], arguments: &Bench) -> serde_json::Value {
             object
         })
         .collect();
-    json!({"batch_size": arguments.batch_size, "repeats": arguments.repeats, "figures": figures})
+    let mut object = json!({"batch_size": arguments.batch_size, "repeats": arguments.repeats, "figures": figures});
+    if let Some(limits) = limits {
+        object["operations_per_nanosecond"] = limits.operations_per_nanosecond.into();
+        object["bytes_per_nanosecond"] = limits.bytes_per_nanosecond.into();
+    }
+    object
 }

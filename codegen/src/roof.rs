@@ -1,0 +1,117 @@
+//! What the machine can do at most: the limits that measurements are set beside.
+
+use crate::{Backend, CodegenError};
+use kc_ir::kernel::{Access, Index, Kernel, KernelBuilder};
+use kc_ir::{DType, tensor::Scalar};
+use kc_runtime::image::{Image, ImageError};
+use kc_runtime::kc_abi::call::{Environment, KernelFn};
+use std::time::Instant;
+
+/// Chains of multiply-adds that do not depend on each other, each of one vector.
+const CHAINS: usize = 12;
+
+/// Multiply-adds of each chain in a measurement.
+const STEPS: i64 = 1 << 18;
+
+/// Elements that a thread copies in a measurement: more than caches hold.
+const COPIED: usize = 1 << 23;
+
+/// Kernels that do nothing but multiply and add in registers, or copy memory.
+pub struct Roof {
+    multiply_adds: KernelFn,
+    copy: KernelFn,
+    lanes: usize,
+    /// The code of the kernels.
+    _image: Image,
+}
+
+/// Why the limits cannot be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum RoofError {
+    /// The back end does not make the code.
+    #[error(transparent)]
+    Code(#[from] CodegenError),
+    /// The system does not execute it.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+}
+
+impl Roof {
+    /// The kernels, made by a back end.
+    ///
+    /// # Errors
+    /// Where the back end makes no code.
+    pub fn new(backend: &dyn Backend) -> Result<Self, RoofError> {
+        let lanes = backend.target().lanes();
+        let code = backend.compile(&[multiply_adds(lanes), copy(lanes)])?;
+        let image = Image::load(&code.bytes)?;
+        // SAFETY: the back end put a kernel for this machine at each offset; the image lives as long as the pointers.
+        let [multiply_adds, copy] =
+            unsafe { [image.kernel(code.kernel_offsets[0])?, image.kernel(code.kernel_offsets[1])?] };
+        Ok(Roof { multiply_adds, copy, lanes: lanes as usize, _image: image })
+    }
+
+    /// Executes the multiply-adds once on the calling thread; returns how many operations that are.
+    pub fn multiply_add(&self) -> f64 {
+        let mut result = vec![0f32; CHAINS * self.lanes];
+        let buffers = [result.as_mut_ptr().cast::<u8>()];
+        let environment = Environment { intrinsics: std::ptr::null(), scratch: std::ptr::null_mut() };
+        // SAFETY: the kernel writes a vector for each chain, for which there is room, and calls nothing.
+        unsafe { (self.multiply_adds)(buffers.as_ptr(), [STEPS].as_ptr(), 0, 1, &environment) };
+        std::hint::black_box(result);
+        2.0 * STEPS as f64 * (CHAINS * self.lanes) as f64
+    }
+
+    /// Operations a nanosecond of so many threads: f32, a multiply-add counts as two.
+    pub fn operations_per_nanosecond(&self, threads: usize) -> f64 {
+        let start = Instant::now();
+        let operations: f64 = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| self.multiply_add())).collect();
+            let own = self.multiply_add();
+            others.into_iter().filter_map(|other| other.join().ok()).fold(own, |sum, other| sum + other)
+        });
+        operations / start.elapsed().as_nanos() as f64
+    }
+
+    /// Bytes a nanosecond that so many threads read and write, copying from memory to memory.
+    pub fn bytes_per_nanosecond(&self, threads: usize) -> f64 {
+        let mut arrays: Vec<(Vec<f32>, Vec<f32>)> =
+            (0..threads.max(1)).map(|_| (vec![1.0; COPIED], vec![0.0; COPIED])).collect();
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for (from, to) in &mut arrays {
+                scope.spawn(|| {
+                    let buffers = [from.as_mut_ptr().cast::<u8>(), to.as_mut_ptr().cast::<u8>()];
+                    let environment = Environment { intrinsics: std::ptr::null(), scratch: std::ptr::null_mut() };
+                    // SAFETY: both arrays have as many elements as the kernel is told, and it calls nothing.
+                    unsafe { (self.copy)(buffers.as_ptr(), [COPIED as i64].as_ptr(), 0, 1, &environment) };
+                });
+            }
+        });
+        (arrays.len() * COPIED * 2 * size_of::<f32>()) as f64 / start.elapsed().as_nanos() as f64
+    }
+}
+
+fn multiply_adds(lanes: u32) -> Kernel {
+    let mut b = KernelBuilder::new("multiply_adds");
+    let y = b.parameter("y", DType::F32, Access::Write);
+    let factor = b.constant(DType::F32, lanes, Scalar::Float(0.999));
+    let sums = b.for_carrying(0, Index::Dim(0), 1, &[factor; CHAINS], |b, _, sums| {
+        sums.iter().map(|&sum| b.multiply_add(sum, factor, factor)).collect()
+    });
+    for (chain, sum) in sums.into_iter().enumerate() {
+        b.store(y, Index::Constant(chain as i64 * i64::from(lanes)), sum, None);
+    }
+    b.finish(1)
+}
+
+fn copy(lanes: u32) -> Kernel {
+    let mut b = KernelBuilder::new("copy");
+    let x = b.parameter("x", DType::F32, Access::Read);
+    let y = b.parameter("y", DType::F32, Access::Write);
+    b.for_each(0, Index::Dim(0), i64::from(lanes), |b, at| {
+        let vector = b.load(x, at.clone(), lanes, None);
+        b.store(y, at, vector, None);
+    });
+    b.finish(1)
+}
