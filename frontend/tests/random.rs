@@ -75,6 +75,26 @@ fn rejection_accepts_what_keras_accepts() {
 }
 
 #[test]
+fn successes_are_those_of_keras() {
+    let counts = [1, 4, 10, 20, 40, 100, 1000, 10000];
+    let probabilities = [0.5, 0.1, 0.9, 0.3, 0.7, 0.25, 0.002, 0.6];
+    check(random::binomial([8], counts, probabilities).seed(3), &[0.0, 2.0, 7.0, 7.0, 26.0, 26.0, 3.0, 5867.0]);
+    check(random::binomial([2, 3], 50, 0.5).seed(9), &[24.0, 25.0, 22.0, 23.0, 26.0, 30.0]);
+    // a number of trials is rounded down
+    check(random::binomial([2, 3], 5.7, 0.3).seed(9), &[1.0, 2.0, 1.0, 2.0, 0.0, 0.0]);
+    check(random::binomial([4], [10.0, 20.0, 3.0, 7.0], [0.0, 1.0, 1.0, 0.0]).seed(1), &[0.0, 20.0, 3.0, 0.0]);
+    let half = random::binomial([4], [10, 20, 3, 7], 0.5).dtype("float16").seed(1);
+    assert_eq!(half.ty().unwrap().dtype, DType::F16);
+    check(half, &[4.0, 7.0, 2.0, 4.0]);
+    let none = f64::NAN;
+    let counts = [-1.0, none, f64::INFINITY, 10.0, 10.0, 0.0];
+    let drawn = random::binomial([6], counts, [0.5, 0.5, 0.5, -0.1, none, 0.3]).seed(1).eval().unwrap();
+    let drawn = drawn.as_slice::<f32>().unwrap();
+    let shown: Vec<String> = drawn.iter().map(f32::to_string).collect();
+    assert_eq!(shown, ["NaN", "NaN", "inf", "NaN", "NaN", "0"]);
+}
+
+#[test]
 fn mistakes() {
     let uniform = random::uniform([2]).dtype("int32").ty().unwrap_err().to_string();
     assert!(uniform.contains("the dtype is int32, expected a floating-point dtype"), "{uniform}");

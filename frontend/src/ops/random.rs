@@ -7,8 +7,8 @@ use super::{DTypeName, Expression, Function, Operand, Tensor};
 use crate::Error;
 use crate::random::Seed;
 use kc_ir::tensor::composites::{
-    RandomBeta, RandomClasses, RandomGamma, RandomIntegers, RandomNormal, RandomUniform, Shuffle as ShuffleLines,
-    TruncatedNormal as Truncated,
+    RandomBeta, RandomBinomial, RandomClasses, RandomGamma, RandomIntegers, RandomNormal, RandomUniform,
+    Shuffle as ShuffleLines, TruncatedNormal as Truncated,
 };
 use kc_ir::tensor::{Real, Scope, Tensor as Formula, TypeError};
 use kc_ir::{DType, Dim};
@@ -220,6 +220,18 @@ draws! {
         let dtype = float(&dtype)?;
         let [alpha, beta] = [alpha, beta].map(|given| given.convert(dtype).broadcast_to(&shape.0));
         key.scope().op(RandomBeta {}, &[alpha, beta, key.tensor])
+    };
+    /// Numbers of successes of a shape: of so many trials, `counts`, each with the probability `probabilities`, which broadcast to
+    /// the shape. `keras.random.binomial`, with its JAX back end: a number of trials is rounded down; NaN where it is below 0, or a
+    /// probability is.
+    binomial Binomial(; shape: Shape; counts, probabilities) {
+        /// The dtype (default: `"float32"`).
+        dtype: DTypeName = DTypeName::Default,
+    } = |key| {
+        let dtype = float(&dtype)?;
+        let computed = if probabilities.ty().dtype.is_float() { probabilities.ty().dtype } else { DType::F32 };
+        let [counts, probabilities] = [counts, probabilities].map(|given| given.convert(computed).broadcast_to(&shape.0));
+        key.scope().op(RandomBinomial { dtype }, &[counts, probabilities, key.tensor])
     };
     /// Every line along an axis in a random order of its own. `keras.random.shuffle`, with its JAX back end.
     shuffle Shuffle(x;) {

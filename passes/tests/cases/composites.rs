@@ -194,7 +194,7 @@ pub fn cases(name: &str) -> Option<Vec<Case>> {
             vec![case(RandomClasses { dtype: DType::I32, count: 2 }, vec![small(&[2, 3]), u32s(&[0, 42])])]
         }
         // of integers, so that no derivative is asked for: a loop has none
-        "random_gamma" | "random_beta" => vec![],
+        "random_gamma" | "random_beta" | "random_binomial" => vec![],
         "shuffle" => vec![case(Shuffle { axis: 1 }, vec![small(&[2, 3]), u32s(&[0, 42])])],
         "sgd_update" => {
             let op = |momentum, nesterov| SgdUpdate { momentum: Real(momentum), nesterov };

@@ -15,6 +15,7 @@ mod linear_algebra;
 mod log_sum_exp;
 mod optimizer;
 mod random;
+mod random_binomial;
 mod random_choices;
 mod random_gamma;
 mod random_values;
@@ -29,6 +30,7 @@ pub use layer_norm::{LayerNorm, RmsNorm};
 pub use linear_algebra::{Determinant, Inverse, LogDeterminant, PseudoInverse, Solve};
 pub use optimizer::{AdamStepSize, AdamUpdate, SgdUpdate};
 pub use random::{Dropout, FoldIn, RandomNormal, RandomUniform, SplitKey, Threefry, TruncatedNormal};
+pub use random_binomial::RandomBinomial;
 pub use random_choices::{RandomClasses, RandomIntegers, Shuffle};
 pub use random_gamma::{RandomBeta, RandomGamma};
 
@@ -189,6 +191,8 @@ composites! {
     RandomGamma,
     /// Random numbers of the beta distribution.
     RandomBeta,
+    /// Random numbers of the binomial distribution.
+    RandomBinomial,
     /// Stochastic gradient descent.
     SgdUpdate,
     /// The step size of Adam.

@@ -68,7 +68,7 @@ impl Composition for RandomBeta {
 }
 
 /// Numbers that were accepted have no derivative by their parameters that a graph could take.
-fn no_derivative(op: &str) -> Result<Option<Cotangents>, TypeError> {
+pub(super) fn no_derivative(op: &str) -> Result<Option<Cotangents>, TypeError> {
     Err(TypeError::new(op, "its derivative by the parameters is not an op; `stop_gradient` leaves it out"))
 }
 
@@ -102,7 +102,7 @@ fn bits<'s, 'b>(keys: [Tensor<'s, 'b>; 2], kind: Floats) -> Tensor<'s, 'b> {
 }
 
 /// Whether something holds of any element, as a scalar.
-fn any<'s, 'b>(holds: Tensor<'s, 'b>) -> Tensor<'s, 'b> {
+pub(super) fn any<'s, 'b>(holds: Tensor<'s, 'b>) -> Tensor<'s, 'b> {
     let (no, yes) = (holds.scope().scalar(DType::I32, 0i64), holds.scope().scalar(DType::I32, 1i64));
     let axes: Vec<usize> = (0..holds.shape().len()).collect();
     holds.select(yes, no).reduce(Reduction::Max, &axes).greater(0.0)
