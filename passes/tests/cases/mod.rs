@@ -128,6 +128,8 @@ fn custom_calls() -> Vec<Case> {
         solve(Triangle::Lower, Diagonal::Given),
         solve(Triangle::Upper, Diagonal::Ones),
         of(CustomFunction::Lu, vec![matrices(&[2, 4, 4], 0.3)]),
+        of(CustomFunction::Lu, vec![matrices(&[2, 4, 2], 0.3)]),
+        of(CustomFunction::Lu, vec![matrices(&[3, 5], 0.3)]),
         qr(Factors::Reduced, &[2, 4, 3]),
         qr(Factors::Full, &[3, 3]),
         of(CustomFunction::Eigh, vec![matrices(&[2, 4, 4], 0.5)]),

@@ -9,7 +9,8 @@ use std::f64::consts::{FRAC_2_SQRT_PI, PI};
 pub(super) fn unary<'s, 'b>(function: Unary, x: Tensor<'s, 'b>, y: Tensor<'s, 'b>, g: Tensor<'s, 'b>) -> Result<Option<Tensor<'s, 'b>>, TypeError> {
     Ok(Some(match function {
         Unary::Negate   => -g,
-        Unary::Abs      => g * x.sign(),
+        // 1 at 0, as of jax.lax.abs
+        Unary::Abs      => x.greater_equal(0.0).select(g, -g),
         Unary::Exp      => g * y,
         Unary::Expm1    => g * (y + 1.0),
         Unary::Log      => g / x,

@@ -123,7 +123,9 @@ impl IndexedWindows {
         one_per_axis(op, "sizes", sizes.len(), operand.rank())?;
         super::extents(op, sizes)?;
         for (axis, (size, extent)) in sizes.iter().zip(&operand.shape).enumerate() {
-            if (extent.clone() - size.clone()).as_constant().is_some_and(|rest| rest < 0) {
+            // of a batch without elements there is no window
+            let is_batch = self.operand_batch.contains(&axis) && size.is(1);
+            if !is_batch && (extent.clone() - size.clone()).as_constant().is_some_and(|rest| rest < 0) {
                 return Err(TypeError::new(
                     op,
                     format!("a window of {size} positions does not fit into axis {axis} of {operand}"),

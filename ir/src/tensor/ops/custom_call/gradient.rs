@@ -1,9 +1,9 @@
 //! Gradients of library functions. `X'` stands for the cotangent of `X`.
 
 use super::{CustomFunction, Diagonal, Factors, Triangle};
-use crate::tensor::ops::{Backward, Binary, Cotangents};
+use crate::tensor::ops::{Backward, Binary, Cotangents, Pad};
 use crate::tensor::{Builder, TypeError, Value};
-use kc_abi::Dim;
+use kc_abi::{Dim, TensorType};
 
 type Made = Result<Value, TypeError>;
 
@@ -124,17 +124,24 @@ fn triangular_solve(
     Ok(vec![left, Some(right)])
 }
 
-/// `A' = P^T L^-T (strictly lower part of L^T L' + upper part of U' U^T) U^-T` of square matrices.
+/// `A' = P^T L^-T (strictly lower part of L^T L' + upper part of U' U^T) U^-T`; factors of a matrix that is not square are extended by
+/// ones on the diagonal, and what is added is cut off at the end.
 fn lu(b: &mut Builder, a: Value, results: &[Value], cotangent: Value) -> Made {
     let batch = b.matrix_batch("lu", a)?;
-    let ty = b.tensor_type(a);
-    if ty.shape[batch] != ty.shape[batch + 1] {
-        return Err(TypeError::new("lu", format!("{ty} is not square, expected that where it is differentiated")));
+    let ty = b.tensor_type(a).clone();
+    let added = added_to_square(&ty, batch)?;
+    let (mut factors, mut cotangent, rows) = (results[0], cotangent, results[2]);
+    if added != [0, 0] {
+        factors = with_edges(b, factors, [0, 0], added)?;
+        cotangent = with_edges(b, cotangent, [0, 0], added)?;
+        let extra = Dim::constant(added[0] + added[1]);
+        let ones = b.unit_matrix(ty.dtype, &ty.shape[..batch], &extra)?;
+        let n = b.tensor_type(factors).shape[batch].as_constant().unwrap_or(0) - (added[0] + added[1]);
+        let ones = with_edges(b, ones, [n, n], [0, 0])?;
+        factors = b.binary(Binary::Add, factors, ones)?;
     }
-    let (factors, rows) = (results[0], results[2]);
-    let n = ty.shape[batch].clone();
-    let (dtype, leading) = (ty.dtype, ty.shape[..batch].to_vec());
-    let one = b.unit_matrix(dtype, &leading, &n)?;
+    let n = b.tensor_type(factors).shape[batch].clone();
+    let one = b.unit_matrix(ty.dtype, &ty.shape[..batch], &n)?;
     let below = b.triangle(factors, Triangle::Lower, -1)?;
     let lower = b.binary(Binary::Add, below, one)?;
     let lower = b.matrix_transpose(lower)?;
@@ -151,10 +158,35 @@ fn lu(b: &mut Builder, a: Value, results: &[Value], cotangent: Value) -> Made {
     // X U^-T = (U^-1 X^T)^T
     let left = b.matrix_transpose(left)?;
     let solved = b.triangular_solve(factors, left, Triangle::Upper, Diagonal::Given)?;
-    let solved = b.matrix_transpose(solved)?;
+    let mut solved = b.matrix_transpose(solved)?;
+    if added != [0, 0] {
+        solved = with_edges(b, solved, [0, 0], added.map(|count| -count))?;
+    }
     let axis = b.tensor_type(rows).rank() - 1;
     let places = b.argsort(rows, axis, crate::tensor::ops::Direction::Ascending, kc_abi::DType::I32)?;
     b.permuted_rows(solved, places)
+}
+
+/// How many rows and columns make a matrix square.
+fn added_to_square(ty: &TensorType, batch: usize) -> Result<[i64; 2], TypeError> {
+    let [m, n] = [&ty.shape[batch], &ty.shape[batch + 1]];
+    match (m.as_constant(), n.as_constant()) {
+        _ if m == n => Ok([0, 0]),
+        (Some(m), Some(n)) => Ok([(n - m).max(0), (m - n).max(0)]),
+        _ => {
+            let message = format!("{ty} is not known to be square, expected that or known extents for its derivative");
+            Err(TypeError::new("lu", message))
+        }
+    }
+}
+
+/// Matrices with zeros before and after their rows and columns; a negative number cuts off so many.
+fn with_edges(b: &mut Builder, x: Value, low: [i64; 2], high: [i64; 2]) -> Made {
+    let ty = b.tensor_type(x);
+    let (dtype, rank) = (ty.dtype, ty.rank());
+    let on_axes = |edges: [i64; 2]| [vec![0; rank - 2], edges.to_vec()].concat();
+    let zero = b.splat(dtype, 0.0, &[])?;
+    b.add(Pad { low: on_axes(low), high: on_axes(high), interior: vec![0; rank] }, &[x, zero])
 }
 
 /// `A' = (Q' + Q copyltu(R R'^T - Q'^T Q)) R^-T`, where `copyltu` mirrors the lower triangle (Walter and Lehmann, 2010); of matrices with at
