@@ -219,6 +219,26 @@ impl From<f64> for Initializer {
     }
 }
 
+/// The seed of an initializer that is borrowed in either way; `$method` is the one that asks.
+macro_rules! seed_of {
+    ($initializer:ident, $method:ident) => {
+        match $initializer {
+            Initializer::RandomNormal { seed, .. }
+            | Initializer::TruncatedNormal { seed, .. }
+            | Initializer::RandomUniform { seed, .. }
+            | Initializer::VarianceScaling { seed, .. }
+            | Initializer::Orthogonal { seed, .. }
+            | Initializer::Seed(seed) => Some(seed),
+            Initializer::UnitForgetBias(others) => others.$method(),
+            Initializer::Zeros
+            | Initializer::Ones
+            | Initializer::Constant(_)
+            | Initializer::Identity(_)
+            | Initializer::Unknown(_) => None,
+        }
+    };
+}
+
 impl Initializer {
     /// The same where the units of a kernel are counted along these axes.
     pub(crate) fn counting(mut self, inputs: Vec<usize>, outputs: Vec<usize>) -> Self {
@@ -230,38 +250,12 @@ impl Initializer {
 
     /// The seed of what is random.
     pub(crate) fn seed(&self) -> Option<&Seed> {
-        match self {
-            Initializer::RandomNormal { seed, .. }
-            | Initializer::TruncatedNormal { seed, .. }
-            | Initializer::RandomUniform { seed, .. }
-            | Initializer::VarianceScaling { seed, .. }
-            | Initializer::Orthogonal { seed, .. }
-            | Initializer::Seed(seed) => Some(seed),
-            Initializer::UnitForgetBias(others) => others.seed(),
-            Initializer::Zeros
-            | Initializer::Ones
-            | Initializer::Constant(_)
-            | Initializer::Identity(_)
-            | Initializer::Unknown(_) => None,
-        }
+        seed_of!(self, seed)
     }
 
     /// The same, to be changed.
     pub(crate) fn seed_mut(&mut self) -> Option<&mut Seed> {
-        match self {
-            Initializer::RandomNormal { seed, .. }
-            | Initializer::TruncatedNormal { seed, .. }
-            | Initializer::RandomUniform { seed, .. }
-            | Initializer::VarianceScaling { seed, .. }
-            | Initializer::Orthogonal { seed, .. }
-            | Initializer::Seed(seed) => Some(seed),
-            Initializer::UnitForgetBias(others) => others.seed_mut(),
-            Initializer::Zeros
-            | Initializer::Ones
-            | Initializer::Constant(_)
-            | Initializer::Identity(_)
-            | Initializer::Unknown(_) => None,
-        }
+        seed_of!(self, seed_mut)
     }
 
     /// A copy for another layer: where its seed was drawn, it has one of its own.

@@ -1,12 +1,11 @@
 //! Positions in sorted vectors, and how often values occur.
 
 use super::arguments::wrong;
-use super::build::literal;
 use super::call::Call;
 use super::declare::functions;
 use super::formulas::{at, concatenate, extent_of, flat, is_nan, with_axis};
 use super::function::{Function, Operand};
-use super::host::concrete;
+use super::host::first_value;
 use super::promotion::{float, promote};
 use super::reduction::reduce;
 use super::taking::clipped;
@@ -160,8 +159,7 @@ impl Function for Bincount {
         "Bincount"
     }
     fn with_values(&self, operands: &[Tensor]) -> Result<Option<Arc<dyn Function>>, Error> {
-        let Some(x) = operands.first() else { return Ok(None) };
-        let values = literal(&concrete(self.name(), x)?)?;
+        let Some(values) = first_value(self.name(), operands)? else { return Ok(None) };
         let largest = values.scalars().map(|value| value.to_i128()).max().unwrap_or(-1);
         let needed = i64::try_from(largest + 1).unwrap_or(i64::MAX);
         Ok(Some(Arc::new(Bincount { minlength: self.minlength.max(needed) })))

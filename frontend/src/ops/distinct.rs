@@ -1,12 +1,11 @@
 //! Functions whose results are as long as their operands' values say: of arrays they look at the values first.
 
 use super::arguments::{Axes, wrong};
-use super::build::literal;
 use super::call::Call;
 use super::creation::Bound;
 use super::formulas::{boolean, concatenate, flat, iota, known_extent, pad, slice, truth};
 use super::function::{Function, Operand};
-use super::host::concrete;
+use super::host::first_value;
 use super::sorting::sorted_with_positions;
 use super::taking::taken;
 use super::tensor::Tensor;
@@ -111,13 +110,11 @@ impl Function for Unique {
         "Unique"
     }
     fn with_values(&self, operands: &[Tensor]) -> Result<Option<Arc<dyn Function>>, Error> {
-        match operands.first() {
-            Some(x) if self.size.is_none() => {
-                let count = count_distinct(&literal(&concrete(self.name(), x)?)?);
-                Ok(Some(Arc::new(Unique { size: Some(count), ..self.clone() })))
-            }
-            _ => Ok(None),
+        if self.size.is_some() {
+            return Ok(None);
         }
+        let Some(values) = first_value(self.name(), operands)? else { return Ok(None) };
+        Ok(Some(Arc::new(Unique { size: Some(count_distinct(&values)), ..self.clone() })))
     }
     fn build<'s, 'b>(
         &self,
@@ -206,8 +203,7 @@ impl Function for Nonzero {
         "Nonzero"
     }
     fn with_values(&self, operands: &[Tensor]) -> Result<Option<Arc<dyn Function>>, Error> {
-        let Some(x) = operands.first() else { return Ok(None) };
-        let values = literal(&concrete(self.name(), x)?)?;
+        let Some(values) = first_value(self.name(), operands)? else { return Ok(None) };
         let count = values.scalars().filter(|value| value.is_true()).count();
         Ok(Some(Arc::new(Nonzero { count: Some(count as i64) })))
     }

@@ -2,6 +2,7 @@
 
 use super::tensor::Tensor;
 use crate::{Error, Result};
+use kc_ir::tensor::Literal;
 use kc_ir::{DType, Dim};
 
 /// The shape; an extent that is not known yet, such as the batch size, is a symbol.
@@ -29,12 +30,13 @@ pub fn is_tensor(x: impl Into<Tensor>) -> bool {
     x.into().result_type().is_ok()
 }
 
-/// A tensor whose value a function needs before it can be built.
-pub(super) fn concrete(function: &str, x: &Tensor) -> Result<kc_runtime::Array> {
+/// The value of the first operand, which a function needs before it can be built.
+pub(super) fn first_value(function: &str, operands: &[Tensor]) -> Result<Option<Literal>> {
+    let Some(x) = operands.first() else { return Ok(None) };
     if !x.node.is_concrete {
         return Err(Error::model(format!(
             "`ops::{function}`: the result's shape depends on the values of {x:?}, expected an array or a function of arrays"
         )));
     }
-    super::evaluate::one(x)
+    super::build::literal(&super::evaluate::one(x)?).map(Some)
 }

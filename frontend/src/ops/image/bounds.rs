@@ -27,20 +27,13 @@ functions! {
         data_format: DataFormat = DataFormat::ChannelsLast,
     } = |_, &[x]| {
         let places = places(*x, &data_format)?;
-        let (shape, mut x) = (x.shape(), *x);
-        for (axis, [low, high, target], names) in [
-            (places.height, [top_cropping, bottom_cropping, target_height], ["top_cropping", "bottom_cropping", "target_height"]),
-            (places.width, [left_cropping, right_cropping, target_width], ["left_cropping", "right_cropping", "target_width"]),
-        ] {
-            let extent = known_extent(&shape, axis)?;
-            let [low, _, target] = complete([low, high, target], names, |[low, high, target]| match (low, high, target) {
-                (None, Some(high), Some(target)) => [extent - target - high, high, target],
-                (Some(low), None, Some(target)) => [low, extent - target - low, target],
-                (low, high, _) => {
-                    let (low, high) = (low.unwrap_or(0), high.unwrap_or(0));
-                    [low, high, extent - low - high]
-                }
-            })?;
+        let mut x = *x;
+        let given = [
+            [("top_cropping", top_cropping), ("bottom_cropping", bottom_cropping), ("target_height", target_height)],
+            [("left_cropping", left_cropping), ("right_cropping", right_cropping), ("target_width", target_width)],
+        ];
+        for (axis, given) in [places.height, places.width].into_iter().zip(given) {
+            let [low, _, target] = complete(given, known_extent(&x.shape(), axis)?, Edges::CutOff)?;
             x = slice(x, axis, low, low + target, 1);
         }
         Ok(x)
@@ -64,20 +57,13 @@ functions! {
         data_format: DataFormat = DataFormat::ChannelsLast,
     } = |_, &[x]| {
         let places = places(*x, &data_format)?;
-        let (shape, mut x) = (x.shape(), *x);
-        for (axis, [low, high, target], names) in [
-            (places.height, [top_padding, bottom_padding, target_height], ["top_padding", "bottom_padding", "target_height"]),
-            (places.width, [left_padding, right_padding, target_width], ["left_padding", "right_padding", "target_width"]),
-        ] {
-            let extent = known_extent(&shape, axis)?;
-            let [low, high, _] = complete([low, high, target], names, |[low, high, target]| match (low, high, target) {
-                (None, Some(high), Some(target)) => [target - high - extent, high, target],
-                (Some(low), None, Some(target)) => [low, target - low - extent, target],
-                (low, high, _) => {
-                    let (low, high) = (low.unwrap_or(0), high.unwrap_or(0));
-                    [low, high, extent + low + high]
-                }
-            })?;
+        let mut x = *x;
+        let given = [
+            [("top_padding", top_padding), ("bottom_padding", bottom_padding), ("target_height", target_height)],
+            [("left_padding", left_padding), ("right_padding", right_padding), ("target_width", target_width)],
+        ];
+        for (axis, given) in [places.height, places.width].into_iter().zip(given) {
+            let [low, high, _] = complete(given, known_extent(&x.shape(), axis)?, Edges::Added)?;
             if low > 0 || high > 0 {
                 x = pad(x, axis, low, high, x.number(0.0));
             }
@@ -86,22 +72,42 @@ functions! {
     };
 }
 
-/// Three numbers of which two are given and the third follows; none is negative.
-fn complete(
-    given: [Option<i64>; 3],
-    names: [&str; 3],
-    follow: impl Fn([Option<i64>; 3]) -> [i64; 3],
-) -> Result<[i64; 3], TypeError> {
-    if given.iter().flatten().count() != 2 {
+/// What happens at the two ends of an axis.
+#[derive(Clone, Copy)]
+enum Edges {
+    CutOff,
+    Added,
+}
+
+/// How much happens at the start and the end of an axis, and its extent then: two are given by their names and the third follows; none
+/// is negative.
+fn complete(given: [(&str, Option<i64>); 3], extent: i64, edges: Edges) -> Result<[i64; 3], TypeError> {
+    let (names, values) = (given.map(|(name, _)| name), given.map(|(_, value)| value));
+    if values.iter().flatten().count() != 2 {
         return Err(wrong(format!("expected two of `{}`, `{}` and `{}`", names[0], names[1], names[2])));
     }
-    if given.iter().flatten().any(|value| value.abs() > i64::from(i32::MAX)) {
+    if values.iter().flatten().any(|value| value.abs() > i64::from(i32::MAX)) {
         return Err(wrong(format!(
-            "`{}`, `{}` and `{}` are {given:?}, which is too much",
+            "`{}`, `{}` and `{}` are {values:?}, which is too much",
             names[0], names[1], names[2]
         )));
     }
-    let all = follow(given);
+    let changed = |target: i64| match edges {
+        Edges::CutOff => extent - target,
+        Edges::Added => target - extent,
+    };
+    let all = match values {
+        [None, Some(high), Some(target)] => [changed(target) - high, high, target],
+        [Some(low), None, Some(target)] => [low, changed(target) - low, target],
+        [low, high, _] => {
+            let (low, high) = (low.unwrap_or(0), high.unwrap_or(0));
+            let target = match edges {
+                Edges::CutOff => extent - low - high,
+                Edges::Added => extent + low + high,
+            };
+            [low, high, target]
+        }
+    };
     match all.iter().zip(names).find(|(value, _)| **value < 0) {
         Some((value, name)) => Err(wrong(format!("`{name}` is {value}, expected at least 0"))),
         None => Ok(all),
