@@ -77,6 +77,26 @@ fn scans_stack_what_each_round_gives() -> kc::Result<()> {
 }
 
 #[test]
+fn vectorized_maps_take_and_give_structures() -> kc::Result<()> {
+    // what does not depend on the elements is repeated, as `jax.vmap` does
+    let both = |(a, [b, c]): (Tensor, [Tensor; 2])| (a + ops::sum(&b), [b * 2, Tensor::from(7.0)], vec![c]);
+    let columns = ops::transpose(m());
+    let (sums, [doubled, repeated], rest) = ops::vectorized_map(both, (x(), [m(), ops::transpose(&columns).into()]))?;
+    check(&[&sums], &[&[4.0, 5.0, 14.0]]);
+    check(&[&doubled, &repeated], &[&[2.0, 4.0, 6.0, 8.0, 10.0, 12.0], &[7.0, 7.0, 7.0]]);
+    check(&[&rest[0]], &[&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]]);
+    // one inside of another: an outer product
+    let row = |a: Tensor| ops::vectorized_map(|b: Tensor| a * b, x()).unwrap_or_else(|error| panic!("{error}"));
+    check(&[&ops::vectorized_map(row, x())?], &[&[1.0, -2.0, 3.0, -2.0, 4.0, -6.0, 3.0, -6.0, 9.0]]);
+    let none =
+        ops::vectorized_map(|(a, b): (Tensor, Tensor)| a * b, (ops::zeros([0, 2]).into(), ops::zeros([0]).into()))?;
+    assert_eq!(ops::evaluate(&[none])?[0].shape(), [0, 2]);
+    let error = ops::vectorized_map(|(a, b): (Tensor, Tensor)| a * b, (x(), columns.into())).unwrap_err().to_string();
+    assert!(error.contains("3") && error.contains("2"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn regions_may_be_inside_of_each_other() -> kc::Result<()> {
     let first = || ops::get_item(x(), 0);
     let round = |c: Tensor, e: Tensor| {

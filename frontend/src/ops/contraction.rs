@@ -206,10 +206,15 @@ pub(super) fn contract<'s, 'b>(
             )));
         }
     }
+    Ok(dot_general(DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract, rhs_contract }, a, b))
+}
+
+/// A contraction; of bools, whether any pair holds.
+pub(super) fn dot_general<'s, 'b>(op: DotGeneral, a: Formula<'s, 'b>, b: Formula<'s, 'b>) -> Formula<'s, 'b> {
     if a.ty().dtype == DType::Bool {
-        return Err(wrong("bools have no sum, expected a number type"));
+        return a.scope().op(op, &[a, b].map(|x| x.convert(DType::I32))).not_equal(0.0);
     }
-    Ok(a.scope().op(DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract, rhs_contract }, &[a, b]))
+    a.scope().op(op, &[a, b])
 }
 
 /// The matrix product as numpy has it.
@@ -242,5 +247,5 @@ pub(super) fn product<'s, 'b>(a: Formula<'s, 'b>, b: Formula<'s, 'b>) -> Result<
     }
     let op =
         DotGeneral { lhs_batch: axes.clone(), rhs_batch: axes, lhs_contract: vec![rank + 1], rhs_contract: vec![rank] };
-    Ok(a.scope().op(op, &[a, b]))
+    Ok(dot_general(op, a, b))
 }

@@ -1,7 +1,7 @@
 //! Einstein's summation convention.
 
 use super::arguments::wrong;
-use super::contraction::widened;
+use super::contraction::{dot_general, widened};
 use super::function::{Function, Operand};
 use super::movement::diagonal_of;
 use super::promotion::promote_all;
@@ -217,5 +217,5 @@ fn multiply<'s, 'b>(a: &Named<'s, 'b>, b: &Named<'s, 'b>, is_wanted: &dyn Fn(&Na
         lhs_contract: axes(a, &contracted),
         rhs_contract: axes(b, &contracted),
     };
-    Named { tensor: a.tensor.scope().op(op, &[a.tensor, b.tensor]), names }
+    Named { tensor: dot_general(op, a.tensor, b.tensor), names }
 }

@@ -186,10 +186,12 @@ impl Sampler {
     /// The values of `[n, extents..]` at places `[n, ..]`, one tensor an axis.
     pub fn sample<'s, 'b>(&self, x: Formula<'s, 'b>, places: &[Formula<'s, 'b>]) -> Formula<'s, 'b> {
         let (shape, dtype) = (x.shape(), x.ty().dtype);
+        // images of 64 bits keep them
+        let wide = |place: Formula<'s, 'b>| if dtype == DType::F64 { place.convert(dtype) } else { place };
         let flat = x.reshape(&[shape[0].clone(), elements(&shape[1..])]);
         // for each axis the neighbours: position, weight, whether it lies inside
         let neighbours: Vec<Vec<[Formula<'s, 'b>; 3]>> =
-            places.iter().zip(&shape[1..]).map(|(&place, extent)| self.neighbours(place, extent)).collect();
+            places.iter().zip(&shape[1..]).map(|(&place, extent)| self.neighbours(wide(place), extent)).collect();
         let mut sum: Option<Formula<'s, 'b>> = None;
         for choice in 0..neighbours.iter().map(Vec::len).product::<usize>() {
             let mut rest = choice;

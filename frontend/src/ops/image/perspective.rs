@@ -24,11 +24,13 @@ functions! {
         places(*x, &data_format)?;
         let (images, is_batch) = batched(*x);
         let planes = Planes::of(images, &data_format)?;
-        let map = homography(start.convert(DType::F32), end.convert(DType::F32))?;
+        let is_wide = [start, end].iter().any(|points| points.ty().dtype == DType::F64);
+        let dtype = if is_wide { DType::F64 } else { DType::F32 };
+        let map = homography(start.convert(dtype), end.convert(dtype))?;
         let map = per_plane(map, &planes, 8, 1)?;
         let shape = planes.shape();
         let part = |index: i64| at(map, 1, index).broadcast(&shape, &[0]);
-        let [y, x] = [1, 2].map(|axis| iota(scope, DType::F32, &shape, axis));
+        let [y, x] = [1, 2].map(|axis| iota(scope, dtype, &shape, axis));
         let below = part(6) * x + part(7) * y + 1.0;
         let places = [
             (part(3) * x + part(4) * y + part(5)) / below,
