@@ -1,70 +1,10 @@
-"""Writes ops_more.npz: calls of keras.ops with what Keras on JAX gave. Usage: ops_more.py [file]
-
-Two arrays of bytes: `calls`, a JSON list, and `data`, what the calls refer to. A call is {"name", "args", "kwargs", "out"}; an array in
-it is {"dtype", "shape", "at"}, its elements at that byte of `data`. An argument is an array, a number, or a list of them. Some calls have
-"cotangents", one a result, and "gradients", what comes of them for the floating-point arrays among the arguments, in order. A call
-that Keras refuses is left out.
-"""
-import json
-import os
-import sys
-
-os.environ["KERAS_BACKEND"] = "jax"
-os.environ["JAX_PLATFORMS"] = "cpu"
-import jax
+"""Writes ops_more.npz: calls of the numerical functions of keras.ops in all dtypes. Usage: ops_more.py [file]"""
 import jax.numpy as jnp
 import numpy as np
-from keras import ops
+from recorder import Recorder
 
-random = np.random.default_rng(20)
-data = bytearray()
-placed = {}
-calls = []
-refused = []
-
-
-def put(array):
-    """The array's place in `data`; equal bytes are stored once."""
-    array = np.asarray(array)
-    text = array.tobytes()
-    if text not in placed:
-        placed[text] = len(data)
-        data.extend(text)
-    return {"dtype": str(array.dtype), "shape": list(array.shape), "at": placed[text]}
-
-
-def encode(value):
-    if isinstance(value, (bool, int, float, str)) or value is None:
-        return value
-    if isinstance(value, (list, tuple)):
-        return [encode(item) for item in value]
-    return put(value)
-
-
-def call(name, *args, **kwargs):
-    try:
-        out = getattr(ops, name)(*args, **kwargs)
-    except Exception as error:
-        refused.append((name, str(kwargs), [getattr(a, "dtype", a) for a in args], str(error)[:100]))
-        return
-    out = out if isinstance(out, (list, tuple)) else [out]
-    calls.append({"name": name, "args": encode(args), "kwargs": encode_all(kwargs), "out": [put(x) for x in out]})
-
-
-def encode_all(kwargs):
-    return {key: encode(value) for key, value in kwargs.items()}
-
-
-def draw(shape, dtype="float32"):
-    if dtype == "bool":
-        return jnp.asarray(random.random(shape) < 0.5)
-    if dtype.startswith("u"):
-        return jnp.asarray(random.integers(0, 7, shape), dtype)
-    if dtype.startswith("i"):
-        return jnp.asarray(random.integers(-5, 6, shape), dtype)
-    # few bits, so that the file stays small and sums are exact
-    return jnp.asarray(np.round(random.normal(0, 1.5, shape) * 16) / 16, dtype)
-
+recorder = Recorder(20)
+call, draw, gradient, random = recorder.call, recorder.draw, recorder.gradient, recorder.random
 
 DTYPES = ["float32", "float16", "bfloat16", "int32", "int16", "int8", "uint8", "uint16", "uint32", "bool"]
 SPECIAL = jnp.asarray([0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.5, 20.0, -90.0, np.inf, -np.inf, np.nan], "float32")
@@ -390,27 +330,6 @@ call("unravel_index", jnp.asarray([0, 5, 23, -1], "int32"), (2, 3, 4))
 for key in ((0,), (-1, 1), (0, 2, -3)):
     call("get_item", X, key)
 
-
-def gradient(name, *args, **kwargs):
-    """A call with the derivatives of the results' sum, weighted with cotangents."""
-    leaves, tree = jax.tree.flatten((args, {k: v for k, v in kwargs.items() if hasattr(v, "dtype")}))
-    chosen = [i for i, leaf in enumerate(leaves) if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)]
-
-    def function(*floats):
-        values = list(leaves)
-        for i, value in zip(chosen, floats):
-            values[i] = value
-        positional, named = jax.tree.unflatten(tree, values)
-        out = getattr(ops, name)(*positional, **{**kwargs, **named})
-        return list(out) if isinstance(out, (list, tuple)) else [out]
-
-    out, back = jax.vjp(function, *[leaves[i] for i in chosen])
-    cotangents = [draw(x.shape) for x in out]
-    gradients = back(cotangents)
-    calls.append({"name": name, "args": encode(args), "kwargs": encode_all(kwargs), "out": [put(x) for x in out],
-                  "cotangents": [put(x) for x in cotangents], "gradients": [put(x) for x in gradients]})
-
-
 INSIDE = jnp.asarray([[-0.75, -0.125, 0.25], [0.5, 0.0625, 0.875]])
 for name in """abs absolute arcsin arcsinh arctan arccos arctanh cbrt cos cosh deg2rad exp exp2 expm1 fabs i0 log1p negative rad2deg reciprocal
 sin sinc sinh square tan tanh ravel copy real""".split():
@@ -488,10 +407,4 @@ for text, *shapes in (("bqhd,bkhd->bhqk", (2, 3, 2, 4), (2, 5, 2, 4)), ("ii->i",
                       ("...a,...a->...", (2, 1, 3), (4, 3))):
     gradient("einsum", text, *[draw(shape) for shape in shapes])
 
-path = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "ops_more.npz")
-text = json.dumps(calls, separators=(",", ":")).encode()
-np.savez_compressed(path, calls=np.frombuffer(text, np.uint8), data=np.frombuffer(bytes(data), np.uint8))
-print(f"{len(calls)} calls of {len({c['name'] for c in calls})} functions, {os.path.getsize(path)} bytes, {len(refused)} refused")
-if os.environ.get("VERBOSE"):
-    for line in refused:
-        print(*line)
+recorder.write("ops_more.npz")

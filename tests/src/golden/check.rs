@@ -44,7 +44,7 @@ pub fn check(case: &Case, runner: Runner) -> Result<(), String> {
 
 /// The derivatives of `sum(out * g_out)` over the floating-point outputs, by the floating-point inputs and the trainable weights, as
 /// outputs `grad_in*` and `grad_w_<name>`; the cotangents `g_out*` are inputs after the model's.
-pub(super) fn gradients(module: &Module, call: &Function) -> Result<Function, kc_ir::tensor::TypeError> {
+pub(in crate::golden) fn gradients(module: &Module, call: &Function) -> Result<Function, kc_ir::tensor::TypeError> {
     let mut builder = Builder::new();
     let mut inputs = call.inputs.clone();
     let mut arguments = call.arguments.clone();

@@ -28,6 +28,9 @@ fn number(value: &Value) -> Result<Tensor, String> {
     if let Some(value) = value.as_i64() {
         return Ok(value.into());
     }
+    if let Some("inf" | "-inf") = value.as_str() {
+        return Ok(if value == "inf" { f64::INFINITY } else { f64::NEG_INFINITY }.into());
+    }
     value.as_f64().map(Tensor::from).ok_or_else(|| format!("{value} is no number"))
 }
 

@@ -1,12 +1,14 @@
-//! Functions of `kc::ops` beside what Keras computed: the tables `ops.npz`, `ops_more.npz` and `ops_nn.npz`.
+//! Functions of `kc::ops` beside what Keras computed: the tables `ops.npz` and `ops_*.npz`.
 
 mod calls;
+mod differences;
 mod network;
 mod refusals;
 mod table;
 
+pub use differences::{Domain, Slope, slope, slope_of};
 pub use refusals::refuse;
-pub use table::{Row, rows};
+pub use table::{Argument, Call, Row, rows};
 
 use crate::arrays::{Tolerance, difference};
 use crate::runner::Runner;

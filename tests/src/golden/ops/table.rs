@@ -56,6 +56,8 @@ pub fn rows() -> Result<Vec<Row>, String> {
     let mut rows = keys()?;
     rows.extend(more("ops_more")?);
     rows.extend(more("ops_nn")?);
+    rows.extend(more("ops_gradients")?);
+    rows.extend(more("ops_corners")?);
     Ok(rows)
 }
 
