@@ -274,7 +274,7 @@ fn where_there_is_a_corner_the_derivative_is_that_of_keras_on_jax() {
     assert_eq!(derivative(&[-1.0, 0.0, 2.0], maximum), [0.0, 0.5, 1.0]);
     let largest = |b: &mut Builder, x: Value| b.reduce(Reduction::Max, &[0], x).unwrap();
     assert_eq!(derivative(&[3.0, 1.0, 3.0, 2.0], largest), [0.5, 0.0, 0.5, 0.0]);
-    assert_eq!(derivative(&[-1.5, 0.0, 2.0], |b, x| b.unary(Unary::Abs, x).unwrap()), [-1.0, 0.0, 1.0]);
+    assert_eq!(derivative(&[-1.5, 0.0, 2.0], |b, x| b.unary(Unary::Abs, x).unwrap()), [-1.0, 1.0, 1.0]);
 }
 
 /// Derivatives of ops at positions that are data, which JAX printed.

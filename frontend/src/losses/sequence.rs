@@ -111,7 +111,9 @@ fn columns<'s, 'b>(x: Tensor<'s, 'b>, from: Dim, to: Dim) -> Tensor<'s, 'b> {
 
 /// `ln(e^a + e^b)`
 fn log_add<'s, 'b>(a: Tensor<'s, 'b>, b: Tensor<'s, 'b>) -> Tensor<'s, 'b> {
-    a.maximum(b) + (-(a - b).abs()).exp().log1p()
+    // -|a - b|, whose derivative at 0 is 0
+    let below = (a - b).minimum(0.0) - (a - b).maximum(0.0);
+    a.maximum(b) + below.exp().log1p()
 }
 
 /// The states behind labels, with what the labels before them add; the first is behind none.

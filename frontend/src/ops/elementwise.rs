@@ -129,7 +129,8 @@ fn add_exponentials<'s, 'b>(
     let delta = a - b;
     let is_plain = delta.equal(delta);
     let safe = is_plain.select(delta, 0.0);
-    is_plain.select(a.maximum(b) + rest(-safe.abs()), a + b)
+    // -|safe|, whose derivative at 0 is 0
+    is_plain.select(a.maximum(b) + rest(safe.minimum(0.0) - safe.maximum(0.0)), a + b)
 }
 
 /// The sum of a Chebyshev series, highest coefficient first, halved at the constant (Clenshaw).

@@ -285,7 +285,8 @@ impl<'a> Emitter<'a> {
         let mut rest = self.hold(position);
         let mut indices = vec![Index::Constant(0); shape.len()];
         for axis in (0..shape.len()).rev() {
-            if shape[axis].is(1) {
+            // of an axis without elements there is no position
+            if shape[axis].is(1) || shape[axis].is(0) {
                 continue;
             }
             if shape[..axis].iter().all(|dim| dim.is(1)) {

@@ -75,7 +75,8 @@ fn of_vectors<'s, 'b>(
         Order::Default => over(Reduction::Sum, x.square()).sqrt(),
         Order::Named(ref name) => return Err(wrong(format!("vectors have no norm of the order `{name}`"))),
         Order::Number(2.0) => over(Reduction::Sum, x.square()).sqrt(),
-        Order::Number(f64::INFINITY) => over(Reduction::Max, x.abs()),
+        // of no elements 0
+        Order::Number(f64::INFINITY) => over(Reduction::Max, x.abs()).maximum(0.0),
         Order::Number(f64::NEG_INFINITY) => over(Reduction::Min, x.abs()),
         Order::Number(0.0) => over(Reduction::Sum, x.not_equal(0.0).convert(x.ty().dtype)),
         Order::Number(1.0) => over(Reduction::Sum, x.abs()),

@@ -77,7 +77,9 @@ functions! {
 
 /// `ln(e^a + e^b)`
 fn log_sum<'s, 'b>(a: Formula<'s, 'b>, b: Formula<'s, 'b>) -> Formula<'s, 'b> {
-    a.maximum(b) + (-(a - b).abs()).exp().log1p()
+    // -|a - b|, whose derivative at 0 is 0
+    let below = (a - b).minimum(0.0) - (a - b).maximum(0.0);
+    a.maximum(b) + below.exp().log1p()
 }
 
 /// The scores between labels, with others added behind the first.
