@@ -182,7 +182,7 @@ pub struct Bench {
     /// Samples a step
     #[arg(long, default_value_t = 64)]
     pub batch_size: usize,
-    /// Measurements of each program, of which the median is shown
+    /// Measurements of each program, of which the median is shown; with `--ablate` also 0, for bytes and kernels only
     #[arg(long, default_value_t = 51)]
     pub repeats: usize,
     /// Entry points to measure; without it both

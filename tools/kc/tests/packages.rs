@@ -132,6 +132,8 @@ fn rules_are_weighed_by_leaving_them_out() {
     for row in ["train_step  each op by itself", "train_step  clean-up only", "predict     without contraction"] {
         assert!(table.contains(row), "{table}");
     }
+    let counted = place.succeed(&[&arguments[..8], &["0"]].concat());
+    assert!(counted.starts_with("batch 8; MB"), "{counted}");
     let json = place.succeed(&[&arguments[..], &["--json"]].concat());
     let json: serde_json::Value = serde_json::from_str(&json).expect("a JSON object");
     let figure = |rules: &str| {
