@@ -95,7 +95,7 @@ impl<'b> Eager<'b> {
             Entry::Vacant(new) => new.insert(compile_ops(function, &bound, self.backend, &self.options)?),
         };
         let mut outputs: Vec<(usize, Array)> = vec![];
-        for (slot, value) in compiled.run(&self.state, inputs)? {
+        for (slot, value) in compiled.run(entry, &self.options, &self.state, inputs)? {
             match slot {
                 ResultSlot::State(state) => self.state[state] = value,
                 ResultSlot::Output(output) => outputs.push((output, value)),

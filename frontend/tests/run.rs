@@ -2,6 +2,8 @@
 #![cfg(feature = "compile")]
 
 use kc::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Points of the plane and on which side of a line they lie.
 fn points(count: usize) -> (Array, Array) {
@@ -177,4 +179,32 @@ fn what_cannot_be_trained_is_named() {
         classifier().set_weights(&[x]).unwrap_err().to_string(),
         "model `sequential` has 4 weights, 1 arrays were given"
     );
+}
+
+/// What is doubled until it is 100 never is, where it is 0.
+#[test]
+fn a_loop_without_an_end_is_ended() {
+    let x = Input::new([2]);
+    let outputs =
+        kc::ops::while_loop(|v: kc::ops::Tensor| kc::ops::max(v).less(100), |v| v * 2, kc::ops::Tensor::from(&x))
+            .results();
+    let model = Model::new(&x, outputs).unwrap();
+    let ones = Array::from_slice(&[1f32, 3.0], &[1, 2]).unwrap();
+    assert_eq!(model.predict(&ones).unwrap().as_slice::<f32>().unwrap(), [128.0, 384.0]);
+    let zeros = Array::from_slice(&[0f32, 0.0], &[1, 2]).unwrap();
+    model.set_round_limit(Some(1000));
+    assert_eq!(
+        model.predict(&zeros).unwrap_err().to_string(),
+        "the `while` loops of `predict` take more than 1000 rounds, which is the session's limit; mend the condition that does not \
+         end them, or allow more rounds"
+    );
+    model.set_round_limit(None);
+    let flag = Arc::new(AtomicBool::new(true));
+    model.set_interrupt(Some(flag.clone()));
+    assert_eq!(model.predict(&zeros).unwrap_err().to_string(), "`predict` was interrupted in a `while` loop");
+    model.set_interrupt(None);
+    // an interrupted prediction has the samples before
+    let options = EvaluateOptions { interrupt: Some(flag.clone()), ..QUIET };
+    assert_eq!(model.predict_with(&zeros, &options).unwrap().len(), 0);
+    assert_eq!(model.predict(&ones).unwrap().as_slice::<f32>().unwrap(), [128.0, 384.0]);
 }

@@ -28,6 +28,7 @@ use kc_abi::call::{ALIGNMENT, INTRINSICS_VERSION, KernelFn};
 use kc_abi::library::LibraryFunction;
 use kc_abi::manifest::{Manifest, StateRole, StateTensor};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// How a session executes.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +37,10 @@ pub struct SessionOptions {
     pub threads: usize,
     /// Whether to measure the time of every launch (see [`Session::profile`]); each launch is then waited for.
     pub profile: bool,
+    /// See [`Session::set_interrupt`]; `None` (the default): nothing interrupts.
+    pub interrupt: Option<Arc<AtomicBool>>,
+    /// See [`Session::set_round_limit`]; `None` (the default): no limit.
+    pub round_limit: Option<u64>,
 }
 
 /// For how many sets of extents an entry point keeps its prepared plan; the oldest gives way.
@@ -188,12 +193,26 @@ impl Session {
         self.executor.program.entry(name)
     }
 
+    /// Has a flag end what runs: while it is set, a call ends with [`SessionError::Interrupted`] before the next round of a `while` loop.
+    /// Another thread sets it, or the handler of a signal. Nothing else is interrupted: all else ends by itself. State tensors may have
+    /// some of that call's values then. Returns the flag that there was.
+    pub fn set_interrupt(&mut self, flag: Option<Arc<AtomicBool>>) -> Option<Arc<AtomicBool>> {
+        std::mem::replace(&mut self.executor.interrupt, flag)
+    }
+
+    /// Limits the rounds that all `while` loops of one call may take together; a call with more ends with [`SessionError::Rounds`]. State
+    /// tensors may have some of that call's values then.
+    pub fn set_round_limit(&mut self, limit: Option<u64>) {
+        self.executor.round_limit = limit;
+    }
+
     /// Whether the package has that entry point.
     pub fn has_entry(&self, name: &str) -> bool {
         self.manifest().entry(name).is_some()
     }
 
-    /// Executes an entry point and returns its outputs in new arrays.
+    /// Executes an entry point and returns its outputs in new arrays. Where a `while` loop may not end: [`Session::set_interrupt`],
+    /// [`Session::set_round_limit`].
     pub fn run(&mut self, entry: &str, inputs: &[&Array]) -> Result<Vec<Array>, SessionError> {
         let entry = self.entry(entry)?;
         let mut outputs = Vec::new();

@@ -3,10 +3,10 @@
 use kc_abi::call::{Environment, KernelFn};
 use kc_abi::manifest::*;
 use kc_abi::{DType, Dim, Symbol, TensorType};
-use kc_runtime::{Array, Session, SessionOptions};
+use kc_runtime::{Array, Session, SessionError, SessionOptions};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 struct Counting;
 
@@ -147,7 +147,7 @@ fn manifest() -> Manifest {
 }
 
 fn session(manifest: Manifest, profile: bool) -> Session {
-    let options = SessionOptions { threads: 2, profile };
+    let options = SessionOptions { threads: 2, profile, ..SessionOptions::default() };
     let kernels = KERNELS.iter().map(|(_, kernel)| *kernel).collect();
     // SAFETY: the kernels are those of the manifest.
     unsafe { Session::from_functions(Arc::new(manifest), kernels, &[], &options) }.expect("a session")
@@ -198,6 +198,8 @@ fn loops_and_choices_of_a_plan() {
     let calls: Vec<(&str, u64)> = launches.iter().map(|launch| (launch.kernel.as_str(), launch.calls)).collect();
     assert_eq!(calls, [("zero", 2), ("add", 7), ("copy", 1), ("small", 6), ("double", 5), ("copy", 1)]);
 
+    a_loop_without_an_end_is_ended();
+
     // plans that would reach outside are refused
     for (message, change) in wrong_plans() {
         let mut wrong = manifest();
@@ -207,6 +209,38 @@ fn loops_and_choices_of_a_plan() {
         let error = self::session(wrong, false).run("sums", &[&x, &how]).unwrap_err().to_string();
         assert_eq!(error, format!("the package's manifest is wrong: plan of `sums`: {message}"));
     }
+}
+
+/// 0 is doubled for ever.
+fn a_loop_without_an_end_is_ended() {
+    let x = Array::zeros(DType::F32, &[1, 2]).unwrap();
+    let how = Array::from_slice(&[1i32], &[]).unwrap();
+    let mut session = self::session(manifest(), false);
+    session.set_round_limit(Some(5));
+    let error = session.run("sums", &[&x, &how]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the `while` loops of `sums` take more than 5 rounds, which is the session's limit; mend the condition that does not end \
+         them, or allow more rounds"
+    );
+    // one that takes 7 rounds, then 6
+    session.set_round_limit(Some(6));
+    let ones = Array::from_slice(&[1f32, 1.0], &[1, 2]).unwrap();
+    assert!(matches!(session.run("sums", &[&ones, &how]), Err(SessionError::Rounds { limit: 6, .. })));
+    assert_eq!(run(&mut session, 2, 1)[1], [128.0, 192.0]);
+    session.set_round_limit(None);
+
+    let flag = Arc::new(AtomicBool::new(false));
+    assert!(session.set_interrupt(Some(flag.clone())).is_none());
+    let error = std::thread::scope(|scope| {
+        scope.spawn(|| flag.store(true, Ordering::Relaxed));
+        session.run("sums", &[&x, &how]).unwrap_err().to_string()
+    });
+    assert_eq!(error, "`sums` was interrupted in a `while` loop");
+    // what has no such loop is not interrupted, and what is not interrupted goes on as before
+    assert_eq!(run(&mut session, 1, 0)[1], [1.0, 2.0]);
+    flag.store(false, Ordering::Relaxed);
+    assert_eq!(run(&mut session, 1, 1)[1], [128.0, 256.0]);
 }
 
 type Change = fn(&mut Plan);

@@ -92,7 +92,7 @@ fn wrong_inputs_are_named() {
 
 #[test]
 fn the_profile_counts_each_launch() {
-    let options = SessionOptions { threads: 2, profile: true };
+    let options = SessionOptions { threads: 2, profile: true, ..SessionOptions::default() };
     let mut session = session_of(manifest(vec![]), &options);
     session.init(1).unwrap();
     session.take_profile();

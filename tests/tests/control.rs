@@ -1,5 +1,6 @@
 //! Loops and choices on every way of executing a graph, for several lengths and batch sizes.
 
+use kc_codegen::eager::Eager;
 use kc_ir::manifest::{Input, InputRole, Output};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::text::print_module;
@@ -8,9 +9,11 @@ use kc_ir::tensor::{
 };
 use kc_ir::{DType, Dim, Symbol, TensorType};
 use kc_passes::differentiate;
-use kc_runtime::Array;
+use kc_runtime::{Array, SessionOptions};
 use kc_tests::arrays::{array, literal};
-use kc_tests::runner::Runner;
+use kc_tests::runner::{self, Runner};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A network: its parameters' types, and its results.
 struct Network {
@@ -310,4 +313,36 @@ fn every_runner_computes_what_the_interpreter_does() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// The op-by-op dispatch counts the rounds of its loops as a session does.
+#[test]
+fn a_loop_without_an_end_is_ended_op_by_op() {
+    let build = |b: &mut Builder, x: &[Value]| {
+        let less = |b: &mut Builder, carried: &[Value]| {
+            let largest = b.reduce(Reduction::Max, &[0], carried[0])?;
+            let hundred = b.splat_like(100.0, largest)?;
+            b.compare(Compare::Less, largest, hundred)
+        };
+        let double = |b: &mut Builder, carried: &[Value]| {
+            Ok::<_, TypeError>(vec![b.binary(Binary::Add, carried[0], carried[0])?])
+        };
+        b.while_loop(x, less, double)
+    };
+    let module = module(&Network { name: "loop", parameters: vec![f32s(&["2"])], build });
+    let flag = Arc::new(AtomicBool::new(false));
+    let options =
+        SessionOptions { threads: 1, round_limit: Some(7), interrupt: Some(flag.clone()), ..SessionOptions::default() };
+    let backend = runner::cranelift().expect("the host has code");
+    let mut eager = Eager::new(module, backend, options).expect("it is there");
+    let mut run = |x: f32| eager.run("call", &[&Array::from_slice(&[x, x], &[2]).expect("two numbers")]);
+    assert_eq!(run(1.0).expect("7 rounds")[0].as_slice::<f32>().expect("floats"), [128.0, 128.0]);
+    let message = run(0.0).expect_err("there is no end").to_string();
+    assert_eq!(
+        message,
+        "the `while` loops of `call` take more than 7 rounds, which is the session's limit; mend the condition that does not end \
+         them, or allow more rounds"
+    );
+    flag.store(true, Ordering::Relaxed);
+    assert_eq!(run(1.0).expect_err("it is interrupted").to_string(), "`call` was interrupted in a `while` loop");
 }

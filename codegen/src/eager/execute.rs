@@ -3,8 +3,9 @@
 use super::EagerError;
 use kc_ir::DType;
 use kc_ir::tensor::{Argument, ResultSlot};
-use kc_runtime::{Array, EntryId, Session, SessionError};
+use kc_runtime::{Array, EntryId, Session, SessionError, SessionOptions};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 /// An entry point for known extents.
 pub(super) struct Compiled {
@@ -56,6 +57,10 @@ struct Execution<'a> {
     entries: &'a [EntryId],
     borrowed: BTreeMap<usize, &'a Array>,
     values: &'a mut Vec<Option<Array>>,
+    entry: &'a str,
+    options: &'a SessionOptions,
+    /// Rounds that `while` loops may still take.
+    rounds: u64,
 }
 
 impl Execution<'_> {
@@ -74,6 +79,18 @@ impl Execution<'_> {
         }
     }
 
+    /// As a session does, which executes no more than the ops here.
+    fn count_round(&mut self) -> Result<(), SessionError> {
+        let SessionOptions { interrupt, round_limit, .. } = self.options;
+        if interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+            return Err(SessionError::Interrupted { entry: self.entry.to_string() });
+        }
+        let limit = round_limit.unwrap_or(u64::MAX);
+        let exceeded = || SessionError::Rounds { entry: self.entry.to_string(), limit };
+        self.rounds = self.rounds.checked_sub(1).ok_or_else(exceeded)?;
+        Ok(())
+    }
+
     fn calls(&mut self, calls: &[Call]) -> Result<(), SessionError> {
         calls.iter().try_for_each(|call| self.call(call))
     }
@@ -81,7 +98,7 @@ impl Execution<'_> {
     fn call(&mut self, call: &Call) -> Result<(), SessionError> {
         match call {
             Call::Op { number, inputs, outputs } => {
-                let Execution { session, entries, borrowed, values } = self;
+                let Execution { session, entries, borrowed, values, .. } = self;
                 let of = |place: &usize| borrowed.get(place).copied().or(values[*place].as_ref());
                 let operands: Vec<&Array> = inputs.iter().filter_map(of).collect();
                 let mut computed = Vec::with_capacity(outputs.len());
@@ -107,6 +124,7 @@ impl Execution<'_> {
                     if holds.first().and_then(Array::first_as_f64) != Some(1.0) {
                         break;
                     }
+                    self.count_round()?;
                     self.calls(&body.calls)?;
                     let next = self.all(&body.results)?;
                     self.set(&condition.parameters[..*carried], next.iter().cloned());
@@ -155,7 +173,13 @@ impl Execution<'_> {
 
 impl Compiled {
     /// Dispatches all ops; returns the results, outputs in their order.
-    pub(super) fn run(&mut self, state: &[Array], inputs: &[&Array]) -> Result<Vec<(ResultSlot, Array)>, EagerError> {
+    pub(super) fn run(
+        &mut self,
+        entry: &str,
+        options: &SessionOptions,
+        state: &[Array],
+        inputs: &[&Array],
+    ) -> Result<Vec<(ResultSlot, Array)>, EagerError> {
         let Compiled { session, entries, calls, arguments, results, values } = self;
         let mut borrowed: BTreeMap<usize, &Array> = BTreeMap::new();
         for &(place, argument) in arguments.iter() {
@@ -165,7 +189,8 @@ impl Compiled {
             };
             borrowed.extend(array.map(|array| (place, array)));
         }
-        let mut execution = Execution { session, entries, borrowed, values };
+        let rounds = options.round_limit.unwrap_or(u64::MAX);
+        let mut execution = Execution { session, entries, borrowed, values, entry, options, rounds };
         execution.calls(calls)?;
         let Execution { borrowed, values, .. } = execution;
         let mut last_use: BTreeMap<usize, usize> = BTreeMap::new();

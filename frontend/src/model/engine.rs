@@ -7,6 +7,7 @@ use kc_ir::tensor::Module;
 use kc_runtime::{Array, Package, Session, SessionOptions};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a model runs in. Clones of a model share it, as they share weights.
@@ -18,6 +19,8 @@ struct State {
     session: Option<Session>,
     /// Values that the next session starts with, by name.
     kept: BTreeMap<String, Array>,
+    /// The session's, whenever it is made.
+    options: SessionOptions,
     /// Whether samples were seen since the model was compiled: the first `fit` looks at some to find the shapes.
     seen: bool,
 }
@@ -61,8 +64,8 @@ impl Model {
             None => {
                 let (module, seeds) = super::trace::module(self)?;
                 let package = compile_module(&module)?;
-                let mut session = Session::new(&package, &SessionOptions::default())
-                    .map_err(|error| Error::run(error.to_string()))?;
+                let mut session =
+                    Session::new(&package, &state.options).map_err(|error| Error::run(error.to_string()))?;
                 let seeds: Vec<u32> = seeds.iter().map(|seed| seed.value()).collect();
                 session.init_from(&seeds).map_err(|error| Error::run(error.to_string()))?;
                 for (name, value) in std::mem::take(&mut state.kept) {
@@ -107,6 +110,25 @@ impl Model {
     /// The learning rate, where the model is compiled.
     pub fn learning_rate(&self) -> Result<Option<f64>> {
         self.with_session(|session| Ok(session.learning_rate()))
+    }
+
+    /// Has a flag end what the model computes: while it is set, a call ends with an error before the next round of a `while` loop. Another
+    /// thread sets it, or the handler of a signal. All but `while` loops ends by itself.
+    pub fn set_interrupt(&self, flag: Option<Arc<AtomicBool>>) {
+        let mut state = self.engine.lock();
+        state.options.interrupt = flag.clone();
+        if let Some(session) = &mut state.session {
+            session.set_interrupt(flag);
+        }
+    }
+
+    /// Limits the rounds that all `while` loops of one step may take together (default: no limit); a step with more is an error.
+    pub fn set_round_limit(&self, limit: Option<u64>) {
+        let mut state = self.engine.lock();
+        state.options.round_limit = limit;
+        if let Some(session) = &mut state.session {
+            session.set_round_limit(limit);
+        }
     }
 
     /// The compiled model with its present state, to be written to a file and run without a compiler.

@@ -4,6 +4,8 @@ use super::Model;
 use crate::random::numpy;
 use crate::{Error, Result};
 use kc_runtime::{Array, Callback, Dataset, EvaluateOptions, FitOptions, History, Logs, TrainingError, Verbose};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Arrays that a model takes: one, or one an input (or target).
 pub trait IntoArrays {
@@ -87,6 +89,9 @@ impl<'a> Fit<'a> {
         validation_batch_size: usize => Some;
         /// Validation follows every epoch whose number is a multiple of this (default: 1).
         validation_freq: usize;
+        /// Ends the training after a step when it is set, or in a step's `while` loop, from another thread or the handler of a signal
+        /// (default: nothing does). [`History::interrupted`] says so.
+        interrupt: Arc<AtomicBool> => Some;
     }
 
     /// Samples for validation; they take precedence over `validation_split`.

@@ -135,6 +135,23 @@ errors! {
             /// What was given.
             given: String,
         },
+        /// The flag of [`Session::set_interrupt`](super::Session::set_interrupt) was set while a `while` loop ran.
+        #[error("`{entry}` was interrupted in a `while` loop")]
+        Interrupted {
+            /// The entry point.
+            entry: String,
+        },
+        /// The `while` loops of a call took more rounds than they may.
+        #[error(
+            "the `while` loops of `{entry}` take more than {limit} rounds, which is the session's limit; \
+             mend the condition that does not end them, or allow more rounds"
+        )]
+        Rounds {
+            /// The entry point.
+            entry: String,
+            /// The limit.
+            limit: u64,
+        },
         /// A value of the shapes is larger than memory.
         #[error("`{entry}` needs more memory than there is: {detail}")]
         TooLarge {

@@ -2,6 +2,7 @@
 
 use crate::pool::{Job, Part};
 use kc_abi::DType;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is executed next.
 pub(super) enum PreparedStep {
@@ -76,6 +77,33 @@ impl Scalar {
     }
 }
 
+/// Why a call ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stopped {
+    /// The flag was set.
+    Interrupted,
+    /// There was another round.
+    Rounds,
+}
+
+/// What ends a `while` loop that its condition does not end.
+#[derive(Clone, Copy)]
+pub(super) struct Limits<'a> {
+    pub(super) interrupt: Option<&'a AtomicBool>,
+    /// Rounds that are left.
+    pub(super) rounds: u64,
+}
+
+impl Limits<'_> {
+    fn count_round(&mut self) -> Result<(), Stopped> {
+        if self.interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+            return Err(Stopped::Interrupted);
+        }
+        self.rounds = self.rounds.checked_sub(1).ok_or(Stopped::Rounds)?;
+        Ok(())
+    }
+}
+
 /// A step of a session.
 pub(super) struct Execution<'a> {
     pub(super) pointers: &'a mut [*mut u8],
@@ -83,13 +111,14 @@ pub(super) struct Execution<'a> {
     pub(super) rounds: &'a mut [i64],
     pub(super) scratch: *mut u8,
     pub(super) scratch_stride: usize,
+    pub(super) limits: Limits<'a>,
     pub(super) execute: &'a mut dyn FnMut(usize, &Job<'_>),
 }
 
 impl Execution<'_> {
     /// # Safety
     /// As [`Prepared::execute`].
-    pub(super) unsafe fn steps(&mut self, steps: &[PreparedStep]) {
+    pub(super) unsafe fn steps(&mut self, steps: &[PreparedStep]) -> Result<(), Stopped> {
         for step in steps {
             match step {
                 PreparedStep::Job { first_part, end_part, ends, launch, work } => {
@@ -108,15 +137,16 @@ impl Execution<'_> {
                             self.pointers[pointer.position] = self.pointers[pointer.base].wrapping_offset(bytes);
                         }
                         // SAFETY: by the caller; the offsets of all rounds were checked.
-                        unsafe { self.steps(steps) };
+                        unsafe { self.steps(steps) }?;
                     }
                 }
                 // SAFETY: by the caller; the scalars' places were checked.
                 PreparedStep::While { condition, holds, steps } => unsafe {
-                    self.steps(condition);
+                    self.steps(condition)?;
                     while holds.read(self.pointers) != 0 {
-                        self.steps(steps);
-                        self.steps(condition);
+                        self.limits.count_round()?;
+                        self.steps(steps)?;
+                        self.steps(condition)?;
                     }
                 },
                 PreparedStep::Branch { index, branches } => {
@@ -124,9 +154,10 @@ impl Execution<'_> {
                     // SAFETY: as above.
                     let index = unsafe { index.read(self.pointers) }.clamp(0, last as i64);
                     // SAFETY: by the caller.
-                    unsafe { self.steps(&branches[index as usize]) };
+                    unsafe { self.steps(&branches[index as usize]) }?;
                 }
             }
         }
+        Ok(())
     }
 }

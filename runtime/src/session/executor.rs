@@ -1,6 +1,7 @@
 //! [`Executor`]: the plans of a package's entry points, prepared, and the memory that they need beside the state.
 
 use super::bind::Signature;
+use super::execute::{Limits, Stopped};
 use super::prepare::{Prepared, Surroundings};
 use super::{Argument, EntryId, PREPARED_PLANS, Profile, Program, SessionError, SessionOptions, memory};
 use crate::array::Array;
@@ -8,6 +9,7 @@ use crate::memory::AlignedBytes;
 use crate::pool::Pool;
 use kc_abi::call::ALIGNMENT;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// Executes the entry points of a program over a state, which is the same in every call. One thread uses it at a time.
@@ -18,6 +20,8 @@ pub(super) struct Executor {
     scratch_stride: usize,
     pub(super) pool: Arc<Pool>,
     pub(super) profile: Option<Profile>,
+    pub(super) interrupt: Option<Arc<AtomicBool>>,
+    pub(super) round_limit: Option<u64>,
     pub(super) program: Arc<Program>,
 }
 
@@ -55,6 +59,8 @@ impl Executor {
             scratch: memory(scratch_stride * pool.threads(), || "the kernels' scratch memory".to_owned())?,
             arena: AlignedBytes::default(),
             profile: options.profile.then(Profile::default),
+            interrupt: options.interrupt.clone(),
+            round_limit: options.round_limit,
             scratch_stride,
             pool,
             program,
@@ -90,8 +96,7 @@ impl Executor {
             outputs[i].make_writable();
         }
         // SAFETY: by the caller; the outputs are as large as the plan says.
-        unsafe { self.execute(entry, index, inputs, |i| outputs[i].pointer()) };
-        Ok(())
+        unsafe { self.execute(entry, index, inputs, |i| outputs[i].pointer()) }
     }
 
     /// The same with outputs in the caller's memory, each of which must have as many bytes as the output.
@@ -124,8 +129,7 @@ impl Executor {
             }
         }
         // SAFETY: by the caller; the outputs are as large as the plan says.
-        unsafe { self.execute(entry, index, inputs, |i| outputs[i].as_ptr().cast_mut()) };
-        Ok(())
+        unsafe { self.execute(entry, index, inputs, |i| outputs[i].as_ptr().cast_mut()) }
     }
 
     /// # Safety
@@ -136,28 +140,38 @@ impl Executor {
         index: usize,
         inputs: &[A],
         output: impl Fn(usize) -> *mut u8,
-    ) {
+    ) -> Result<(), SessionError> {
         let description = &self.program.manifest.entries[entry.0];
         let prepared = &mut self.entries[entry.0].prepared[index];
         prepared.patch(self.arena.as_pointer(), |i| inputs[i].pointer().cast_mut(), output);
         let scratch = self.scratch.as_pointer();
         let (pool, kernels) = (&self.pool, &self.program.manifest.code.kernels);
+        let limits = Limits { interrupt: self.interrupt.as_deref(), rounds: self.round_limit.unwrap_or(u64::MAX) };
+        let stopped = |stopped: Stopped| {
+            let entry = description.name.clone();
+            match stopped {
+                Stopped::Interrupted => SessionError::Interrupted { entry },
+                Stopped::Rounds => SessionError::Rounds { entry, limit: self.round_limit.unwrap_or(u64::MAX) },
+            }
+        };
         let Some(profile) = &mut self.profile else {
             // SAFETY: the pointers are in the tables; the plan was checked against the sizes of all buffers, and its launches keep the
             // kernels' contract.
-            unsafe { prepared.execute(scratch, self.scratch_stride, &mut |_, job| pool.run(job)) };
-            return;
+            return unsafe { prepared.execute(scratch, self.scratch_stride, limits, &mut |_, job| pool.run(job)) }
+                .map_err(stopped);
         };
         let start = Instant::now();
         // SAFETY: as above.
         unsafe {
-            prepared.execute(scratch, self.scratch_stride, &mut |launch, job| {
+            prepared.execute(scratch, self.scratch_stride, limits, &mut |launch, job| {
                 let start = Instant::now();
                 pool.run(job);
                 profile.add_launch(description, kernels, launch, start.elapsed());
-            });
+            })
         }
+        .map_err(stopped)?;
         profile.add_step(description, start.elapsed());
+        Ok(())
     }
 
     /// The index of the plan that is prepared for the inputs' extents.

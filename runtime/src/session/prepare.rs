@@ -2,7 +2,7 @@
 
 use super::SessionError;
 use super::divide::{Ready, divide, work_of};
-use super::execute::{Execution, Moving, PreparedStep, Scalar, Term};
+use super::execute::{Execution, Limits, Moving, PreparedStep, Scalar, Stopped, Term};
 use crate::pool::{Job, Part};
 use kc_abi::call::{ALIGNMENT, KernelFn};
 use kc_abi::manifest::{Buffer, Entry, Launch, Place, Plan, Step};
@@ -196,7 +196,8 @@ impl Prepared {
         }
     }
 
-    /// Hands the launches to `execute` as jobs, one after the other, each with the number of its first launch.
+    /// Hands the launches to `execute` as jobs, one after the other, each with the number of its first launch. An error says what ended a
+    /// `while` loop; what follows it was not executed then.
     ///
     /// # Safety
     /// [`Prepared::patch`] must have put pointers in the tables, and `execute` must execute the jobs: what they write decides what is
@@ -205,18 +206,20 @@ impl Prepared {
         &mut self,
         scratch: *mut u8,
         scratch_stride: usize,
+        limits: Limits<'_>,
         execute: &mut dyn FnMut(usize, &Job<'_>),
-    ) {
+    ) -> Result<(), Stopped> {
         let mut execution = Execution {
             pointers: &mut self.pointers,
             parts: &self.parts,
             rounds: &mut self.rounds,
             scratch,
             scratch_stride,
+            limits,
             execute,
         };
         // SAFETY: by the caller.
-        unsafe { execution.steps(&self.steps) };
+        unsafe { execution.steps(&self.steps) }
     }
 }
 

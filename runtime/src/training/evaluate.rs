@@ -3,7 +3,7 @@ use super::callback::{Callbacks, read_logs};
 use super::progress::{Progress, Verbose};
 use super::{Callback, Dataset, Logs, Training, TrainingError, checks};
 use crate::array::Array;
-use crate::session::Session;
+use crate::session::{Session, SessionError};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,13 +19,34 @@ pub struct EvaluateOptions {
     pub verbose: Verbose,
     /// Whether it is shown on the standard error instead of the standard output. Default: no.
     pub on_stderr: bool,
-    /// Ends the loop after a step when it is set.
+    /// Ends the loop after a step when it is set, or before the next round of a step's `while` loop.
     pub interrupt: Option<Arc<AtomicBool>>,
 }
 
 impl Default for EvaluateOptions {
     fn default() -> Self {
         EvaluateOptions { batch_size: 32, steps: None, verbose: Verbose::Auto, on_stderr: false, interrupt: None }
+    }
+}
+
+/// Has the session stop for the flag too, where there is one, as long as `body` runs.
+pub(super) fn interruptible<T>(
+    session: &mut Session,
+    flag: &Option<Arc<AtomicBool>>,
+    body: impl FnOnce(&mut Session) -> Result<T, TrainingError>,
+) -> Result<T, TrainingError> {
+    let Some(flag) = flag else { return body(session) };
+    let before = session.set_interrupt(Some(flag.clone()));
+    let result = body(session);
+    session.set_interrupt(before);
+    result
+}
+
+/// Whether a step came to its end; `false` where the flag ended it in a loop.
+pub(super) fn ended(result: Result<(), SessionError>, flag: &Option<Arc<AtomicBool>>) -> Result<bool, TrainingError> {
+    match result {
+        Err(SessionError::Interrupted { .. }) if flag.is_some() => Ok(false),
+        other => Ok(other.map(|()| true)?),
     }
 }
 
@@ -49,11 +70,13 @@ pub fn evaluate(
     callbacks: &mut [&mut dyn Callback],
 ) -> Result<Logs, TrainingError> {
     at_least_one("batch_size", options.batch_size)?;
-    let mut training = Training::new(session, 1, 0);
-    let mut progress = Progress::new(options.verbose, options.on_stderr);
-    let logs = test(&mut training, data, None, options, &mut Callbacks(callbacks), Some(&mut progress))?;
-    training.take_notes().iter().for_each(|note| progress.note(note));
-    Ok(logs)
+    interruptible(session, &options.interrupt, |session| {
+        let mut training = Training::new(session, 1, 0);
+        let mut progress = Progress::new(options.verbose, options.on_stderr);
+        let logs = test(&mut training, data, None, options, &mut Callbacks(callbacks), Some(&mut progress))?;
+        training.take_notes().iter().for_each(|note| progress.note(note));
+        Ok(logs)
+    })
 }
 
 /// Test steps over the samples (all, or those of the range).
@@ -85,7 +108,9 @@ pub(super) fn test(
             let batch = batches.take();
             let result = training.session().run_into(entry, &batch.arrays, &mut outputs);
             batches.give_back(batch);
-            result?;
+            if !ended(result, &options.interrupt)? {
+                break;
+            }
             training.stepped();
             callbacks.each(|callback| callback.on_test_batch_end(training, step))?;
             if let Some(progress) = &mut progress {
@@ -114,6 +139,15 @@ pub fn predict(
     callbacks: &mut [&mut dyn Callback],
 ) -> Result<Vec<Array>, TrainingError> {
     at_least_one("batch_size", options.batch_size)?;
+    interruptible(session, &options.interrupt, |session| predict_all(session, data, options, callbacks))
+}
+
+fn predict_all(
+    session: &mut Session,
+    data: &Dataset,
+    options: &EvaluateOptions,
+    callbacks: &mut [&mut dyn Callback],
+) -> Result<Vec<Array>, TrainingError> {
     let entry = session.entry("predict")?;
     let manifest = session.manifest().clone();
     let description = manifest.entry("predict").expect("found above");
@@ -137,7 +171,9 @@ pub fn predict(
             let result = training.session().run_into(entry, &batch.arrays, &mut outputs);
             let batch_rows = batch.arrays.first().and_then(|array| array.shape().first()).copied().unwrap_or(0);
             batches.give_back(batch);
-            result?;
+            if !ended(result, &options.interrupt)? {
+                break;
+            }
             if step == 0 {
                 for output in &outputs {
                     let sample = output.shape().get(1..).unwrap_or_default();

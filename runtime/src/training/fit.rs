@@ -1,6 +1,6 @@
 use super::batches::{Batches, Source, Visit};
 use super::callback::{Callbacks, read_logs};
-use super::evaluate::{EvaluateOptions, at_least_one, interrupted, test};
+use super::evaluate::{EvaluateOptions, at_least_one, ended, interrupted, interruptible, test};
 use super::progress::{Progress, Verbose};
 use super::{Callback, Dataset, History, Training, TrainingError, checks};
 use crate::random::NumpyRandom;
@@ -45,7 +45,8 @@ pub struct FitOptions<'a> {
     pub validation_batch_size: Option<usize>,
     /// Validation follows every epoch whose number, from 1, is a multiple of this. Default: 1.
     pub validation_freq: usize,
-    /// Ends the training after a step when it is set; the history of the epochs that ended is kept.
+    /// Ends the training after a step when it is set; the history of the epochs that ended is kept. A step that is in a `while` loop
+    /// ends before the loop's next round; the state may have some of its updates then.
     pub interrupt: Option<Arc<AtomicBool>>,
 }
 
@@ -101,6 +102,15 @@ pub fn fit(
     callbacks: &mut [&mut dyn Callback],
 ) -> Result<History, TrainingError> {
     options.check()?;
+    interruptible(session, &options.interrupt, |session| fit_all(session, data, options, callbacks))
+}
+
+fn fit_all(
+    session: &mut Session,
+    data: &Dataset,
+    options: &FitOptions,
+    callbacks: &mut [&mut dyn Callback],
+) -> Result<History, TrainingError> {
     let entry = session.entry("train_step")?;
     let manifest = session.manifest().clone();
     let description = manifest.entry("train_step").expect("found above");
@@ -179,7 +189,10 @@ pub fn fit(
                 taken += 1;
                 let result = training.session().run_into(entry, &batch.arrays, &mut outputs);
                 batches.give_back(batch);
-                result?;
+                if !ended(result, &options.interrupt)? {
+                    history.interrupted = true;
+                    break;
+                }
                 training.stepped();
                 callbacks.each(|callback| callback.on_train_batch_end(training, step))?;
                 progress.step(step + 1, || training.logs().cloned())?;

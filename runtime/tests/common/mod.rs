@@ -209,7 +209,7 @@ pub fn session_of(manifest: Manifest, options: &SessionOptions) -> Session {
 
 /// A session whose weight is `seed`.
 pub fn session(threads: usize, seed: u32) -> Session {
-    let mut session = session_of(manifest(vec![]), &SessionOptions { threads, profile: false });
+    let mut session = session_of(manifest(vec![]), &SessionOptions { threads, ..SessionOptions::default() });
     session.init_from(&[0, seed]).unwrap();
     session
 }
