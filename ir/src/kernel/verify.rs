@@ -5,9 +5,9 @@ use kc_abi::library::Extents;
 
 /// What is wrong with a kernel, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("kernel `{kernel}`, {place}: {message}")]
+#[error("{}{place}: {message}", if .kernel.is_empty() { String::new() } else { format!("kernel `{}`, ", .kernel) })]
 pub struct VerifyError {
-    /// The kernel's name.
+    /// The kernel's name; empty where it is none's.
     pub kernel: String,
     /// The statement, as the text form shows it in short.
     pub place: String,

@@ -137,7 +137,7 @@ impl<'a> Parser<'a> {
             }
             (None, _) => self.error(format!("there is no {what} `{name}`; expected one of: {}", names.join(", "))),
             (Some(_), Some(_)) => {
-                self.error(format!("several {what} are called `{name}`; expected a position such as `@0`"))
+                self.error(format!("more than one {what} is called `{name}`; expected a position such as `@0`"))
             }
         }
     }

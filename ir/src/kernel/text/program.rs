@@ -140,7 +140,8 @@ pub fn parse_program(text: &str) -> Result<Program, ParseError> {
                 match (found.next(), found.next()) {
                     (Some((position, _)), None) => position,
                     (Some(_), Some(_)) => {
-                        let message = format!("several kernels are called `{name}`; expected a position such as `@0`");
+                        let message =
+                            format!("more than one kernel is called `{name}`; expected a position such as `@0`");
                         return Err(ParseError { line, message });
                     }
                     (None, _) => return Err(ParseError { line, message: format!("there is no kernel `{name}`") }),
