@@ -1,15 +1,26 @@
 //! Random numbers that depend on a seed alone.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// A number that the environment may give.
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is `{text}`, expected a number")))
+}
 
 /// The seeds of a test: `KC_FUZZ_CASES` of them (by default `cases`), from `KC_FUZZ_SEED` (by default 0) on.
 pub fn seeds(cases: u64) -> Range<u64> {
-    let number = |variable: &str, default: u64| match std::env::var(variable) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is `{text}`, expected a number")),
-        Err(_) => default,
-    };
-    let first = number("KC_FUZZ_SEED", 0);
-    first..first + number("KC_FUZZ_CASES", cases)
+    let first = number("KC_FUZZ_SEED").unwrap_or(0);
+    first..first + number("KC_FUZZ_CASES").unwrap_or(cases)
+}
+
+/// [`seeds`], or, where `KC_FUZZ_SECONDS` is set, as many as are used in that time.
+pub fn seeds_in_time(cases: u64) -> impl Iterator<Item = u64> {
+    let until = number("KC_FUZZ_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let seeds = seeds(cases);
+    let seeds = if until.is_some() { seeds.start..u64::MAX } else { seeds };
+    seeds.take_while(move |_| until.is_none_or(|until| Instant::now() < until))
 }
 
 /// A generator of random numbers: SplitMix64.

@@ -1,10 +1,11 @@
 //! Whoever reads a text or a file gives an error for one with faults: no panic, no overflow of the stack, no endless loop and no
 //! allocation that the text does not pay for.
 //!
-//! `KC_FUZZ_CASES` is the number of faulty texts of each kind, `KC_FUZZ_SEED` the first seed.
+//! `KC_FUZZ_CASES` is the number of faulty texts of each kind, `KC_FUZZ_SEED` the first seed; with `KC_FUZZ_SECONDS` there are as many
+//! as are read in that time.
 
 use kc_codegen::{Options, compile, schedule_function};
-use kc_ir::kernel::{parse_kernel, parse_program, print_kernel, print_program, verify_kernel, verify_program};
+use kc_ir::kernel::{Program, parse_kernel, parse_program, print_kernel, print_program, verify_kernel, verify_program};
 use kc_ir::manifest::Manifest;
 use kc_ir::tensor::text::{parse_function, parse_graph, parse_module, print_function, print_graph, print_module};
 use kc_ir::tensor::{Graph, Module, Value, verify, verify_module};
@@ -13,16 +14,19 @@ use kc_passes::{Target, differentiate};
 use kc_runtime::package::safetensors;
 use kc_runtime::{Array, Package, Session, SessionOptions, npy};
 use kc_tests::fuzz::generate;
-use kc_tests::random::{Random, seeds};
+use kc_tests::random::{Random, seeds_in_time};
 use kc_tests::{mutate, runner};
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-/// The largest piece of memory that was asked for.
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    /// The largest piece of memory that the thread asked for.
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
+}
 
 /// The system's, which remembers the largest request.
 struct Measured;
@@ -30,7 +34,8 @@ struct Measured;
 // SAFETY: every call goes to the system's allocator as it is
 unsafe impl GlobalAlloc for Measured {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
+        // a thread that ends may still ask for memory
+        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
         // SAFETY: the caller's promise
         unsafe { System.alloc(layout) }
     }
@@ -49,19 +54,20 @@ const MOST_BYTES: usize = 64 << 20;
 
 /// Reads what each seed damages; `read` fails by a panic or by saying what is wrong.
 fn read_all(kind: &str, damage: impl Fn(&mut Random) -> Vec<u8>, read: impl Fn(&[u8]) -> Result<(), String>) {
-    let mut accepted = 0;
-    let (mut slowest, mut slowest_seed) = (std::time::Duration::ZERO, 0);
-    let seeds = seeds(2_000);
-    for seed in seeds.clone() {
+    let (mut accepted, mut count) = (0, 0u64);
+    let (mut slowest, mut slowest_seed) = (Duration::ZERO, 0);
+    let mut minute = Instant::now();
+    for seed in seeds_in_time(2_000) {
         let damaged = damage(&mut Random::new(seed));
-        LARGEST.store(0, Ordering::Relaxed);
-        let start = std::time::Instant::now();
+        LARGEST.set(0);
+        let start = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| read(&damaged)));
         if start.elapsed() > slowest {
             (slowest, slowest_seed) = (start.elapsed(), seed);
         }
+        count += 1;
         let shown = || String::from_utf8_lossy(&damaged).chars().take(3_000).collect::<String>();
-        let largest = LARGEST.load(Ordering::Relaxed);
+        let largest = LARGEST.get();
         assert!(largest <= MOST_BYTES, "{kind}, seed {seed}: {largest} bytes were asked for\n{}", shown());
         match result {
             Ok(Ok(())) => accepted += 1,
@@ -69,8 +75,12 @@ fn read_all(kind: &str, damage: impl Fn(&mut Random) -> Vec<u8>, read: impl Fn(&
             Ok(Err(_)) => {}
             Err(_) => panic!("{kind}, seed {seed}: a panic, printed above, for\n{}", shown()),
         }
+        if minute.elapsed() > Duration::from_secs(60) {
+            println!("{kind}: {count} so far");
+            minute = Instant::now();
+        }
     }
-    println!("{kind}: {accepted} of {seeds:?} are valid; slowest {slowest:?} of seed {slowest_seed}");
+    println!("{kind} {accepted} of {count} texts are valid; slowest {slowest:?} of seed {slowest_seed}");
 }
 
 fn read_texts(kind: &str, valid: &[String], read: impl Fn(&str) -> Result<(), String>) {
@@ -131,37 +141,47 @@ fn texts_of_graphs() {
 }
 
 #[test]
-fn texts_of_modules_and_functions() {
-    let modules = modules();
-    let texts: Vec<String> = modules.iter().map(print_module).collect();
+fn texts_of_modules() {
+    let texts: Vec<String> = modules().iter().map(print_module).collect();
     read_texts("module", &texts, |text| {
         let module = parse_module(text).map_err(|error| error.to_string())?;
         same(module, print_module, parse_module)
     });
-    let texts: Vec<String> = modules.iter().map(|module| print_function(&module.functions[0])).collect();
+}
+
+#[test]
+fn texts_of_functions() {
+    let texts: Vec<String> = modules().iter().map(|module| print_function(&module.functions[0])).collect();
     read_texts("function", &texts, |text| {
         let function = parse_function(text).map_err(|error| error.to_string())?;
         same(function, print_function, parse_function)
     });
 }
 
-#[test]
-fn texts_of_kernels_and_programs() {
-    let mut kernels = blocks("codegen/tests/kernels", "kernel ");
-    let mut programs = Vec::new();
-    for module in modules() {
+fn programs() -> Vec<Program> {
+    let program = |module: Module| {
         let function = &module.functions[0];
-        let Ok(graph) = differentiate(&function.graph) else { continue };
+        let graph = differentiate(&function.graph).ok()?;
         let function = kc_ir::tensor::Function { graph, ..function.clone() };
-        let Ok(program) = schedule_function(&function, &Target::baseline()) else { continue };
-        kernels.extend(program.kernels.iter().take(3).map(print_kernel));
-        programs.push(print_program(&program));
-    }
+        schedule_function(&function, &Target::baseline()).ok()
+    };
+    modules().into_iter().filter_map(program).collect()
+}
+
+#[test]
+fn texts_of_kernels() {
+    let mut kernels = blocks("codegen/tests/kernels", "kernel ");
+    kernels.extend(programs().iter().flat_map(|program| program.kernels.iter().take(3)).map(print_kernel));
     read_texts("kernel", &kernels, |text| {
         let kernel = parse_kernel(text).map_err(|error| error.to_string())?;
         verify_kernel(&kernel).map_err(|error| error.to_string())?;
         same(kernel, print_kernel, parse_kernel)
     });
+}
+
+#[test]
+fn texts_of_programs() {
+    let programs: Vec<String> = programs().iter().map(print_program).collect();
     read_texts("program", &programs, |text| {
         let program = parse_program(text).map_err(|error| error.to_string())?;
         verify_program(&program).map_err(|error| error.to_string())?;
@@ -173,7 +193,8 @@ fn texts_of_kernels_and_programs() {
 #[test]
 fn graphs_with_faults() {
     let graphs: Vec<Graph> = modules().into_iter().map(|module| module.functions[0].graph.clone()).collect();
-    for seed in seeds(2_000) {
+    let (mut accepted, mut count) = (0, 0);
+    for seed in seeds_in_time(2_000) {
         let random = &mut Random::new(seed);
         let mut graph = random.pick(&graphs);
         let other = random.pick(&graphs);
@@ -216,11 +237,14 @@ fn graphs_with_faults() {
         }
         let result = catch_unwind(AssertUnwindSafe(|| verify(&graph).is_ok()));
         assert!(result.is_ok(), "seed {seed}: a panic, printed above, for {graph:?}");
+        accepted += usize::from(result.unwrap_or(false));
+        count += 1;
     }
+    println!("graph with faults {accepted} of {count} texts are valid");
 }
 
 #[test]
-fn texts_of_dimensions_and_types() {
+fn texts_of_dimensions() {
     let dims = ["B*4 + 1", "(B + 3)//4*2", "B*T", "(B*2 - 3)//2 + 1", "17", "-B + 9"].map(str::to_string);
     read_texts("dimension", &dims, |text| {
         let dim: Dim = text.parse().map_err(|error| format!("{error}"))?;
@@ -228,6 +252,10 @@ fn texts_of_dimensions_and_types() {
         let _ = dim.evaluate(&|_| Some(3));
         same(dim, Dim::to_string, |text| text.parse::<Dim>())
     });
+}
+
+#[test]
+fn texts_of_types() {
     let types =
         [r#"{"dtype":"f32","shape":["B",3]}"#, r#"{"dtype":"u4","shape":["B*2 + 1",1000000]}"#].map(str::to_string);
     read_texts("type", &types, |text| {
@@ -237,23 +265,27 @@ fn texts_of_dimensions_and_types() {
     });
 }
 
-#[test]
-fn packages() {
+fn some_packages() -> Vec<Package> {
     let backend = runner::cranelift().expect("the host has code");
     let with_state = |module: &Module| !module.state.is_empty() && verify_module(module).is_ok();
-    let packages: Vec<Package> = (0..60)
-        .map(generate)
-        .filter(with_state)
-        .take(6)
-        .map(|module| compile(&module, backend, &Options::default()).expect("it compiles"))
-        .collect();
-    let files: Vec<Vec<u8>> = packages.iter().map(|package| package.to_bytes().expect("bytes")).collect();
+    let modules = (0..60).map(generate).filter(with_state).take(6);
+    modules.map(|module| compile(&module, backend, &Options::default()).expect("it compiles")).collect()
+}
+
+#[test]
+fn packages() {
+    let files: Vec<Vec<u8>> = some_packages().iter().map(|package| package.to_bytes().expect("bytes")).collect();
     read_all(
         "package",
         |random| mutate::bytes(&random.pick(&files), random),
         |bytes| Package::from_bytes(bytes).map(drop).map_err(|error| error.to_string()),
     );
-    // with hashes that fit
+}
+
+/// With hashes that fit.
+#[test]
+fn manifests() {
+    let packages = some_packages();
     let manifests: Vec<String> =
         packages.iter().map(|package| serde_json::to_string(&package.manifest).expect("JSON")).collect();
     read_texts("manifest", &manifests, |text| {
@@ -271,17 +303,24 @@ fn packages() {
     });
 }
 
+fn arrays() -> [Array; 2] {
+    [Array::from_slice(&[1.0f32, 2.0, 3.0], &[3]), Array::from_slice(&[7i64, -1], &[1, 2])]
+        .map(|array| array.expect("it fits"))
+}
+
 #[test]
-fn files_of_arrays() {
-    let arrays = [Array::from_slice(&[1.0f32, 2.0, 3.0], &[3]), Array::from_slice(&[7i64, -1], &[1, 2])]
-        .map(|array| array.expect("it fits"));
-    let tensors = safetensors::write(["dense/kernel", "step"].into_iter().zip(&arrays));
+fn files_of_safetensors() {
+    let tensors = safetensors::write(["dense/kernel", "step"].into_iter().zip(&arrays()));
     read_all(
         "safetensors",
         |random| mutate::bytes(&tensors, random),
         |bytes| safetensors::read(bytes).map(drop).map_err(|error| error.to_string()),
     );
-    let files: Vec<Vec<u8>> = arrays.iter().map(|array| npy::to_bytes(array).expect("bytes")).collect();
+}
+
+#[test]
+fn files_of_npy() {
+    let files: Vec<Vec<u8>> = arrays().iter().map(|array| npy::to_bytes(array).expect("bytes")).collect();
     read_all(
         "npy",
         |random| mutate::bytes(&random.pick(&files), random),

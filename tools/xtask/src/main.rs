@@ -19,8 +19,9 @@ cargo xtask COMMAND
   mnist [--model mlp|cnn]
                       build kc, get MNIST, train the example, evaluate it; ends with one line:
                       test_accuracy=0.9764 test_loss=0.0801 train_seconds=3.2
-  nightly [--seeds START..END]
-                      train every example to its accuracy, then fuzz every back end for long
+  nightly [STAGE...] [--seeds START..END]
+                      what is too long for every change: train every example to its accuracy, fuzz every back end and every
+                      reader for long
   bench [--peers] [WORKLOAD...] [KC BENCH'S OPTIONS]
                       measure workloads (a to g, gemm512...: benches/README.md), all where none is named; --peers
                       installs other frameworks and measures them in turns with kc
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         "nightly" => nightly::nightly(rest),
         "bench" => peers::bench(rest),
         "help" | "--help" | "-h" => {
-            print!("{HELP}{}", stages::help());
+            print!("{HELP}{}\n{}", stages::help(), nightly::help());
             Ok(())
         }
         other => Err(format!("unknown command `{other}`\n\n{HELP}")),

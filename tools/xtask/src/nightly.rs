@@ -1,54 +1,174 @@
-//! `cargo xtask nightly`: what is too long for every change.
+//! `cargo xtask nightly`: what is too long for every change, in stages, and their summary.
 
-use crate::mnist;
-use crate::process::{Outcome, cargo, run};
+use crate::process::{Outcome, cargo, show, tee};
+use crate::{mlir_plugin, mnist};
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The seeds, beyond those that every change runs.
 const SEEDS: Range<u64> = 2_000..102_000;
-/// Cases of one run of a suite.
-const CHUNK: u64 = 2_000;
-/// Package and tests of each suite that random kernels and graphs go through.
-const SUITES: [(&str, &[&str]); 2] =
-    [("kc-codegen", &["--tests", "random_kernels"]), ("kc-tests", &["--test", "fuzz", "random_graphs"])];
-/// How long texts and files with faults are read.
-const READING: Duration = Duration::from_secs(600);
-/// Faulty texts of each kind in one run.
-const TEXTS: u64 = 20_000;
+/// Cases of one run of a suite: what a crash may cost.
+const CHUNK: u64 = 5_000;
+/// How long texts and files with faults are read, in seconds.
+const READING: u64 = 600;
 
-/// Long fuzzing of every back end and every reader, and the training of every example to its accuracy.
-pub fn nightly(arguments: &[String]) -> Outcome {
-    let seeds = match arguments {
-        [] => SEEDS,
-        [option, range] if option == "--seeds" => range
-            .split_once("..")
-            .and_then(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?))
-            .ok_or_else(|| format!("`--seeds {range}` is no range; expected START..END"))?,
-        _ => return Err("`cargo xtask nightly` takes `--seeds START..END` or nothing".to_owned()),
-    };
-    mnist::check_all()?;
-    for (package, tests) in SUITES {
-        for first in seeds.clone().step_by(CHUNK as usize) {
-            suite(package, tests, first..(first + CHUNK).min(seeds.end))?;
-        }
-    }
-    let start = Instant::now();
-    for first in (seeds.start..).step_by(TEXTS as usize) {
-        suite("kc-tests", &["--test", "readers"], first..first + TEXTS)?;
-        if start.elapsed() > READING {
-            break;
-        }
-    }
-    Ok(())
+struct Stage {
+    name: &'static str,
+    about: &'static str,
+    /// Gives what the summary says of it.
+    run: fn(Range<u64>) -> Outcome<String>,
 }
 
-/// Runs tests with other seeds than they have, optimised, with all assertions.
-fn suite(package: &str, tests: &[&str], seeds: Range<u64>) -> Outcome {
-    println!("{package} {}, seeds {seeds:?}", tests.join(" "));
+const STAGES: &[Stage] = &[
+    Stage { name: "mnist", about: "the training of every example to its accuracy", run: |_| mnist::check_all() },
+    Stage { name: "kernels", about: "random kernels on every back end, beside the kernel interpreter", run: kernels },
+    Stage { name: "graphs", about: "random graphs on every back end, beside the tensor interpreter", run: graphs },
+    Stage {
+        name: "readers",
+        about: "verifiers, text parsers and readers of files, given faults for ten minutes",
+        run: readers,
+    },
+];
+
+/// The stages as lines of help.
+pub fn help() -> String {
+    let mut text = "stages of `nightly`:\n".to_owned();
+    for stage in STAGES {
+        text += &format!("  {:<18}  {}\n", stage.name, stage.about);
+    }
+    text
+}
+
+/// Runs the stages named, or all, each whatever the others found, and prints a table of them.
+pub fn nightly(arguments: &[String]) -> Outcome {
+    let (seeds, names) = read(arguments)?;
+    let (mut lines, mut failed) = (Vec::new(), 0);
+    for stage in STAGES.iter().filter(|stage| names.is_empty() || names.contains(&stage.name)) {
+        println!("==> {}: {}", stage.name, stage.about);
+        let start = Instant::now();
+        let outcome = (stage.run)(seeds.clone());
+        let seconds = start.elapsed().as_secs_f64();
+        let says = outcome.unwrap_or_else(|message| {
+            failed += 1;
+            println!("error in stage {}: {message}", stage.name);
+            format!("failed: {message}; alone: cargo xtask nightly {}", stage.name)
+        });
+        lines.push(format!("{:<10} {seconds:>7.1} s  {says}", stage.name));
+    }
+    let ended = lines.len();
+    println!("\n{}\n{} passed, {failed} failed", lines.join("\n"), ended - failed);
+    if failed == 0 { Ok(()) } else { Err(String::new()) }
+}
+
+/// The seeds and the names of stages.
+fn read(arguments: &[String]) -> Outcome<(Range<u64>, Vec<&str>)> {
+    let (mut seeds, mut names) = (SEEDS, Vec::new());
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        if argument == "--seeds" {
+            let range = rest.next().map_or("", String::as_str);
+            seeds = range
+                .split_once("..")
+                .and_then(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?))
+                .filter(|seeds| seeds.start < seeds.end)
+                .ok_or_else(|| format!("`--seeds {range}` is no range; expected START..END"))?;
+        } else if STAGES.iter().any(|stage| stage.name == argument) {
+            names.push(argument.as_str());
+        } else {
+            return Err(format!("unknown stage `{argument}`\n\n{}", help()));
+        }
+    }
+    Ok((seeds, names))
+}
+
+fn kernels(seeds: Range<u64>) -> Outcome<String> {
+    let count = seeds.end - seeds.start;
+    in_chunks("kernels", seeds, "kc-codegen", &["--tests", "random_kernels"])?;
+    Ok(format!("{count} kernels on every back end"))
+}
+
+fn graphs(seeds: Range<u64>) -> Outcome<String> {
+    let counts = in_chunks("graphs", seeds, "kc-tests", &["--test", "fuzz", "random_graphs"])?;
+    Ok(counts.iter().map(|(way, graphs)| format!("{way} {graphs}")).collect::<Vec<_>>().join(", "))
+}
+
+fn readers(seeds: Range<u64>) -> Outcome<String> {
+    let mut command = suite("kc-tests", &["--test", "readers"], seeds.start);
+    command.env("KC_FUZZ_SECONDS", READING.to_string());
+    // all at once, each for that long
+    command.args(["--", "--nocapture", "--test-threads=64"]);
+    let (success, lines) = tee(&mut command)?;
+    if !success {
+        return Err(format!("`{}` failed", show(&command)));
+    }
+    let read = |line: &String| line.split_once(" texts are valid").map(|(kind, _)| kind.to_owned());
+    let kinds: Vec<String> = lines.iter().filter_map(read).collect();
+    Ok(format!("{READING} s without a panic; valid: {}", kinds.join(", ")))
+}
+
+/// Runs tests with other seeds than they have, some at a time, whatever they find; gives the sums of the graphs that they count.
+fn in_chunks(stage: &str, seeds: Range<u64>, package: &str, tests: &[&str]) -> Outcome<BTreeMap<String, u64>> {
+    // without the plug-in the other back ends are tested
+    mlir_plugin::build().map(drop).unwrap_or_else(|reason| println!("without the MLIR plug-in: {reason}"));
+    let (mut counts, mut failed) = (BTreeMap::new(), Vec::new());
+    let start = Instant::now();
+    for first in seeds.clone().step_by(CHUNK as usize) {
+        let chunk = first..(first + CHUNK).min(seeds.end);
+        let mut command = suite(package, tests, chunk.start);
+        command.env("KC_FUZZ_CASES", (chunk.end - chunk.start).to_string());
+        command.args(["--", "--nocapture"]);
+        let (success, lines) = tee(&mut command)?;
+        if !success {
+            failed.push(format!("{chunk:?}"));
+        }
+        for (way, graphs) in lines.iter().filter_map(|line| counted(line)) {
+            *counts.entry(way.to_owned()).or_insert(0) += graphs;
+        }
+        let (done, all) = (chunk.end - seeds.start, seeds.end - seeds.start);
+        let elapsed = start.elapsed().as_secs_f64();
+        let left = elapsed / done as f64 * (all - done) as f64;
+        println!("{stage}: {done} of {all}, {} failed runs, {elapsed:.0} s, about {left:.0} s left", failed.len());
+    }
+    if failed.is_empty() { Ok(counts) } else { Err(format!("the seeds {} failed, see above", failed.join(", "))) }
+}
+
+/// A way of executing graphs and their number in `cranelift: 2000 graphs, 150 a second and thread`.
+fn counted(line: &str) -> Option<(&str, u64)> {
+    let (way, rest) = line.split_once(": ")?;
+    let (graphs, _) = rest.split_once(" graphs, ")?;
+    Some((way, graphs.parse().ok()?))
+}
+
+/// Tests with other seeds than they have, optimised, with all assertions.
+fn suite(package: &str, tests: &[&str], first_seed: u64) -> std::process::Command {
     let mut command = cargo();
-    command.env("KC_FUZZ_SEED", seeds.start.to_string());
-    command.env("KC_FUZZ_CASES", (seeds.end - seeds.start).to_string());
-    command.args(["test", "--profile", "nightly", "--quiet", "--package", package]);
-    run(command.args(tests))
+    command.env("KC_FUZZ_SEED", first_seed.to_string());
+    command.args(["test", "--profile", "nightly", "--quiet", "--package", package]).args(tests);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_seeds_and_stages() {
+        let read = |text: &str| {
+            let arguments: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            read(&arguments).map(|(seeds, names)| (seeds, names.join(" ")))
+        };
+        assert_eq!(read(""), Ok((SEEDS, String::new())));
+        assert_eq!(read("graphs --seeds 5..7 readers"), Ok((5..7, "graphs readers".to_owned())));
+        assert_eq!(read("--seeds 7..5"), Err("`--seeds 7..5` is no range; expected START..END".to_owned()));
+        assert!(
+            read("graph").is_err_and(|message| message.starts_with("unknown stage `graph`\n\nstages of `nightly`:\n"))
+        );
+    }
+
+    #[test]
+    fn graphs_are_counted() {
+        assert_eq!(counted("cranelift: 2000 graphs, 150 a second and thread"), Some(("cranelift", 2000)));
+        assert_eq!(counted("seed 7, cranelift: output 0: 1 of 2 elements are wrong"), None);
+    }
 }
