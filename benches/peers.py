@@ -321,7 +321,9 @@ class Onnx:
             path = os.path.join(folder, "model.onnx")
             sys.stdout, out = sys.stderr, sys.stdout
             try:
-                torch.onnx.export(model, tuple(x), path, dynamo=True, input_names=names, external_data=False)
+                torch.onnx.export(
+                    model, tuple(x), path, dynamo=True, input_names=names, external_data=False, verbose=False
+                )
             finally:
                 sys.stdout = out
             given = [array.numpy() for array in x]

@@ -362,3 +362,87 @@ fn attention_in_blocks() {
         }
     }
 }
+
+/// Contractions that are large for the caches, in all layouts, with rows, columns and sums that fill no block: computed in blocks, with
+/// the same result.
+#[test]
+fn contractions_in_blocks() {
+    let symbol = || Dim::symbol("B");
+    let number = Dim::constant;
+    let product = |left: [Dim; 2], right: [Dim; 2], axes: [usize; 2]| {
+        let mut b = Builder::new();
+        let left = b.parameter("left", TensorType { dtype: DType::F32, shape: left.to_vec() }).unwrap();
+        let right = b.parameter("right", TensorType { dtype: DType::F32, shape: right.to_vec() }).unwrap();
+        let (lhs_contract, rhs_contract) = (vec![axes[0]], vec![axes[1]]);
+        let dot = DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract, rhs_contract };
+        let product = b.add(dot, &[left, right]).unwrap();
+        // an epilogue that reads another tensor at the same index
+        let shape = b.tensor_type(product).clone();
+        let other = b.parameter("other", shape).unwrap();
+        let sum = b.binary(Binary::Add, product, other).unwrap();
+        b.finish(vec![sum])
+    };
+    let convolution = |stride: i64, gradient: Option<usize>| {
+        let mut b = Builder::new();
+        let x = b
+            .parameter("x", TensorType { dtype: DType::F32, shape: vec![symbol(), number(11), number(12), number(8)] });
+        let w = b.parameter("w", TensorType::new(DType::F32, [3i64, 3, 8, 20])).unwrap();
+        let operands = [x.unwrap(), w];
+        let channels_last = cases::convolution(ConvolutionAxes::channels_last(2));
+        let y = b.add(Convolution { strides: vec![stride; 2], ..channels_last }, &operands).unwrap();
+        let Some(operand) = gradient else { return b.finish(vec![y]) };
+        let shape = b.tensor_type(y).clone();
+        let dy = b.parameter("dy", shape).unwrap();
+        let weighted = b.binary(Binary::Multiply, y, dy).unwrap();
+        let loss = b.reduce(Reduction::Sum, &[0, 1, 2, 3], weighted).unwrap();
+        let gradient = b.add(Gradient {}, &[loss, operands[operand]]).unwrap();
+        let results = b.projections(gradient).unwrap();
+        differentiate(&b.finish(results)).unwrap()
+    };
+    let mut graphs = vec![
+        product([symbol(), number(40)], [number(40), number(37)], [1, 0]),
+        product([number(59), number(64)], [number(64), number(32)], [1, 0]),
+        product([number(40), number(61)], [number(40), number(33)], [0, 0]),
+        product([number(64), number(61)], [number(64), number(33)], [0, 0]),
+        product([symbol(), number(70)], [symbol(), number(36)], [0, 0]),
+        product([number(45), number(50)], [number(26), number(50)], [1, 1]),
+    ];
+    for stride in [1, 2] {
+        graphs.extend([None, Some(0), Some(1)].map(|gradient| convolution(stride, gradient)));
+    }
+    let mut in_blocks = 0;
+    for (number, graph) in graphs.into_iter().enumerate() {
+        let function = function(graph);
+        for target in targets() {
+            let program = schedule(&function, &target).unwrap();
+            let copies = |kernel: &kc_ir::kernel::Kernel| kernel.memory.iter().any(|memory| memory.name == "right");
+            in_blocks += usize::from(program.kernels.iter().any(copies));
+        }
+        for batch in [1, 5, 70] {
+            // quarters, so that every order of summation gives the same
+            let quarters = |literal: Literal| {
+                let values: Vec<Scalar> =
+                    literal.scalars().map(|value| Scalar::Float((value.to_f64() * 4.0).round() / 4.0)).collect();
+                Literal::from_scalars(literal.dtype(), literal.shape().to_vec(), values)
+            };
+            let parameters = function.graph.parameters.iter().zip(1..);
+            let arguments: Vec<Literal> =
+                parameters.map(|(&p, seed)| quarters(sample(function.graph.tensor_type(p), batch, seed))).collect();
+            let expected = interpret(&function.graph, &arguments).unwrap();
+            for target in targets() {
+                let given = run(&function, &target, &[(Symbol::new("B"), batch)], &arguments).unwrap();
+                let name = format!("graph {number}, batch {batch}, {} lanes", target.lanes());
+                compare(&name, &expected, &given).unwrap();
+            }
+            if function
+                .graph
+                .parameters
+                .iter()
+                .all(|&p| function.graph.tensor_type(p).elements().as_constant().is_some())
+            {
+                break;
+            }
+        }
+    }
+    assert!(in_blocks >= 12, "{in_blocks} programs copy operands");
+}

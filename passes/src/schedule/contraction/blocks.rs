@@ -173,14 +173,15 @@ fn near_share(near: i64, element: i64, apart: &Dim, width: i64) -> i64 {
     near * reached / WAY_BYTES * 3 / 4
 }
 
-/// The tile with the least estimated time where incomplete tiles take as long as whole ones.
+/// The tile with the least estimated time where an incomplete tile takes twice as long as a whole one: its rows are copied.
 fn packed_tile(target: &Target, lanes: u32, rows: &Dim, columns: i64) -> Tile {
     let rows = nominal(rows);
     let vectors_needed = (columns + i64::from(lanes) - 1) / i64::from(lanes);
     let tiles = super::tiles(target, rows, vectors_needed);
     let total = |tile: &Tile| {
-        let up = |n: i64, part: i64| (n + part - 1) / part;
-        up(vectors_needed, tile.vectors) * up(rows, tile.rows) * tile_time(*tile)
+        let column_tiles = (vectors_needed + tile.vectors - 1) / tile.vectors;
+        let row_tiles = rows / tile.rows + 2 * (rows % tile.rows).min(1);
+        column_tiles * row_tiles * tile_time(*tile)
     };
     tiles.min_by_key(|tile| (total(tile), tile.vectors)).unwrap_or(Tile { rows: 1, vectors: 1 })
 }
@@ -433,20 +434,28 @@ impl Task<'_, '_> {
         let is_whole = columns.as_constant().is_some_and(|n| n % width == 0);
         let columns = em.extent(&columns);
         let zero = Index::Constant(0);
-        self.nest(em, values, (zero.clone(), [zero, right]), &mut |em, number, [_, right]| {
-            em.for_each(0, self.panels.clone(), 1, |em, panel| {
-                let from = em.hold(right.clone() + panel.clone() * width);
-                let rest = columns.clone() - self.column.clone() - panel.clone() * width;
-                let rest = if is_whole { rest } else { em.hold(rest) };
-                let to = em.hold(panel * (width * depth) + number.clone() * width);
-                for v in 0..self.blocks.tile.vectors {
-                    let offset = v * i64::from(lanes);
-                    let count = (!is_whole).then(|| rest.clone() - Index::Constant(offset));
-                    let vector = em.b.load(self.plan.memory[1], from.clone() + offset, lanes, count);
-                    em.b.store(self.memory[1], to.clone() + offset, vector, None);
-                }
+        let few_panels = self.panels.as_constant().filter(|&panels| panels <= 4);
+        let copy = |em: &mut Emitter, panel: Index, number: &Index, right: &Index| {
+            let from = em.hold(right.clone() + panel.clone() * width);
+            let rest = columns.clone() - self.column.clone() - panel.clone() * width;
+            let rest = if is_whole { rest } else { em.hold(rest) };
+            let to = em.hold(panel * (width * depth) + number.clone() * width);
+            for v in 0..self.blocks.tile.vectors {
+                let offset = v * i64::from(lanes);
+                let count = (!is_whole).then(|| rest.clone() - Index::Constant(offset));
+                let vector = em.b.load(self.plan.memory[1], from.clone() + offset, lanes, count);
+                em.b.store(self.memory[1], to.clone() + offset, vector, None);
+            }
+        };
+        self.nest(em, values, (zero.clone(), [zero, right]), &mut |em, number, [_, right]| match few_panels {
+            Some(panels) => {
+                (0..panels).for_each(|panel| copy(em, Index::Constant(panel), &number, &right));
                 Ok(())
-            })
+            }
+            None => em.for_each(0, self.panels.clone(), 1, |em, panel| {
+                copy(em, panel, &number, &right);
+                Ok(())
+            }),
         })
     }
 }
