@@ -3,6 +3,7 @@
 //! * [`Backend`]: what a code generator is; [`CodeImage`]: what it makes.
 //! * [`mlir`]: the performance back end, a plug-in that needs LLVM to be built.
 //! * [`Cranelift`]: the embedded back end.
+//! * [`stablehlo`]: graphs as StableHLO text, for XLA.
 //! * [`conformance`]: the suite that every back end must pass.
 //! * [`roof`]: the machine's limits, for measurements.
 
@@ -16,6 +17,7 @@ mod image;
 pub mod mlir;
 mod pipeline;
 pub mod roof;
+pub mod stablehlo;
 
 pub use backend::{Backend, CodegenError, Form};
 pub use choice::BackendChoice;

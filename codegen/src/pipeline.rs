@@ -2,7 +2,7 @@
 
 use crate::{Backend, CodegenError};
 use kc_ir::kernel::{Access, Kernel, Program, Space, Statement, print_kernel};
-use kc_ir::manifest::{self, Code, Entry, FORMAT_VERSION, Manifest, Place, Plan};
+use kc_ir::manifest::{self, Code, Distribution, Entry, FORMAT_VERSION, Manifest, Place, Plan};
 use kc_ir::tensor::{Function, Module, TypeError};
 use kc_passes::{
     CostConstants, SaturationOptions, SaturationReport, Target, differentiate, hoist, plan, saturate, schedule,
@@ -35,6 +35,23 @@ pub enum CompileError {
     /// The back end.
     #[error(transparent)]
     Codegen(#[from] CodegenError),
+    /// XLA's plug-in.
+    #[error(transparent)]
+    Plugin {
+        /// What is wrong with it.
+        #[from]
+        error: Box<kc_runtime::pjrt::PjrtError>,
+    },
+    /// XLA could not compile a program.
+    #[error("{function} for {topology}: {error}")]
+    Program {
+        /// The entry point.
+        function: String,
+        /// The devices.
+        topology: String,
+        /// What XLA says.
+        error: Box<kc_runtime::pjrt::PjrtError>,
+    },
 }
 
 /// A stage of the pipeline; `--timings` attributes time to them.
@@ -83,6 +100,16 @@ pub fn compile_observed(
     options: &Options,
     observe: &mut dyn FnMut(Stage, &str),
 ) -> Result<Package, CompileError> {
+    let devices = module.model.distribution.as_ref().map_or(1, Distribution::devices);
+    if devices > 1 {
+        return Err(CodegenError::Unavailable {
+            backend: backend.name().to_string(),
+            reason: format!(
+                "the model is spread over {devices} devices, which only XLA does; compile it for the back end xla"
+            ),
+        }
+        .into());
+    }
     let mut programs = Vec::with_capacity(module.functions.len());
     for function in &module.functions {
         let optimised = optimise(function, backend.target(), options, observe)?;
@@ -156,6 +183,7 @@ pub(crate) fn compile_programs(
         library: library_functions(&kernels),
         kernels: described.collect(),
         parts: image.parts.clone(),
+        programs: vec![],
     };
     let manifest =
         Manifest { format: FORMAT_VERSION, model: module.model.clone(), state: module.state.clone(), entries, code };

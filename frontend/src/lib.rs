@@ -23,6 +23,7 @@ mod base;
 pub mod constraints;
 mod data;
 pub mod datasets;
+pub mod distribution;
 mod error;
 pub mod initializers;
 mod keras_tensor;

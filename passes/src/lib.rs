@@ -19,7 +19,7 @@ pub use differentiate::differentiate;
 pub use dot::dot;
 pub use hoist::hoist;
 pub use memory::plan;
-pub use saturate::{MathMode, RuleChoice, Saturation, SaturationOptions, SaturationReport, saturate};
+pub use saturate::{MathMode, RuleChoice, Saturation, SaturationOptions, SaturationReport, Takes, saturate};
 pub use schedule::{schedule, schedule_apart};
 pub use simplify::simplify;
 pub use target::{Contraction, CostConstants, Target};

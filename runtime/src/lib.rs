@@ -13,11 +13,14 @@ pub mod npy;
 #[cfg(feature = "npz")]
 pub mod npz;
 pub mod package;
+#[cfg(feature = "pjrt")]
+pub mod pjrt;
 pub mod pool;
 pub mod random;
 #[cfg(feature = "npz")]
 pub mod samples;
 mod session;
+pub mod stablehlo;
 mod summary;
 pub mod training;
 
@@ -37,7 +40,9 @@ pub use array::{Array, ArrayError, Element};
 pub use kc_abi;
 pub use memory::AlignedBytes;
 pub use package::{Package, PackageError};
-pub use session::{Argument, EntryId, LaunchTime, Model, Profile, Session, SessionError, SessionOptions, View};
+pub use session::{
+    Argument, DeviceOptions, EntryId, LaunchTime, Model, Profile, Session, SessionError, SessionOptions, View,
+};
 pub use summary::summary_text;
 pub use training::{
     Callback, DataError, Dataset, EvaluateOptions, FitOptions, History, Logs, Training, TrainingError, Verbose,

@@ -2,6 +2,8 @@
 
 mod argument;
 mod bind;
+#[cfg(feature = "pjrt")]
+mod device;
 mod divide;
 mod error;
 mod execute;
@@ -26,7 +28,8 @@ use executor::Executor;
 use kc_abi::Dim;
 use kc_abi::call::{ALIGNMENT, INTRINSICS_VERSION, KernelFn};
 use kc_abi::library::LibraryFunction;
-use kc_abi::manifest::{Manifest, StateRole, StateTensor};
+use kc_abi::manifest::{Entry, Manifest, StateRole, StateTensor};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -41,6 +44,17 @@ pub struct SessionOptions {
     pub interrupt: Option<Arc<AtomicBool>>,
     /// See [`Session::set_round_limit`]; `None` (the default): no limit.
     pub round_limit: Option<u64>,
+    /// Where a package for XLA runs.
+    pub device: DeviceOptions,
+}
+
+/// What a session of a package for XLA is given.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceOptions {
+    /// The plug-in's file; `None` (the default): the one that is found (see `kc_runtime::pjrt::find`).
+    pub plugin: Option<PathBuf>,
+    /// The folder where compiled programs are kept for the next session; `None` (the default): they are not kept.
+    pub cache: Option<PathBuf>,
 }
 
 /// For how many sets of extents an entry point keeps its prepared plan; the oldest gives way.
@@ -58,8 +72,12 @@ const PREPARED_PLANS: usize = 8;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Session {
+    /// The state; where it lies on devices, what was last read or written of it.
     state: Vec<Array>,
     executor: Executor,
+    /// Where a package for XLA runs.
+    #[cfg(feature = "pjrt")]
+    device: Option<device::Device>,
 }
 
 /// A package's code in memory, and what it needs that never changes; any number of threads execute it.
@@ -75,6 +93,9 @@ struct Program {
 
 impl Program {
     fn load(package: &Package) -> Result<Self, SessionError> {
+        if !package.manifest.code.programs.is_empty() {
+            return Self::for_devices(package);
+        }
         check_machine(&package.manifest)?;
         let image = Image::load(&package.code)?;
         let kernels = package.manifest.code.kernels.iter();
@@ -87,6 +108,15 @@ impl Program {
         }
         let manifest = Arc::new(package.manifest.clone());
         Ok(Program { manifest, kernels, constants, others: package.others.clone(), image: Some(image) })
+    }
+
+    /// A package whose programs are a plug-in's to execute.
+    fn for_devices(package: &Package) -> Result<Self, SessionError> {
+        if cfg!(not(feature = "pjrt")) {
+            return Err(SessionError::NoPlugins { target: package.manifest.code.target.clone() });
+        }
+        let (manifest, others) = (Arc::new(package.manifest.clone()), package.others.clone());
+        Ok(Program { manifest, kernels: Vec::new(), constants: package.constants.clone(), others, image: None })
     }
 
     fn entry(&self, name: &str) -> Result<EntryId, SessionError> {
@@ -125,15 +155,24 @@ impl Session {
     ///
     /// A package is code: only run what you trust.
     pub fn new(package: &Package, options: &SessionOptions) -> Result<Self, SessionError> {
-        let state = package.state.clone();
-        Self::assemble(Program::load(package)?, state, options)
+        Self::open(package, package.state.clone(), options)
+    }
+
+    fn open(package: &Package, state: Option<Vec<Array>>, options: &SessionOptions) -> Result<Self, SessionError> {
+        #[cfg_attr(not(feature = "pjrt"), allow(unused_mut))]
+        let mut session = Self::assemble(Program::load(package)?, state, options)?;
+        #[cfg(feature = "pjrt")]
+        if !package.manifest.code.programs.is_empty() {
+            session.device = Some(device::Device::new(&package.manifest, &package.code, &options.device)?);
+        }
+        Ok(session)
     }
 
     /// The same of a package that is not needed any more: the state of a file is not copied, but read when it is used. What training
     /// writes stays in this process.
     pub fn from_package(mut package: Package, options: &SessionOptions) -> Result<Self, SessionError> {
         let state = package.state.take();
-        Self::assemble(Program::load(&package)?, state, options)
+        Self::open(&package, state, options)
     }
 
     /// A session whose kernels are functions of this process, one for each of the manifest's.
@@ -167,7 +206,12 @@ impl Session {
             }
             None => program.zeros()?,
         };
-        Ok(Session { executor: Executor::new(Arc::new(program), options)?, state })
+        Ok(Session {
+            executor: Executor::new(Arc::new(program), options)?,
+            state,
+            #[cfg(feature = "pjrt")]
+            device: None,
+        })
     }
 
     /// The package's manifest.
@@ -228,6 +272,10 @@ impl Session {
         inputs: &[A],
         outputs: &mut Vec<Array>,
     ) -> Result<(), SessionError> {
+        #[cfg(feature = "pjrt")]
+        if let Some(device) = &mut self.device {
+            return device.run(&self.executor.program.manifest, entry.0, inputs, &self.state, outputs);
+        }
         // SAFETY: the state is writable, lives as long as the executor and is borrowed exclusively.
         unsafe { self.executor.run_into(&self.state, entry, inputs, outputs) }
     }
@@ -247,27 +295,43 @@ impl Session {
         self.run("init", inputs).map(drop)
     }
 
-    /// The state tensors, in the manifest's order.
-    pub fn state(&self) -> &[Array] {
-        &self.state
+    /// The state tensors, in the manifest's order. Where they lie on devices, those that have changed are copied from them.
+    pub fn state(&mut self) -> Result<&[Array], SessionError> {
+        #[cfg(feature = "pjrt")]
+        if let Some(device) = &mut self.device {
+            for (index, tensor) in self.state.iter_mut().enumerate() {
+                device.read(index, tensor)?;
+            }
+        }
+        Ok(&self.state)
+    }
+
+    /// Writes the value of a state tensor.
+    fn replace(&mut self, index: usize, value: &[u8]) {
+        self.state[index].bytes_mut().copy_from_slice(value);
+        #[cfg(feature = "pjrt")]
+        if let Some(device) = &mut self.device {
+            device.replaced(index);
+        }
     }
 
     /// Copies values into the state tensors; all must have the manifest's dtypes and shapes, else none is changed.
     pub fn set_state(&mut self, values: &[Array]) -> Result<(), SessionError> {
         check_state(self.manifest(), values)?;
-        for (tensor, value) in self.state.iter_mut().zip(values) {
-            tensor.bytes_mut().copy_from_slice(value.bytes());
-        }
+        values.iter().enumerate().for_each(|(index, value)| self.replace(index, value.bytes()));
         Ok(())
     }
 
     /// The model with its present state as a package.
-    pub fn package(&self) -> Result<Package, SessionError> {
+    pub fn package(&mut self) -> Result<Package, SessionError> {
+        self.state()?;
         let program = &self.executor.program;
-        let Some(image) = &program.image else { return Err(SessionError::NoCode) };
+        let code = program.image.as_ref().map(Image::bytes);
+        #[cfg(feature = "pjrt")]
+        let code = code.or(self.device.as_ref().map(device::Device::code));
         Ok(Package {
             manifest: (*program.manifest).clone(),
-            code: image.bytes().to_vec().into(),
+            code: code.ok_or(SessionError::NoCode)?.to_vec().into(),
             constants: program.constants.clone(),
             state: Some(self.state.clone()),
             others: program.others.clone(),
@@ -285,31 +349,38 @@ impl Session {
     /// Where the manifest has no state tensor of that index.
     pub fn set_state_tensor(&mut self, index: usize, value: &Array) -> Result<(), SessionError> {
         check_state_tensor(&self.manifest().state[index], value)?;
-        self.state[index].bytes_mut().copy_from_slice(value.bytes());
+        self.replace(index, value.bytes());
         Ok(())
     }
 
     /// Sets every metric's accumulator to zero, as an epoch's or an evaluation's start does.
     pub fn reset_metrics(&mut self) {
-        let manifest = &self.executor.program.manifest;
-        for (tensor, description) in self.state.iter_mut().zip(&manifest.state) {
-            if description.role == StateRole::Metric {
-                tensor.bytes_mut().fill(0);
+        for index in 0..self.state.len() {
+            if self.manifest().state[index].role == StateRole::Metric {
+                self.state[index].bytes_mut().fill(0);
+                #[cfg(feature = "pjrt")]
+                if let Some(device) = &mut self.device {
+                    device.replaced(index);
+                }
             }
         }
     }
 
     /// The learning rate, where the package has one.
-    pub fn learning_rate(&self) -> Option<f64> {
-        self.state[self.learning_rate_index()?].first_as_f64()
+    pub fn learning_rate(&mut self) -> Result<Option<f64>, SessionError> {
+        let Some(index) = self.learning_rate_index() else { return Ok(None) };
+        #[cfg(feature = "pjrt")]
+        if let Some(device) = &mut self.device {
+            device.read(index, &mut self.state[index])?;
+        }
+        Ok(self.state[index].first_as_f64())
     }
 
     /// Sets the learning rate; `false` where the package has none.
     pub fn set_learning_rate(&mut self, value: f64) -> bool {
         let Some(index) = self.learning_rate_index() else { return false };
-        let tensor = &mut self.state[index];
-        let value = Array::scalar(value).cast(tensor.dtype());
-        tensor.bytes_mut().copy_from_slice(value.bytes());
+        let value = Array::scalar(value).cast(self.state[index].dtype());
+        self.replace(index, value.bytes());
         true
     }
 
@@ -328,6 +399,23 @@ impl Session {
     pub fn take_profile(&mut self) -> Option<Profile> {
         self.executor.profile.as_mut().map(std::mem::take)
     }
+}
+
+/// Makes the outputs arrays of an entry point's dtypes and these shapes, where they are others.
+fn fit_outputs(entry: &Entry, shapes: &[Vec<usize>], outputs: &mut Vec<Array>) -> Result<(), SessionError> {
+    outputs.truncate(entry.outputs.len());
+    for (i, (output, shape)) in entry.outputs.iter().zip(shapes).enumerate() {
+        let fits = |array: &Array| array.dtype() == output.ty.dtype && array.shape() == shape;
+        if !outputs.get(i).is_some_and(fits) {
+            let array = Array::zeros(output.ty.dtype, shape)
+                .map_err(SessionError::from)
+                .map_err(|error| error.for_memory_of(|| format!("output `{}` of `{}`", output.name, entry.name)))?;
+            outputs.truncate(i);
+            outputs.push(array);
+        }
+        outputs[i].make_writable();
+    }
+    Ok(())
 }
 
 /// Zeros for what is named.

@@ -124,8 +124,7 @@ mod tests {
                 layer("dense", "Dense", "(None, 300)", 1500, &["input_layer"]),
                 layer("add", "Add", "(None, 300)", 0, &["dense", "input_layer"]),
             ],
-            fields: Default::default(),
-            labels: Default::default(),
+            ..Default::default()
         };
         let state = |name: &str, role, shape: &[i64]| StateTensor {
             name: name.into(),

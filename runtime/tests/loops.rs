@@ -140,6 +140,7 @@ fn manifest() -> Manifest {
             features: vec![],
             intrinsics_version: 1,
             library: vec![],
+            programs: vec![],
             kernels: KERNELS.iter().map(kernel).collect(),
             parts: vec![],
         },

@@ -36,6 +36,7 @@ fn sample() -> Package {
             features: vec!["avx2".into()],
             intrinsics_version: 1,
             library: vec![],
+            programs: vec![],
             kernels: vec![Kernel { name: "k".into(), offset: 3, scratch_bytes: 0 }],
             parts: vec![0],
         },

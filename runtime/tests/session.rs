@@ -38,7 +38,7 @@ fn training_has_the_same_bits_for_any_number_of_threads() {
             let ones = Array::from_slice(&vec![1f32; batch], &[batch]).unwrap();
             session.run("train_step", &[&column(&x), &y, &ones]).unwrap();
         }
-        session.state().to_vec()
+        session.state().unwrap().to_vec()
     };
     let one = train(1);
     assert!((one[0].as_slice::<f32>().unwrap()[0] - 2.5).abs() < 0.1);
@@ -50,14 +50,14 @@ fn training_has_the_same_bits_for_any_number_of_threads() {
 #[test]
 fn state_is_read_and_replaced() {
     let mut session = session(1, 7);
-    assert_eq!(weight(&session), 7.0);
-    let mut state = session.state().to_vec();
+    assert_eq!(weight(&mut session), 7.0);
+    let mut state = session.state().unwrap().to_vec();
     state[0] = Array::scalar(1.5f32);
     session.set_state(&state).unwrap();
-    assert_eq!(weight(&session), 1.5);
-    assert_eq!(session.learning_rate(), Some(0.25));
+    assert_eq!(weight(&mut session), 1.5);
+    assert_eq!(session.learning_rate().unwrap(), Some(0.25));
     assert!(session.set_learning_rate(0.5));
-    assert_eq!(session.state()[1], Array::scalar(0.5f32));
+    assert_eq!(session.state().unwrap()[1], Array::scalar(0.5f32));
     assert_eq!(session.state_index("sgd/iterations"), Some(2));
     state[2] = Array::scalar(1i32);
     assert_eq!(
@@ -233,6 +233,7 @@ fn compiled(code: &[u8]) -> Package {
             features: vec![],
             intrinsics_version: 1,
             library: vec![],
+            programs: vec![],
             kernels: vec![Kernel { name: "add".into(), offset: 64, scratch_bytes: 0 }],
             parts: vec![],
         },

@@ -79,7 +79,7 @@ fn train(package: &Package, threads: usize) -> Result<Vec<Array>, Box<dyn std::e
         let weights = Array::from_slice(&vec![1f32; batch], &[batch])?;
         session.run("train_step", &[&features, &targets, &weights])?;
     }
-    Ok(session.state().to_vec())
+    Ok(session.state()?.to_vec())
 }
 
 fn same_bits(backend: &dyn Backend) -> Result<(), Box<dyn std::error::Error>> {

@@ -46,8 +46,10 @@ impl Engine {
     pub fn reset(&self) {
         let mut state = self.lock();
         state.seen = false;
-        let Some(session) = state.session.take() else { return };
-        for (tensor, value) in session.manifest().state.iter().zip(session.state()) {
+        let Some(mut session) = state.session.take() else { return };
+        let manifest = session.manifest().clone();
+        // state that a device has lost is initialised anew
+        for (tensor, value) in manifest.state.iter().zip(session.state().unwrap_or_default()) {
             if matches!(tensor.role, StateRole::Trainable | StateRole::NonTrainable | StateRole::Seed) {
                 state.kept.insert(tensor.name.clone(), value.clone());
             }
@@ -83,7 +85,9 @@ impl Model {
     /// The weights in Keras' order: those of each layer, in the order of the layers.
     pub fn get_weights(&self) -> Result<Vec<Array>> {
         self.with_session(|session| {
-            Ok(weights(session).into_iter().map(|index| session.state()[index].clone()).collect())
+            let indices = weights(session);
+            let state = session.state().map_err(|error| Error::run(error.to_string()))?;
+            Ok(indices.into_iter().map(|index| state[index].clone()).collect())
         })
     }
 
@@ -99,7 +103,7 @@ impl Model {
                     values.len()
                 )));
             }
-            let mut state = session.state().to_vec();
+            let mut state = session.state().map_err(|error| Error::run(error.to_string()))?.to_vec();
             for (&index, value) in indices.iter().zip(values) {
                 state[index] = value.cast(state[index].dtype());
             }
@@ -109,7 +113,7 @@ impl Model {
 
     /// The learning rate, where the model is compiled.
     pub fn learning_rate(&self) -> Result<Option<f64>> {
-        self.with_session(|session| Ok(session.learning_rate()))
+        self.with_session(|session| session.learning_rate().map_err(|error| Error::run(error.to_string())))
     }
 
     /// Has a flag end what the model computes: while it is set, a call ends with an error before the next round of a `while` loop. Another
@@ -146,12 +150,16 @@ fn weights(session: &Session) -> Vec<usize> {
 }
 
 /// Compiles with the back end that `KC_BACKEND` names: `auto` (the default: MLIR where its plug-in is, else Cranelift),
-/// `mlir` or `cranelift`.
+/// `mlir`, `cranelift`, or `xla`, whose plug-in `KC_PJRT_PLUGIN` names.
 #[cfg(feature = "compile")]
 pub(crate) fn compile_module(module: &Module) -> Result<Package> {
     use kc_codegen::{BackendChoice, Options};
     let failed = |error: &dyn std::error::Error| Error::run(error.to_string());
     let wanted = std::env::var("KC_BACKEND").unwrap_or_default();
+    if wanted == kc_codegen::stablehlo::NAME {
+        let package = kc_codegen::stablehlo::compile(module, &Options::default(), &mut |_, _| {});
+        return package.map_err(|error| failed(&error));
+    }
     let choice: BackendChoice = match wanted.as_str() {
         "" => BackendChoice::Auto,
         name => name.parse().map_err(|message| Error::run(format!("`KC_BACKEND`: {message}")))?,

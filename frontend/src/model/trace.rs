@@ -3,6 +3,7 @@
 use super::Model;
 use super::compile::Compiled;
 use super::functional::Functional;
+use crate::distribution;
 use crate::initializers::Initializer;
 use crate::losses;
 use crate::metrics::{self, Metric};
@@ -10,7 +11,7 @@ use crate::optimizers::{Accumulation, UpdateStep};
 use crate::random::{DrawnSeed, GeneratorSeed};
 use crate::scope::Store;
 use crate::{Error, Result, Scope, shape_text};
-use kc_ir::manifest::{Input, InputRole, LayerInfo, ModelInfo, Output, StateRole, ValueCheck};
+use kc_ir::manifest::{Input, InputRole, LayerInfo, ModelInfo, Output, StateRole, StateTensor, ValueCheck};
 use kc_ir::tensor::ops::{Binary, Concatenate, Gradient, Slice};
 use kc_ir::tensor::{Function, Literal, Module, Scalar, Value};
 use kc_ir::{DType, Dim, TensorType};
@@ -24,6 +25,7 @@ pub(super) fn module(model: &Model) -> Result<(Module, Vec<Arc<DrawnSeed>>)> {
     let layers = layer_infos(network, &store);
     let mut fields = BTreeMap::new();
     let mut functions = Vec::new();
+    let mut slots = BTreeMap::new();
     match &model.compiled {
         None => {
             functions.push(init(&store)?);
@@ -32,6 +34,7 @@ pub(super) fn module(model: &Model) -> Result<(Module, Vec<Arc<DrawnSeed>>)> {
         Some(compiled) => {
             let place = |error: Error| error.at(compiled.place);
             let training = Training::new(network, compiled, &mut store).map_err(place)?;
+            slots = training.weights_of_slots();
             functions.push(init(&store)?);
             functions.push(predict(network, &store)?);
             functions.push(training.step(&store, false).map_err(place)?);
@@ -43,8 +46,10 @@ pub(super) fn module(model: &Model) -> Result<(Module, Vec<Arc<DrawnSeed>>)> {
         }
     }
     let seeds = drawn_seeds(&store);
-    let info = ModelInfo { name: model.base.name().to_string(), layers, fields, labels: Default::default() };
-    let state = store.variables.into_iter().map(|variable| variable.state).collect();
+    let state: Vec<StateTensor> = store.variables.into_iter().map(|variable| variable.state).collect();
+    let distribution = distribution::of_state(&state, &slots)?;
+    let info =
+        ModelInfo { name: model.base.name().to_string(), layers, fields, distribution, labels: Default::default() };
     Ok((Module { model: info, state, functions }, seeds))
 }
 
@@ -272,6 +277,15 @@ impl<'a> Training<'a> {
             output_losses,
             metrics: tracked,
         })
+    }
+
+    /// For each state tensor that the optimizer keeps for a weight, that weight.
+    fn weights_of_slots(&self) -> BTreeMap<usize, usize> {
+        let of = |kept: &Trainable| {
+            let all = kept.slots.iter().chain(&kept.average).chain(&kept.accumulator);
+            all.map(|&slot| (slot, kept.weight)).collect::<Vec<_>>()
+        };
+        self.trainable.iter().flat_map(of).collect()
     }
 
     /// The train step or the test step.

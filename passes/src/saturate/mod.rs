@@ -57,9 +57,28 @@ impl RuleChoice {
     }
 }
 
+/// What the back end takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takes {
+    /// Kernels: forms that are one kernel of ours are candidates.
+    #[default]
+    Kernels,
+    /// Graphs: what becomes of them is another compiler's, so such forms are none.
+    Graphs,
+}
+
+impl Takes {
+    /// Whether what a rule makes is of use.
+    fn admits(self, rule: &Rule) -> bool {
+        self == Takes::Kernels || !rule.makes_kernels()
+    }
+}
+
 /// What saturation may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SaturationOptions {
+    /// What the result is for.
+    pub takes: Takes,
     /// Which numeric classes of rules may fire.
     pub math: MathMode,
     /// Which topics of rules may fire.
@@ -77,6 +96,7 @@ pub struct SaturationOptions {
 impl Default for SaturationOptions {
     fn default() -> Self {
         SaturationOptions {
+            takes: Takes::Kernels,
             math: MathMode::Default,
             rules: RuleChoice::All,
             extraction: Extraction::Greedy,
@@ -177,13 +197,15 @@ fn saturate_region(before: &Graph, model: &CostModel, options: &SaturationOption
 
 /// The rewrites of the rules that the options admit.
 fn rewrites(options: &SaturationOptions) -> impl Iterator<Item = &'static Rewrite<Term, Facts>> {
-    static ALL: LazyLock<Vec<(&str, Numeric, Rewrite<Term, Facts>)>> = LazyLock::new(|| {
+    static ALL: LazyLock<Vec<(&str, &Rule, Rewrite<Term, Facts>)>> = LazyLock::new(|| {
         let of = |(topic, rules): &(&'static str, &'static [Rule])| {
             let topic = *topic;
-            rules.iter().map(move |rule| (topic, rule.numeric, rule.rewrite()))
+            rules.iter().map(move |rule| (topic, rule, rule.rewrite()))
         };
         rules::TOPICS.iter().flat_map(of).collect()
     });
-    let admitted = move |topic: &str, numeric: Numeric| options.math.admits(numeric) && options.rules.admits(topic);
-    ALL.iter().filter(move |(topic, numeric, _)| admitted(topic, *numeric)).map(|(_, _, rewrite)| rewrite)
+    let admitted = move |topic: &str, rule: &Rule| {
+        options.math.admits(rule.numeric) && options.rules.admits(topic) && options.takes.admits(rule)
+    };
+    ALL.iter().filter(move |(topic, rule, _)| admitted(topic, rule)).map(|(_, _, rewrite)| rewrite)
 }

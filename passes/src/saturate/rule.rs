@@ -82,7 +82,15 @@ pub struct Rule {
     pub algebra: &'static str,
 }
 
+/// Composites that are worth nothing but to be one kernel.
+const KERNELS: [&str; 3] = ["(dense ", "(convolution_bias ", "(categorical_cross_entropy_with_gradient "];
+
 impl Rule {
+    /// Whether its right side is of use only where it becomes one kernel.
+    pub fn makes_kernels(&self) -> bool {
+        KERNELS.iter().any(|kernel| self.right.contains(kernel))
+    }
+
     /// The rewrite of egg.
     pub(crate) fn rewrite(&self) -> Rewrite<Term, Facts> {
         let (left, right) = self.compile();

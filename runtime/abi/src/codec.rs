@@ -6,6 +6,8 @@
 //! | signed integer | zigzag (0, -1, 1, -2, ...), then as above |
 //! | text | length in bytes, then UTF-8 |
 //! | list, map | number of elements, then each |
+//! | truth value | 0 or 1 |
+//! | value that may be absent | 0, or 1 and the value |
 //! | enumeration | number of the variant, then its fields |
 //! | record | length of its fields in bytes, then the fields in order |
 //!
@@ -219,6 +221,32 @@ impl<T: Codec> Codec for Vec<T> {
     }
     fn missing() -> Option<Self> {
         Some(Vec::new())
+    }
+}
+
+impl Codec for bool {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        u64::from(*self).encode(bytes);
+    }
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        match u64::decode(reader)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(reader.wrong(format!("the truth value {other}, expected 0 or 1"))),
+        }
+    }
+}
+
+impl<T: Codec> Codec for Option<T> {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        self.is_some().encode(bytes);
+        self.iter().for_each(|value| value.encode(bytes));
+    }
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        if bool::decode(reader)? { T::decode(reader).map(Some) } else { Ok(None) }
+    }
+    fn missing() -> Option<Self> {
+        Some(None)
     }
 }
 

@@ -351,9 +351,9 @@ pub struct Kernel {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 pub struct Code {
-    /// The back end that made it: `cranelift`, `mlir`.
+    /// The back end that made it: `cranelift`, `mlir`, `xla`.
     pub backend: String,
-    /// Architecture and operating system's calling convention: `x86_64-linux`.
+    /// Architecture and operating system's calling convention: `x86_64-linux`; of programs for devices `xla`, or `tpu` and the topology.
     pub target: String,
     /// CPU features that the code needs, such as `avx512f`.
     pub features: Vec<String>,
@@ -368,6 +368,68 @@ pub struct Code {
     /// left out or moved. Empty where that is not known.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub parts: Vec<u64>,
+    /// Programs for devices of a plug-in; a package has these or kernels.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub programs: Vec<DeviceProgram>,
+}
+
+/// An entry point as a program for devices, in the code section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct DeviceProgram {
+    /// The entry point, by its index.
+    pub entry: usize,
+    /// What the bytes are.
+    pub form: ProgramForm,
+    /// Where it starts, in bytes from the start of the section.
+    pub offset: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// What its parameters are: state and inputs.
+    pub arguments: Vec<Place>,
+    /// What its results are: new values of state, and outputs.
+    pub results: Vec<Place>,
+    /// Whether the batch of its inputs is divided as the model's distribution says; else every device has all of it.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "core::ops::Not::not"))]
+    pub batch_divided: bool,
+}
+
+/// What the bytes of a [`DeviceProgram`] are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum ProgramForm {
+    /// StableHLO text with `${..}` for extents that are not known.
+    Stablehlo,
+    /// What a plug-in compiled and serialized.
+    Executable {
+        /// The platform of the plug-in that compiled it, such as `tpu`.
+        platform: String,
+        /// The devices that it is for, such as `v5e:2x2`.
+        topology: String,
+        /// The values of the entry's symbols.
+        values: Vec<i64>,
+        /// What the plug-in says that it costs.
+        cost: ProgramCost,
+    },
+}
+
+/// What one execution of a program costs by the plug-in's own account; 0 where it does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct ProgramCost {
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes moved.
+    pub bytes: u64,
+    /// Nanoseconds, by the plug-in's model of the device.
+    pub nanoseconds: u64,
+    /// Bytes of code.
+    pub code_bytes: u64,
+    /// The most memory at one time, in bytes.
+    pub peak_bytes: u64,
+    /// Nanoseconds that it took to compile.
+    pub compile_nanoseconds: u64,
 }
 
 /// What a code section is for.
@@ -424,7 +486,55 @@ pub struct ModelInfo {
     /// Names of classes, by the name of the output whose last axis counts them.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "BTreeMap::is_empty"))]
     pub labels: BTreeMap<String, Vec<String>>,
+    /// How it is spread over devices, where it was made for several.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub distribution: Option<Distribution>,
 }
+
+/// How state and batches are spread over a mesh of devices; what it does not divide is on every device.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct Distribution {
+    /// The mesh's axes, outermost first; devices are numbered row by row.
+    pub mesh: Vec<MeshAxis>,
+    /// For each state tensor and each of its axes the axis of the mesh, by its index, that divides it.
+    pub state: Vec<Vec<Option<usize>>>,
+    /// The axis of the mesh that divides batches, by its index.
+    pub batch: Option<usize>,
+}
+
+/// An axis of a mesh of devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+pub struct MeshAxis {
+    /// Its name, such as `batch` or `model`.
+    pub name: String,
+    /// Number of devices along it.
+    pub size: usize,
+}
+
+impl Distribution {
+    /// Number of devices of the mesh.
+    pub fn devices(&self) -> usize {
+        self.mesh.iter().map(|axis| axis.size).product()
+    }
+
+    /// Into how many parts an axis of the mesh divides; no axis into one.
+    pub fn parts(&self, axis: Option<usize>) -> usize {
+        axis.and_then(|axis| self.mesh.get(axis)).map_or(1, |axis| axis.size)
+    }
+
+    /// The position of a device along an axis of the mesh.
+    pub fn position(&self, device: usize, axis: Option<usize>) -> usize {
+        let Some(axis) = axis.filter(|axis| *axis < self.mesh.len()) else { return 0 };
+        let inner: usize = self.mesh[axis + 1..].iter().map(|axis| axis.size).product();
+        device / inner.max(1) % self.mesh[axis].size.max(1)
+    }
+}
+
+/// The entry point of several train steps in one call, where a package has one: as `train_step`, but each input has one more axis, the
+/// first, and each of its elements is a step's.
+pub const TRAIN_STEPS: &str = "train_steps";
 
 /// The version of the package format.
 pub const FORMAT_VERSION: u32 = 2;
@@ -472,8 +582,13 @@ codec!(struct Plan { slots, buffers, steps });
 codec!(struct ExactPlan { values, plan });
 codec!(struct Entry { name, symbols, inputs, outputs, plan, exact, updates });
 codec!(struct Kernel { name, offset, scratch_bytes });
-codec!(struct Code { backend, target, features, intrinsics_version, library, kernels, parts });
+codec!(struct Code { backend, target, features, intrinsics_version, library, kernels, parts, programs });
+codec!(struct DeviceProgram { entry, form, offset, bytes, arguments, results, batch_divided });
+codec!(enum ProgramForm { 0 Stablehlo, 1 Executable { platform, topology, values, cost } });
+codec!(struct ProgramCost { flops, bytes, nanoseconds, code_bytes, peak_bytes, compile_nanoseconds });
 codec!(struct CodeTarget { backend, target, features });
 codec!(struct LayerInfo { name, class, output_shape, parameters, inbound, parts });
-codec!(struct ModelInfo { name, layers, fields, labels });
+codec!(struct ModelInfo { name, layers, fields, labels, distribution });
+codec!(struct Distribution { mesh, state, batch });
+codec!(struct MeshAxis { name, size });
 codec!(struct Manifest { format, model, state, entries, code });

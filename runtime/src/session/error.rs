@@ -160,6 +160,31 @@ errors! {
             /// What is too large.
             detail: String,
         },
+        /// The package is for XLA, and this runtime knows no plug-ins.
+        #[error("the package is for {target}, which this runtime was built without; build it with the feature `pjrt` of kc-runtime")]
+        NoPlugins {
+            /// What the package says.
+            target: String,
+        },
+        /// A package for XLA where only packages of machine code go.
+        #[error("the package is for {target}, whose state lies on devices; execute it by a `Session`")]
+        OnDevice {
+            /// What the package says.
+            target: String,
+        },
+        /// Fewer devices than the model is spread over.
+        #[error("the model is spread over {needed} devices, the plug-in has {present} ({platform}); take a smaller mesh")]
+        Devices {
+            /// Devices of the mesh.
+            needed: usize,
+            /// Devices there are.
+            present: usize,
+            /// The plug-in's platform.
+            platform: String,
+        },
+        /// A plug-in, or the device.
+        #[error("{0}")]
+        Device(Box<dyn std::error::Error + Send + Sync>),
         /// The system has no memory for something.
         #[error("there is no memory for {bytes} bytes: {what}; free memory, or use a smaller model or smaller batches")]
         OutOfMemory {

@@ -3,7 +3,7 @@
 use super::bind::Signature;
 use super::execute::{Limits, Stopped};
 use super::prepare::{Prepared, Surroundings};
-use super::{Argument, EntryId, PREPARED_PLANS, Profile, Program, SessionError, SessionOptions, memory};
+use super::{Argument, EntryId, PREPARED_PLANS, Profile, Program, SessionError, SessionOptions, fit_outputs, memory};
 use crate::array::Array;
 use crate::memory::AlignedBytes;
 use crate::pool::Pool;
@@ -82,19 +82,8 @@ impl Executor {
     ) -> Result<(), SessionError> {
         let index = self.prepare(state, entry, inputs)?;
         let description = &self.program.manifest.entries[entry.0];
-        let prepared = &mut self.entries[entry.0].prepared[index];
-        outputs.truncate(description.outputs.len());
-        for (i, (output, shape)) in description.outputs.iter().zip(&prepared.output_shapes).enumerate() {
-            let fits = |array: &Array| array.dtype() == output.ty.dtype && array.shape() == &**shape;
-            if !outputs.get(i).is_some_and(fits) {
-                let array = Array::zeros(output.ty.dtype, shape).map_err(SessionError::from).map_err(|error| {
-                    error.for_memory_of(|| format!("output `{}` of `{}`", output.name, description.name))
-                })?;
-                outputs.truncate(i);
-                outputs.push(array);
-            }
-            outputs[i].make_writable();
-        }
+        let prepared = &self.entries[entry.0].prepared[index];
+        fit_outputs(description, &prepared.output_shapes, outputs)?;
         // SAFETY: by the caller; the outputs are as large as the plan says.
         unsafe { self.execute(entry, index, inputs, |i| outputs[i].pointer()) }
     }

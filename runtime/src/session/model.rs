@@ -38,6 +38,9 @@ impl Model {
     /// started when there is work that is worth it.
     pub fn with_threads(mut package: Package, threads: usize) -> Result<Self, SessionError> {
         let Some(state) = package.state.take() else { return Err(SessionError::NoWeights) };
+        if !package.manifest.code.programs.is_empty() {
+            return Err(SessionError::OnDevice { target: package.manifest.code.target.clone() });
+        }
         let program = Arc::new(Program::load(&package)?);
         super::check_state(&program.manifest, &state)?;
         let predict = program.entry("predict")?;

@@ -126,10 +126,11 @@ impl<'a> Training<'a> {
     }
 
     /// Copies of the model's weights (Keras' `get_weights`): index in the state and value.
-    pub fn weights(&self) -> Vec<(usize, crate::Array)> {
+    pub fn weights(&mut self) -> Result<Vec<(usize, crate::Array)>, SessionError> {
         let is_weight = |role| matches!(role, StateRole::Trainable | StateRole::NonTrainable);
-        let state = self.session.manifest().state.iter().zip(self.session.state()).enumerate();
-        state.filter(|(_, (tensor, _))| is_weight(tensor.role)).map(|(i, (_, value))| (i, value.clone())).collect()
+        let manifest = self.session.manifest().clone();
+        let state = manifest.state.iter().zip(self.session.state()?).enumerate();
+        Ok(state.filter(|(_, (tensor, _))| is_weight(tensor.role)).map(|(i, (_, value))| (i, value.clone())).collect())
     }
 
     /// Puts weights back (Keras' `set_weights`).

@@ -3,9 +3,10 @@ use super::callback::{Callbacks, read_logs};
 use super::evaluate::{EvaluateOptions, at_least_one, ended, interrupted, interruptible, test};
 use super::progress::{Progress, Verbose};
 use super::{Callback, Dataset, History, Training, TrainingError, checks};
+use crate::array::Array;
 use crate::random::NumpyRandom;
-use crate::session::Session;
-use kc_abi::manifest::InputRole;
+use crate::session::{EntryId, Session, SessionError};
+use kc_abi::manifest::{InputRole, TRAIN_STEPS};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -39,6 +40,9 @@ pub struct FitOptions<'a> {
     pub initial_epoch: usize,
     /// Steps of an epoch; the next epoch goes on where the last ended. Default: all samples.
     pub steps_per_epoch: Option<usize>,
+    /// Steps of one call, where the package has such an entry point (those for XLA have), which leaves the device to itself for longer;
+    /// callbacks are called for the last of them. Elsewhere the steps follow one another, with the same numbers. Default: 1.
+    pub steps_per_execution: usize,
     /// At most that many steps of validation. Default: all samples.
     pub validation_steps: Option<usize>,
     /// Samples of a validation step. Default: `batch_size`.
@@ -65,6 +69,7 @@ impl Default for FitOptions<'_> {
             class_weight: None,
             initial_epoch: 0,
             steps_per_epoch: None,
+            steps_per_execution: 1,
             validation_steps: None,
             validation_batch_size: None,
             validation_freq: 1,
@@ -77,6 +82,7 @@ impl FitOptions<'_> {
     fn check(&self) -> Result<(), TrainingError> {
         at_least_one("batch_size", self.batch_size)?;
         at_least_one("steps_per_epoch", self.steps_per_epoch.unwrap_or(1))?;
+        at_least_one("steps_per_execution", self.steps_per_execution)?;
         at_least_one("validation_steps", self.validation_steps.unwrap_or(1))?;
         at_least_one("validation_batch_size", self.validation_batch_size.unwrap_or(1))?;
         at_least_one("validation_freq", self.validation_freq)?;
@@ -152,6 +158,7 @@ fn fit_all(
         Visit { samples: range, batch_size: options.batch_size, shuffle: options.shuffle.then(|| order.clone()) };
     let batches_of_pass = visit.batches();
     let steps = options.steps_per_epoch.unwrap_or(batches_of_pass);
+    let session_has_steps = options.steps_per_execution > 1 && session.has_entry(TRAIN_STEPS);
     let mut training = Training::new(session, options.epochs, steps);
     let training = &mut training;
     let mut callbacks = Callbacks(callbacks);
@@ -159,20 +166,30 @@ fn fit_all(
     if let Some(note) = larger_batch(options.batch_size, visit.samples.len()) {
         progress.note(&note);
     }
+    let mut execution = Execution {
+        step: entry,
+        steps: match session_has_steps {
+            true => Some(training.session().entry(TRAIN_STEPS)?),
+            false => None,
+        },
+        stacked: Vec::new(),
+        outputs: Vec::new(),
+    };
+    let ragged = visit.samples.len() % visit.batch_size != 0;
     let mut history = History::default();
     // passes that have begun, and batches of the last that have been taken
     let (mut passes, mut taken) = (0, 0);
 
     std::thread::scope(|scope| -> Result<(), TrainingError> {
         let mut batches = Batches::new(columns, visit, scope)?;
-        let mut outputs = Vec::new();
         callbacks.each(|callback| callback.on_train_begin(training))?;
         for epoch in options.initial_epoch..options.epochs {
             training.session().reset_metrics();
             training.stepped();
             callbacks.each(|callback| callback.on_epoch_begin(training, epoch))?;
             progress.begin(Some((epoch, options.epochs)), steps);
-            for step in 0..steps {
+            let mut step = 0;
+            while step < steps {
                 if taken == batches_of_pass {
                     // The next epoch starts a new pass; within one, Keras ends the epoch where the data ends.
                     taken = 0;
@@ -184,18 +201,19 @@ fn fit_all(
                     }
                 }
                 callbacks.each(|callback| callback.on_train_batch_begin(training, step))?;
-                let batch = batches.take();
+                let count = options.steps_per_execution.min(steps - step).min(batches_of_pass - taken);
                 passes += usize::from(taken == 0);
-                taken += 1;
-                let result = training.session().run_into(entry, &batch.arrays, &mut outputs);
-                batches.give_back(batch);
+                taken += count;
+                step += count;
+                let alike = count - usize::from(ragged && taken == batches_of_pass);
+                let result = execution.run(training.session(), &mut batches, alike, count);
                 if !ended(result, &options.interrupt)? {
                     history.interrupted = true;
                     break;
                 }
                 training.stepped();
-                callbacks.each(|callback| callback.on_train_batch_end(training, step))?;
-                progress.step(step + 1, || training.logs().cloned())?;
+                callbacks.each(|callback| callback.on_train_batch_end(training, step - 1))?;
+                progress.step(step, || training.logs().cloned())?;
                 history.interrupted = interrupted(&options.interrupt);
                 if training.stops() || history.interrupted {
                     break;
@@ -232,6 +250,66 @@ fn fit_all(
     draw_orders(&mut order, passes);
     history.order = order;
     Ok(history)
+}
+
+/// Steps in execution.
+struct Execution {
+    step: EntryId,
+    /// Several steps in one call.
+    steps: Option<EntryId>,
+    /// The batches of several steps, one behind the other.
+    stacked: Vec<Array>,
+    outputs: Vec<Array>,
+}
+
+impl Execution {
+    /// Executes the steps of the next `count` batches, of which the first `alike` have as many samples.
+    fn run(
+        &mut self,
+        session: &mut Session,
+        batches: &mut Batches<'_>,
+        alike: usize,
+        count: usize,
+    ) -> Result<(), SessionError> {
+        let mut rest = count;
+        if let Some(steps) = self.steps.filter(|_| alike > 1) {
+            for place in 0..alike {
+                let batch = batches.take();
+                let stacked = self.stack(&batch.arrays, place, alike);
+                batches.give_back(batch);
+                stacked?;
+            }
+            session.run_into(steps, &self.stacked, &mut self.outputs)?;
+            rest -= alike;
+        }
+        for _ in 0..rest {
+            let batch = batches.take();
+            let result = session.run_into(self.step, &batch.arrays, &mut self.outputs);
+            batches.give_back(batch);
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Copies a batch to its place among `count`.
+    fn stack(&mut self, arrays: &[Array], place: usize, count: usize) -> Result<(), SessionError> {
+        if place == 0 {
+            let fits =
+                |(stacked, array): (&Array, &Array)| stacked.shape().split_first() == Some((&count, array.shape()));
+            if self.stacked.len() != arrays.len() || !self.stacked.iter().zip(arrays).all(fits) {
+                let longer = |array: &Array| {
+                    let shape: Vec<usize> = [count].iter().chain(array.shape()).copied().collect();
+                    Array::zeros(array.dtype(), &shape)
+                };
+                self.stacked = arrays.iter().map(longer).collect::<Result<_, _>>()?;
+            }
+        }
+        for (stacked, array) in self.stacked.iter_mut().zip(arrays) {
+            let length = array.bytes().len();
+            stacked.bytes_mut()[place * length..(place + 1) * length].copy_from_slice(array.bytes());
+        }
+        Ok(())
+    }
 }
 
 /// What is said, once, where a batch takes more samples than there are.

@@ -194,6 +194,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
             features: vec![],
             intrinsics_version: 1,
             library: vec![],
+            programs: vec![],
             kernels: ["forward", "loss", "update", "results", "init"]
                 .map(|name| Kernel { name: name.into(), offset: 0, scratch_bytes: 100 })
                 .into(),
@@ -214,6 +215,6 @@ pub fn session(threads: usize, seed: u32) -> Session {
     session
 }
 
-pub fn weight(session: &Session) -> f32 {
-    session.state()[0].as_slice::<f32>().unwrap()[0]
+pub fn weight(session: &mut Session) -> f32 {
+    session.state().unwrap()[0].as_slice::<f32>().unwrap()[0]
 }

@@ -128,7 +128,8 @@ impl Oracle {
                 execution.set_state(index, value)?;
             }
             let outputs = execution.run(&function.name, &inputs.iter().collect::<Vec<_>>())?;
-            let after = &execution.state()[own.clone()];
+            let after = execution.state()?;
+            let after = &after[own.clone()];
             let mut changed = vec![false; after.len()];
             for (position, slot) in function.results.iter().enumerate() {
                 let (what, ours) = match *slot {

@@ -138,8 +138,8 @@ impl Comparison<'_> {
     }
 
     /// Compares the weights that the golden arrays with a prefix name.
-    pub fn weights(&mut self, prefix: &str, execution: &dyn Execution) -> Result<(), String> {
-        let state = execution.state();
+    pub fn weights(&mut self, prefix: &str, execution: &mut dyn Execution) -> Result<(), String> {
+        let state = execution.state()?;
         for (path, right) in self.with_prefix(prefix) {
             let name = self.names.weight(&path).ok_or_else(|| format!("no layer is known for `{path}`"))?;
             let ours = self.state(&state, &name)?.clone();
@@ -204,7 +204,7 @@ impl Comparison<'_> {
             }
         }
         self.weights("w_final_", execution)?;
-        let state = execution.state();
+        let state = execution.state()?;
         for (path, right) in self.with_prefix("opt_var_") {
             let name =
                 self.names.optimizer_variable(&path).ok_or_else(|| format!("no variable is known for `{path}`"))?;
@@ -226,7 +226,7 @@ pub(super) fn rows(array: &Array, rows: std::ops::Range<usize>) -> Result<Array,
 
 /// Sets the accumulators of the metrics to zero.
 pub(super) fn reset_metrics(module: &Module, execution: &mut dyn Execution) -> Result<(), String> {
-    let state = execution.state();
+    let state = execution.state()?;
     for (index, tensor) in module.state.iter().enumerate().filter(|(_, tensor)| tensor.role == StateRole::Metric) {
         let zero = Array::zeros(tensor.ty.dtype, state[index].shape()).map_err(|error| error.to_string())?;
         execution.set_state(index, &zero)?;

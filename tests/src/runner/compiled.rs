@@ -2,7 +2,9 @@ use super::Execution;
 use kc_codegen::eager::Eager;
 use kc_codegen::{Backend, Options, compile};
 use kc_ir::tensor::Module;
-use kc_runtime::{Array, Session, SessionOptions};
+use kc_runtime::{Array, DeviceOptions, Session, SessionOptions};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// A package of a back end.
 pub struct Compiled(Session);
@@ -13,6 +15,31 @@ impl Compiled {
         let options = SessionOptions { threads, ..SessionOptions::default() };
         Ok(Compiled(Session::new(&package, &options).map_err(|error| error.to_string())?))
     }
+
+    pub fn on_xla(module: &Module) -> Result<Self, String> {
+        let package = kc_codegen::stablehlo::compile(module, &Options::default(), &mut |_, _| {});
+        let package = package.map_err(|error| error.to_string())?;
+        let device = DeviceOptions { plugin: Some(xla_plugin()?), cache: None };
+        let options = SessionOptions { device, ..SessionOptions::default() };
+        Ok(Compiled(Session::new(&package, &options).map_err(|error| error.to_string())?))
+    }
+}
+
+/// The plug-in that executes on the CPU: the file that `KC_XLA_CPU` names, else where `cargo xtask` puts it.
+pub fn xla_plugin() -> Result<PathBuf, String> {
+    static FOUND: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
+        let path = match std::env::var_os("KC_XLA_CPU") {
+            Some(path) => PathBuf::from(path),
+            None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins/xla_cpu_pjrt.so"),
+        };
+        match path.is_file() {
+            true => Ok(path),
+            false => {
+                Err(format!("there is no {}; `cargo xtask xla` installs XLA's plug-in for the CPU", path.display()))
+            }
+        }
+    });
+    FOUND.clone()
 }
 
 impl Execution for Compiled {
@@ -20,8 +47,8 @@ impl Execution for Compiled {
         self.0.run(entry, inputs).map_err(|error| error.to_string())
     }
 
-    fn state(&self) -> Vec<Array> {
-        self.0.state().to_vec()
+    fn state(&mut self) -> Result<Vec<Array>, String> {
+        self.0.state().map(<[Array]>::to_vec).map_err(|error| error.to_string())
     }
 
     fn set_state(&mut self, index: usize, value: &Array) -> Result<(), String> {
@@ -48,8 +75,8 @@ impl Execution for Dispatched {
         self.0.run(entry, inputs).map_err(|error| error.to_string())
     }
 
-    fn state(&self) -> Vec<Array> {
-        self.0.state().to_vec()
+    fn state(&mut self) -> Result<Vec<Array>, String> {
+        Ok(self.0.state().to_vec())
     }
 
     fn set_state(&mut self, index: usize, value: &Array) -> Result<(), String> {

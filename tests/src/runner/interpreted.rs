@@ -70,8 +70,8 @@ impl Execution for Graphs {
         outputs.into_iter().collect::<Option<_>>().ok_or_else(|| format!("{entry}: an output is missing"))
     }
 
-    fn state(&self) -> Vec<Array> {
-        self.state.iter().map(array).collect()
+    fn state(&mut self) -> Result<Vec<Array>, String> {
+        Ok(self.state.iter().map(array).collect())
     }
 
     fn set_state(&mut self, index: usize, value: &Array) -> Result<(), String> {
@@ -124,8 +124,8 @@ impl Execution for Programs {
         Ok(outputs.iter().map(array).collect())
     }
 
-    fn state(&self) -> Vec<Array> {
-        self.state.iter().map(array).collect()
+    fn state(&mut self) -> Result<Vec<Array>, String> {
+        Ok(self.state.iter().map(array).collect())
     }
 
     fn set_state(&mut self, index: usize, value: &Array) -> Result<(), String> {

@@ -3,6 +3,8 @@
 mod compiled;
 mod interpreted;
 
+pub use compiled::xla_plugin;
+
 use kc_codegen::{Backend, Cranelift, mlir::Mlir};
 use kc_ir::tensor::Module;
 use kc_passes::{Contraction, Target};
@@ -15,7 +17,7 @@ pub trait Execution {
     fn run(&mut self, entry: &str, inputs: &[&Array]) -> Result<Vec<Array>, String>;
 
     /// The state tensors, in the module's order.
-    fn state(&self) -> Vec<Array>;
+    fn state(&mut self) -> Result<Vec<Array>, String>;
 
     /// Replaces a state tensor.
     fn set_state(&mut self, index: usize, value: &Array) -> Result<(), String>;
@@ -43,11 +45,13 @@ pub enum Runner {
     Mlir,
     /// One op at a time.
     Eager,
+    /// StableHLO on XLA's plug-in for the CPU.
+    Xla,
 }
 
 impl Runner {
     /// All of them.
-    pub const ALL: [Runner; 7] = [
+    pub const ALL: [Runner; 8] = [
         Runner::Interpreter,
         Runner::Saturated,
         Runner::Kernels,
@@ -55,6 +59,7 @@ impl Runner {
         Runner::Cranelift,
         Runner::Mlir,
         Runner::Eager,
+        Runner::Xla,
     ];
 
     /// The name in reports and in `gaps.txt`.
@@ -67,6 +72,7 @@ impl Runner {
             Runner::Cranelift => "cranelift",
             Runner::Mlir => "mlir",
             Runner::Eager => "eager",
+            Runner::Xla => "xla",
         }
     }
 
@@ -75,6 +81,7 @@ impl Runner {
         match self {
             Runner::Mlir => MLIR.as_ref().err().cloned(),
             Runner::Cranelift | Runner::Eager => CRANELIFT.as_ref().err().cloned(),
+            Runner::Xla => compiled::xla_plugin().err(),
             Runner::Interpreter | Runner::Saturated | Runner::Kernels | Runner::KernelsBaseline => None,
         }
     }
@@ -89,6 +96,7 @@ impl Runner {
             Runner::Cranelift => Box::new(compiled::Compiled::new(module, cranelift()?, threads)?),
             Runner::Mlir => Box::new(compiled::Compiled::new(module, mlir()?, threads)?),
             Runner::Eager => Box::new(compiled::Dispatched::new(module, cranelift()?, threads)?),
+            Runner::Xla => Box::new(compiled::Compiled::on_xla(module)?),
         })
     }
 }

@@ -76,6 +76,7 @@ fn package(path: &Path, state: Option<Vec<Array>>) {
             features: vec![],
             intrinsics_version: 1,
             library: vec![],
+            programs: vec![],
             kernels: vec![Kernel { name: "add".into(), offset: 0, scratch_bytes: 0 }],
             parts: vec![],
         },

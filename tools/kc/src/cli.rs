@@ -31,8 +31,13 @@ pub enum Command {
     Explain(Explain),
     /// Measure this machine for the cost model, and keep what was measured
     Tune(Tune),
+    /// What a package holds: entry points, and what its programs cost
+    Inspect(Inspect),
     /// What this machine offers: CPU features, back ends, caches, data sets
     Doctor(Doctor),
+    /// Opens a PJRT plug-in, so that a crash is not ours
+    #[command(hide = true)]
+    ProbePlugin(ProbePlugin),
 }
 
 /// `kc fit`
@@ -49,6 +54,9 @@ pub struct Fit {
     /// Samples a step
     #[arg(long, default_value_t = 32)]
     pub batch_size: usize,
+    /// Steps of one call, where the target has loops of its own (xla)
+    #[arg(long, default_value_t = 1)]
+    pub steps_per_execution: usize,
     /// Share of the training data that is held out, from its end
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     pub validation_split: f64,
@@ -73,12 +81,18 @@ pub struct Fit {
     /// Print the history as one JSON object on standard output; progress goes to standard error
     #[arg(long)]
     pub json: bool,
+    /// What to compile a model file for
+    #[arg(long, default_value = "cpu")]
+    pub target: Target,
     /// How it is compiled
     #[command(flatten)]
     pub code: Code,
     /// How it runs
     #[command(flatten)]
     pub machine: Machine,
+    /// Where a package for XLA runs
+    #[command(flatten)]
+    pub device: Device,
 }
 
 /// `kc compile`
@@ -89,6 +103,15 @@ pub struct Compile {
     /// What to compile for
     #[arg(long, default_value = "cpu")]
     pub target: Target,
+    /// The devices that `--target tpu` compiles for, such as v5e:2x2, v5p:2x2x1 or v6e:2x2
+    #[arg(long, value_name = "NAME", required_if_eq("target", "tpu"))]
+    pub topology: Option<String>,
+    /// Samples a step that `--target tpu` and `--emit stablehlo` compile for; may be given several times
+    #[arg(long, default_values_t = [32])]
+    pub batch_size: Vec<usize>,
+    /// Only this entry point (with `--emit stablehlo`)
+    #[arg(long, value_name = "NAME")]
+    pub entry: Option<String>,
     /// Give this form instead of a package: on standard output, or in the file that `-o` names
     #[arg(long)]
     pub emit: Option<Form>,
@@ -101,6 +124,9 @@ pub struct Compile {
     /// How it is compiled
     #[command(flatten)]
     pub code: Code,
+    /// Which plug-in compiles for a TPU
+    #[command(flatten)]
+    pub device: Device,
 }
 
 /// `kc evaluate`
@@ -123,6 +149,9 @@ pub struct Evaluate {
     /// How it runs
     #[command(flatten)]
     pub machine: Machine,
+    /// Where a package for XLA runs
+    #[command(flatten)]
+    pub device: Device,
 }
 
 /// `kc predict`
@@ -142,6 +171,9 @@ pub struct Predict {
     /// How it runs
     #[command(flatten)]
     pub machine: Machine,
+    /// Where a package for XLA runs
+    #[command(flatten)]
+    pub device: Device,
 }
 
 /// An entry point that `kc bench` measures.
@@ -255,6 +287,23 @@ pub struct Tune {
     pub backend: Vec<Backend>,
 }
 
+/// `kc inspect`
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A package
+    pub package: PathBuf,
+}
+
+/// `kc probe-plugin`
+#[derive(Debug, Args)]
+pub struct ProbePlugin {
+    /// The plug-in's file
+    pub plugin: PathBuf,
+    /// Look for its devices as well
+    #[arg(long)]
+    pub devices: bool,
+}
+
 /// `kc doctor`
 #[derive(Debug, Args)]
 pub struct Doctor {}
@@ -287,6 +336,14 @@ pub struct Machine {
     pub threads: Option<usize>,
 }
 
+/// Where a package for XLA runs.
+#[derive(Debug, Args)]
+pub struct Device {
+    /// The PJRT plug-in's file; without it the one that KC_PJRT_PLUGIN names, else the one that pip installed
+    #[arg(long, value_name = "FILE")]
+    pub plugin: Option<PathBuf>,
+}
+
 /// A code generator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
@@ -303,6 +360,10 @@ pub enum Backend {
 pub enum Target {
     /// This machine's processor
     Cpu,
+    /// XLA: StableHLO, which a PJRT plug-in compiles when the package is loaded
+    Xla,
+    /// TPUs that need not be here: XLA compiles ahead of time for `--topology`
+    Tpu,
 }
 
 /// A form of a model on its way to code.
@@ -322,6 +383,8 @@ pub enum Form {
     Llvm,
     /// Assembly of the back end's code
     Asm,
+    /// StableHLO, for XLA
+    Stablehlo,
 }
 
 /// What is shown while a model trains.

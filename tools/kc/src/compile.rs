@@ -9,7 +9,7 @@ use kc_codegen::{Backend, BackendChoice, Cranelift, Options, Stage};
 use kc_ir::tensor::Module;
 use kc_passes::saturate::Extraction;
 use kc_passes::{CostConstants, SaturationOptions};
-use kc_runtime::{Package, SessionOptions};
+use kc_runtime::{Package, Session, SessionOptions};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -135,10 +135,16 @@ pub fn compile_timed(
 }
 
 /// A package that is read, or a model file that is traced and compiled.
-pub fn package_or_model(path: &Path, code: &Code) -> Outcome<Package> {
+pub fn package_or_model(path: &Path, target: cli::Target, code: &Code) -> Outcome<Package> {
     if is_package(path) {
         let package = Package::read(path).map_err(Failure::new)?;
         let made_by = &package.manifest.code.backend;
+        if target != cli::Target::Cpu && made_by != kc_codegen::stablehlo::NAME {
+            return Err(Failure::new(format_args!(
+                "`--target`: a package keeps its code, and that of {} is {made_by}'s; compile the model file anew for XLA",
+                path.display()
+            )));
+        }
         return match code.backend.to_possible_value() {
             Some(asked) if code.backend != cli::Backend::Auto && asked.get_name() != made_by => {
                 Err(Failure::new(format_args!(
@@ -152,7 +158,19 @@ pub fn package_or_model(path: &Path, code: &Code) -> Outcome<Package> {
         };
     }
     let traced = model::trace(path)?;
-    compile(&traced.module, &*open(code.backend)?, code.extract)
+    match target {
+        cli::Target::Cpu => compile(&traced.module, &*open(code.backend)?, code.extract),
+        cli::Target::Xla => compile_for_xla(&traced.module),
+        cli::Target::Tpu => Err(Failure::new(
+            "`--target tpu` compiles for TPUs that need not be here (`kc compile`); to train on those of this machine take \
+             `--target xla --plugin .../libtpu.so`",
+        )),
+    }
+}
+
+/// Compiles a module for XLA.
+pub fn compile_for_xla(module: &Module) -> Outcome<Package> {
+    kc_codegen::stablehlo::compile(module, &Options::default(), &mut |_, _| {}).map_err(Failure::new)
 }
 
 /// Whether a path names a package, by its extension.
@@ -171,6 +189,16 @@ pub fn check_trained(package: &Package, path: &Path) -> Outcome {
         path.display(),
         path.display()
     )))
+}
+
+/// A package in execution, as the command line asks for it.
+pub fn open_session(package: &Package, machine: &Machine, device: &cli::Device) -> Outcome<Session> {
+    let mut options = session_options(machine);
+    if !package.manifest.code.programs.is_empty() {
+        options.device.plugin = Some(crate::plugins::usable(device.plugin.as_deref())?);
+        options.device.cache = Some(kc::datasets::cache_dir().join("xla"));
+    }
+    Session::new(package, &options).map_err(Failure::new)
 }
 
 /// A session as the command line asks for it.

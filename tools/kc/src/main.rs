@@ -12,6 +12,7 @@ mod measure;
 mod model;
 mod output;
 mod paths;
+mod plugins;
 mod synthetic;
 mod table;
 
@@ -20,6 +21,7 @@ use cli::Command;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    plugins::prepare_environment();
     let outcome = match cli::Cli::parse().command {
         Command::Fit(arguments) => commands::fit(&arguments),
         Command::Compile(arguments) => commands::compile(&arguments),
@@ -29,7 +31,9 @@ fn main() -> ExitCode {
         Command::Summary(arguments) => commands::summary(&arguments),
         Command::Explain(arguments) => commands::explain(&arguments),
         Command::Tune(arguments) => commands::tune(&arguments),
+        Command::Inspect(arguments) => commands::inspect(&arguments),
         Command::Doctor(_) => commands::doctor(),
+        Command::ProbePlugin(arguments) => plugins::probe_here(&arguments.plugin, arguments.devices),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,10 +4,12 @@ mod imports;
 mod mlir_plugin;
 mod mnist;
 mod nightly;
+mod nightly_xla;
 mod peers;
 mod process;
 mod setup;
 mod stages;
+mod xla_plugin;
 
 use process::Outcome;
 use std::process::ExitCode;
@@ -20,12 +22,13 @@ cargo xtask COMMAND
                       build kc, get MNIST, train the example, evaluate it; ends with one line:
                       test_accuracy=0.9764 test_loss=0.0801 train_seconds=3.2
   nightly [STAGE...] [--seeds START..END]
-                      what is too long for every change: train every example to its accuracy, fuzz every back end and every
-                      reader for long
+                      what is too long for every change: train every example to its accuracy, compile for
+                      TPUs, fuzz every back end and every reader for long
   bench [--peers] [WORKLOAD...] [KC BENCH'S OPTIONS]
                       measure workloads (a to g, gemm512...: benches/README.md), all where none is named; --peers
                       installs other frameworks and measures them in turns with kc
   mlir                build the MLIR plug-in into target/plugins (installs LLVM 22 where it may)
+  xla                 get XLA's plug-in for the CPU into target/plugins, for tests (63 MB, by pip)
   help                this text
 
 ";
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         "test" => stages::test(rest),
         "mnist" => mnist::mnist(rest),
         "mlir" => mlir_plugin::command(rest),
+        "xla" => xla_plugin::command(rest),
         "nightly" => nightly::nightly(rest),
         "bench" => peers::bench(rest),
         "help" | "--help" | "-h" => {

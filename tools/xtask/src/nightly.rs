@@ -1,7 +1,7 @@
 //! `cargo xtask nightly`: what is too long for every change, in stages, and their summary.
 
 use crate::process::{Outcome, cargo, show, tee};
-use crate::{mlir_plugin, mnist};
+use crate::{mlir_plugin, mnist, nightly_xla};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
@@ -22,6 +22,11 @@ struct Stage {
 
 const STAGES: &[Stage] = &[
     Stage { name: "mnist", about: "the training of every example to its accuracy", run: |_| mnist::check_all() },
+    Stage {
+        name: "xla",
+        about: "StableHLO shown to jaxlib and IREE, the examples compiled for TPUs",
+        run: |_| nightly_xla::check(),
+    },
     Stage { name: "kernels", about: "random kernels on every back end, beside the kernel interpreter", run: kernels },
     Stage { name: "graphs", about: "random graphs on every back end, beside the tensor interpreter", run: graphs },
     Stage {

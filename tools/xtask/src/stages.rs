@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the stages, in order, and their summary.
 
 use crate::process::{Outcome, cargo, run, show, tee};
-use crate::{imports, mlir_plugin, setup};
+use crate::{imports, mlir_plugin, setup, xla_plugin};
 use std::ops::Add;
 use std::time::Instant;
 
@@ -53,6 +53,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "features", about: "the frontend builds without its compiler", run: features },
     Stage { name: "doc", about: "cargo doc, warnings are errors", run: doc },
     Stage { name: "plugin", about: "the MLIR plug-in: formatting, clippy, build, tests; needs LLVM 22", run: plugin },
+    Stage { name: "xla", about: "XLA's plug-in for the CPU, for the tests of the back end xla", run: xla },
     Stage {
         name: "test",
         about: "unit and integration tests, by cargo nextest where it is installed",
@@ -187,6 +188,11 @@ fn plugin() -> Outcome<Report> {
     command.args(["test", "--release", "--no-fail-fast", "--quiet"]);
     let (success, lines) = tee(&mut command)?;
     judge(success, libtest_counts(&lines), &show(&command)).map(Report::Tests)
+}
+
+/// Before the workspace's tests, which skip the back end xla where its plug-in is not.
+fn xla() -> Outcome<Report> {
+    Ok(xla_plugin::install().map_or_else(Report::Skipped, |_| Report::Fine))
 }
 
 /// A runner that failed without a failed test (it did not build, it crashed) is a failed stage.

@@ -106,7 +106,7 @@ impl ModelCheckpoint {
         if self.save_weights_only {
             let session = training.session();
             let manifest = session.manifest().clone();
-            let tensors = manifest.state.iter().zip(session.state());
+            let tensors = manifest.state.iter().zip(session.state()?);
             let weights =
                 tensors.filter(|(tensor, _)| matches!(tensor.role, StateRole::Trainable | StateRole::NonTrainable));
             let bytes = safetensors::write(weights.map(|(tensor, value)| (tensor.name.as_str(), value)));

@@ -97,7 +97,7 @@ impl Callback for EarlyStopping {
         }
         if self.restore_best_weights && self.seen.best_weights.is_none() {
             // the weights to restore where nothing ever gets better, as with NaN
-            self.seen.best_weights = Some(training.weights());
+            self.seen.best_weights = Some(training.weights()?);
             self.seen.best_epoch = epoch;
         }
         self.seen.wait += 1;
@@ -105,7 +105,7 @@ impl Callback for EarlyStopping {
             self.seen.best = Some(current);
             self.seen.best_epoch = epoch;
             if self.restore_best_weights {
-                self.seen.best_weights = Some(training.weights());
+                self.seen.best_weights = Some(training.weights()?);
             }
             if self.mode.improves(current, self.baseline, self.min_delta) {
                 self.seen.wait = 0;

@@ -2,7 +2,7 @@ use super::monitor::{Mode, monitored};
 use crate::training::{Callback, CallbackError, Logs, Training};
 
 fn learning_rate(training: &mut Training) -> Result<f64, CallbackError> {
-    training.session().learning_rate().ok_or_else(|| "the model has no learning rate to change".into())
+    training.session().learning_rate()?.ok_or_else(|| "the model has no learning rate to change".into())
 }
 
 /// Sets the learning rate when an epoch begins (Keras' `LearningRateScheduler`): the schedule is given the epoch, from 0, and

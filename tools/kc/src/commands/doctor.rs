@@ -41,6 +41,9 @@ fn report() -> String {
     for (name, state) in compile::backends() {
         line(&format!("  {name}"), &state.unwrap_or_else(|reason| format!("not available: {reason}")));
     }
+    for (name, value) in crate::plugins::report() {
+        line(&name, &value);
+    }
     line(
         "cargo",
         &version("cargo")

@@ -1,7 +1,7 @@
 use crate::cli::Evaluate;
 use crate::failure::{Failure, Outcome};
 use crate::{compile, data, interrupt, output};
-use kc_runtime::{EvaluateOptions, Package, Session, evaluate as run_evaluate};
+use kc_runtime::{EvaluateOptions, Package, evaluate as run_evaluate};
 
 /// `kc evaluate`: loss and metrics of a trained package on test data (or all data, where no part of it is for tests).
 pub fn evaluate(arguments: &Evaluate) -> Outcome {
@@ -9,7 +9,7 @@ pub fn evaluate(arguments: &Evaluate) -> Outcome {
     compile::check_trained(&package, &arguments.package)?;
     let samples = data::named(&arguments.data)?;
     let samples = samples.test.unwrap_or(samples.train);
-    let mut session = Session::new(&package, &compile::session_options(&arguments.machine)).map_err(Failure::new)?;
+    let mut session = compile::open_session(&package, &arguments.machine, &arguments.device)?;
     let flag = interrupt::flag()?;
     let options = EvaluateOptions {
         batch_size: arguments.batch_size,

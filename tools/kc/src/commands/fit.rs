@@ -3,7 +3,7 @@ use crate::compile::{self, is_package, package_or_model};
 use crate::failure::{Failure, Outcome};
 use crate::{callbacks, data, interrupt, output};
 use kc_runtime::random::NumpyRandom;
-use kc_runtime::{Callback, FitOptions, Session, fit as run_fit};
+use kc_runtime::{Callback, FitOptions, fit as run_fit};
 use serde_json::json;
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ pub fn fit(arguments: &Fit) -> Outcome {
     {
         return Err(Failure::new(format_args!("`--output`: there is no folder {}", folder.display())));
     }
-    let package = package_or_model(&arguments.model, &arguments.code)?;
+    let package = package_or_model(&arguments.model, arguments.target, &arguments.code)?;
     if package.manifest.entry("train_step").is_none() {
         return Err(Failure::new(format_args!(
             "model `{}` was not compiled, so it cannot be trained: call `model.compile(optimizer, loss, metrics)` in {}",
@@ -52,13 +52,14 @@ pub fn fit(arguments: &Fit) -> Outcome {
         .collect::<Outcome<Vec<Box<dyn Callback>>>>()?;
     let mut callbacks: Vec<&mut dyn Callback> = callbacks.iter_mut().map(|callback| &mut **callback as _).collect();
 
-    let mut session = Session::new(&package, &compile::session_options(&arguments.machine)).map_err(Failure::new)?;
+    let mut session = compile::open_session(&package, &arguments.machine, &arguments.device)?;
     if package.state.is_none() {
         session.init(arguments.seed).map_err(Failure::new)?;
     }
     let options = FitOptions {
         batch_size: arguments.batch_size,
         epochs: arguments.epochs,
+        steps_per_execution: arguments.steps_per_execution,
         verbose: arguments.verbose.into(),
         on_stderr: arguments.json,
         validation_split: arguments.validation_split,

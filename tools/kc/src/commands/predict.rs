@@ -1,7 +1,7 @@
 use crate::cli::Predict;
 use crate::failure::{Failure, Outcome};
 use crate::{compile, data, output};
-use kc_runtime::{Array, EvaluateOptions, Package, Session, Verbose, npy, predict as run_predict};
+use kc_runtime::{Array, EvaluateOptions, Package, Verbose, npy, predict as run_predict};
 use std::path::{Path, PathBuf};
 
 /// `kc predict`: a trained package's outputs.
@@ -9,7 +9,7 @@ pub fn predict(arguments: &Predict) -> Outcome {
     let package = Package::read(&arguments.package).map_err(Failure::new)?;
     compile::check_trained(&package, &arguments.package)?;
     let samples = data::inputs(&arguments.input)?;
-    let mut session = Session::new(&package, &compile::session_options(&arguments.machine)).map_err(Failure::new)?;
+    let mut session = compile::open_session(&package, &arguments.machine, &arguments.device)?;
     let options =
         EvaluateOptions { batch_size: arguments.batch_size, verbose: Verbose::Silent, ..EvaluateOptions::default() };
     let outputs = run_predict(&mut session, &samples, &options, &mut []).map_err(Failure::new)?;

@@ -1,0 +1,230 @@
+//! From a traced module to a package for XLA.
+
+use super::Batch;
+use super::steps::several;
+use crate::pipeline::{Options, Stage, optimise};
+use crate::{CompileError, Optimised};
+use kc_ir::manifest::{
+    Code, DeviceProgram, Distribution, Entry, FORMAT_VERSION, Input, InputRole, Manifest, Plan, ProgramCost,
+    ProgramForm, TRAIN_STEPS,
+};
+use kc_ir::tensor::{Function, Module, ResultSlot, TypeError};
+use kc_passes::{CostConstants, SaturationOptions, Takes, Target};
+use kc_runtime::Package;
+use kc_runtime::kc_abi::call::INTRINSICS_VERSION;
+use kc_runtime::pjrt::{CompileOptions, PjrtError, Plugin, Topology};
+use kc_runtime::stablehlo::instantiate;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Instant;
+
+/// The name in `--target` and in packages.
+pub const NAME: &str = "xla";
+
+/// An accelerator, as the cost model sees it: contractions cost next to nothing beside memory.
+pub fn target() -> Target {
+    Target {
+        name: NAME.to_string(),
+        cost: CostConstants {
+            bytes_per_nanosecond: 800.0,
+            contraction_flops_per_nanosecond: 100_000.0,
+            elementwise_operations_per_nanosecond: 2_000.0,
+            exponentials_per_nanosecond: 500.0,
+            launch_nanoseconds: 1_000.0,
+        },
+        ..Target::baseline()
+    }
+}
+
+/// [`optimise`] for XLA: without the forms that only our own kernels make cheap.
+pub fn optimise_for_xla(
+    function: &Function,
+    options: &Options,
+    observe: &mut dyn FnMut(Stage, &str),
+) -> Result<Optimised, CompileError> {
+    let saturation = SaturationOptions { takes: Takes::Graphs, ..options.saturation };
+    optimise(function, &target(), &Options { saturation, ..options.clone() }, observe)
+}
+
+/// The same with programs that a plug-in compiled for a topology, such as `v5e:2x2`: of each entry point one for each size of the
+/// batch. The texts are kept, so that the package also runs with other batches, and can be compiled for another topology.
+///
+/// # Errors
+/// Where the plug-in cannot be opened, does not know the topology, or cannot compile a program; what XLA says is in the message.
+pub fn compile_ahead(
+    module: &Module,
+    options: &Options,
+    plugin: &Path,
+    topology: &str,
+    batch_sizes: &[i64],
+) -> Result<Package, CompileError> {
+    let mut package = compile(module, options, &mut |_, _| {})?;
+    let failed = |error: PjrtError| CompileError::Plugin { error: Box::new(error) };
+    let plugin = Plugin::open(plugin).map_err(failed)?;
+    let devices = Topology::new(plugin, topology).map_err(failed)?;
+    let partitions = package.manifest.model.distribution.as_ref().map_or(1, Distribution::devices).max(1);
+    if partitions > devices.kinds().len() {
+        let message = format!("it has {} devices, the model's mesh {partitions}", devices.kinds().len());
+        return Err(failed(PjrtError::Topology { name: topology.to_string(), message }));
+    }
+    let distribution = package.manifest.model.distribution.clone().unwrap_or_default();
+    let mut code = package.code.to_vec();
+    let texts = package.manifest.code.programs.clone();
+    for text in texts {
+        let entry = &package.manifest.entries[text.entry];
+        let in_entry = |error: PjrtError| CompileError::Program {
+            function: entry.name.clone(),
+            topology: topology.to_string(),
+            error: Box::new(error),
+        };
+        let sizes = if entry.symbols.is_empty() { &[0][..] } else { batch_sizes };
+        if entry.name == TRAIN_STEPS {
+            // how many steps there will be is not known
+            continue;
+        }
+        let parts = distribution.parts(distribution.batch) as i64;
+        for &size in sizes {
+            // of the texts for divided and whole batches the one that a session takes
+            if parts > 1 && has_batch_input(entry) && text.batch_divided != (size % parts == 0) {
+                continue;
+            }
+            let bytes = &code[text.offset as usize..(text.offset + text.bytes) as usize];
+            let exact = instantiate(&String::from_utf8_lossy(bytes), &|_| Some(size));
+            let exact = exact.map_err(|message| CompileError::Graph {
+                function: entry.name.clone(),
+                error: TypeError::new("stablehlo", message),
+            })?;
+            let start = Instant::now();
+            let compiled = devices.compile(&exact, &CompileOptions { partitions }).map_err(in_entry)?;
+            let compile_nanoseconds = start.elapsed().as_nanos() as u64;
+            let serialized = compiled.serialize().map_err(in_entry)?;
+            let (analysis, memory) = (compiled.analysis(), compiled.analysis().memory.unwrap_or_default());
+            let positive = |bytes: i64| u64::try_from(bytes).unwrap_or_default();
+            let cost = ProgramCost {
+                flops: analysis.flops.max(0.0) as u64,
+                bytes: analysis.bytes_accessed.max(0.0) as u64,
+                nanoseconds: (analysis.seconds.unwrap_or_default() * 1e9) as u64,
+                code_bytes: positive(memory.code),
+                // a plug-in that knows no peak knows what lies there at one time
+                peak_bytes: match positive(memory.peak) {
+                    0 => positive(memory.arguments + memory.results - memory.donated + memory.temporary),
+                    peak => peak,
+                },
+                compile_nanoseconds,
+            };
+            let values = entry.symbols.iter().map(|_| size).collect();
+            let platform = PLATFORM.to_string();
+            package.manifest.code.programs.push(DeviceProgram {
+                form: ProgramForm::Executable { platform, topology: topology.to_string(), values, cost },
+                offset: code.len() as u64,
+                bytes: serialized.len() as u64,
+                ..text.clone()
+            });
+            code.extend_from_slice(&serialized);
+        }
+    }
+    package.code = code.into();
+    package.manifest.code.target = format!("{PLATFORM} {topology}");
+    Ok(package)
+}
+
+/// The platform that is compiled for ahead of time.
+const PLATFORM: &str = "tpu";
+
+/// The state tensors that a function writes, ascending.
+fn updates(function: &Function) -> Vec<usize> {
+    let of = |slot: &ResultSlot| match *slot {
+        ResultSlot::State(index) => Some(index),
+        ResultSlot::Output(_) => None,
+    };
+    function.results.iter().filter_map(of).collect::<BTreeSet<usize>>().into_iter().collect()
+}
+
+fn in_graph(function: &Function, error: TypeError) -> CompileError {
+    CompileError::Graph { function: function.name.clone(), error }
+}
+
+fn has_batch_input(entry: &Entry) -> bool {
+    entry.inputs.iter().any(is_batch)
+}
+
+fn is_batch(input: &Input) -> bool {
+    input.role != InputRole::Seeds && input.ty.rank() > 0
+}
+
+/// Whether a function has an input whose first axis is the batch.
+fn has_batch(function: &Function) -> bool {
+    function.inputs.iter().any(is_batch)
+}
+
+/// A package of StableHLO texts, which the plug-in compiles when they are first needed, for whatever batch is given. It holds no
+/// weights: `init` makes them.
+pub fn compile(
+    module: &Module,
+    options: &Options,
+    observe: &mut dyn FnMut(Stage, &str),
+) -> Result<Package, CompileError> {
+    let distribution = module.model.distribution.clone().unwrap_or_default();
+    let mut code = Vec::new();
+    let mut programs = Vec::with_capacity(module.functions.len());
+    let mut entries = Vec::with_capacity(module.functions.len());
+    let mut add = |function: &Function| -> Result<(), CompileError> {
+        let batches = match has_batch(function) && distribution.parts(distribution.batch) > 1 {
+            true => &[Batch::Divided, Batch::Whole][..],
+            false => &[Batch::Whole],
+        };
+        for &batch in batches {
+            let program =
+                super::print_spread(function, &distribution, batch).map_err(|error| in_graph(function, error))?;
+            programs.push(DeviceProgram {
+                entry: entries.len(),
+                form: ProgramForm::Stablehlo,
+                offset: code.len() as u64,
+                bytes: program.text.len() as u64,
+                arguments: program.arguments,
+                results: program.results,
+                batch_divided: batch == Batch::Divided,
+            });
+            code.extend_from_slice(program.text.as_bytes());
+        }
+        entries.push(Entry {
+            name: function.name.clone(),
+            symbols: super::symbols(function.inputs.iter().map(|input| input.ty.clone())),
+            inputs: function.inputs.clone(),
+            outputs: function.outputs.clone(),
+            plan: Plan::default(),
+            exact: vec![],
+            updates: updates(function),
+        });
+        Ok(())
+    };
+    for function in &module.functions {
+        let optimised = optimise_for_xla(function, options, observe)?.function;
+        observe(Stage::Lower, &function.name);
+        add(&optimised)?;
+        if function.name == "train_step"
+            && distribution.devices() <= 1
+            && let Some(several) = several(&optimised).map_err(|error| in_graph(function, error))?
+        {
+            add(&several)?;
+        }
+    }
+    let code_section = Code {
+        backend: NAME.to_string(),
+        target: NAME.to_string(),
+        features: vec![],
+        intrinsics_version: INTRINSICS_VERSION,
+        library: vec![],
+        kernels: vec![],
+        parts: vec![],
+        programs,
+    };
+    let manifest = Manifest {
+        format: FORMAT_VERSION,
+        model: module.model.clone(),
+        state: module.state.clone(),
+        entries,
+        code: code_section,
+    };
+    Ok(Package { manifest, code: code.into(), constants: vec![].into(), state: None, others: vec![] })
+}

@@ -1,0 +1,86 @@
+use crate::errors::errors;
+use std::path::PathBuf;
+
+errors! {
+    /// Why a plug-in cannot be used, or what it says.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum PjrtError {
+        /// There is no plug-in.
+        #[error(
+            "no PJRT plug-in was found; looked for\n{}\nname one with `--plugin FILE` or the variable KC_PJRT_PLUGIN, or install \
+             one, such as `pip install libtpu`", list(looked)
+        )]
+        Missing {
+            /// Where one could be.
+            looked: Vec<PathBuf>,
+        },
+        /// The file is no plug-in.
+        #[error("the PJRT plug-in {} cannot be opened: {reason}; expected a shared library that exports `GetPjrtApi`", path.display())]
+        Open {
+            /// The file.
+            path: PathBuf,
+            /// What the system said.
+            reason: String,
+        },
+        /// The plug-in is of another version of the API.
+        #[error(
+            "the PJRT plug-in {} speaks version {major}.{minor} of the API, expected 0.x; install one that fits", path.display()
+        )]
+        Version {
+            /// The file.
+            path: PathBuf,
+            /// Its version.
+            major: i32,
+            /// Its version.
+            minor: i32,
+        },
+        /// The plug-in lacks a function.
+        #[error("the PJRT plug-in {} (API 0.{minor}) has no `{function}`; install a newer one", path.display())]
+        Old {
+            /// The file.
+            path: PathBuf,
+            /// Its version.
+            minor: i32,
+            /// What it lacks.
+            function: &'static str,
+        },
+        /// The device has no memory.
+        #[error(
+            "the device has no memory left ({function}): {message}; use smaller batches, a smaller model or more devices"
+        )]
+        OutOfMemory {
+            /// The API's function.
+            function: &'static str,
+            /// XLA's text.
+            message: String,
+        },
+        /// The plug-in says no.
+        #[error("XLA ({function}): {message}")]
+        Xla {
+            /// The API's function.
+            function: &'static str,
+            /// XLA's text.
+            message: String,
+        },
+        /// A topology that the plug-in does not know.
+        #[error("the plug-in knows no topology `{name}`: {message}; expected a name such as v5e:2x2, v5p:2x2x1 or v6e:2x2")]
+        Topology {
+            /// What was asked for.
+            name: String,
+            /// XLA's text.
+            message: String,
+        },
+        /// The plug-in has no devices here.
+        #[error("the PJRT plug-in {} has no devices on this machine: {message}", path.display())]
+        NoDevices {
+            /// The file.
+            path: PathBuf,
+            /// XLA's text, or that there are none.
+            message: String,
+        },
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| format!("  {}", path.display())).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,76 @@
+//! XLA's `CompileOptionsProto`, of which a few fields are written.
+
+/// How a program is compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompileOptions {
+    /// Over how many devices the program is partitioned, by XLA; the devices from the first on.
+    pub partitions: usize,
+}
+
+impl Default for CompileOptions {
+    fn default() -> Self {
+        CompileOptions { partitions: 1 }
+    }
+}
+
+/// A field that is a number.
+fn number(field: u64, value: u64, bytes: &mut Vec<u8>) {
+    varint(field << 3, bytes);
+    varint(value, bytes);
+}
+
+/// A field that is bytes: a message, or packed numbers.
+fn nested(field: u64, contents: &[u8], bytes: &mut Vec<u8>) {
+    varint(field << 3 | 2, bytes);
+    varint(contents.len() as u64, bytes);
+    bytes.extend_from_slice(contents);
+}
+
+fn varint(mut value: u64, bytes: &mut Vec<u8>) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+impl CompileOptions {
+    /// The message's bytes (`xla/pjrt/proto/compile_options.proto`).
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut build = Vec::new();
+        // ExecutableBuildOptionsProto: device_ordinal, num_replicas, num_partitions, use_spmd_partitioning, device_assignment
+        number(1, u64::MAX, &mut build);
+        number(4, 1, &mut build);
+        number(5, self.partitions as u64, &mut build);
+        if self.partitions > 1 {
+            number(6, 1, &mut build);
+            // DeviceAssignmentProto: replica_count, computation_count, a ComputationDevice of one replica for each partition
+            let mut assignment = Vec::new();
+            number(1, 1, &mut assignment);
+            number(2, self.partitions as u64, &mut assignment);
+            for device in 0..self.partitions as u64 {
+                let (mut ids, mut computation) = (Vec::new(), Vec::new());
+                varint(device, &mut ids);
+                nested(1, &ids, &mut computation);
+                nested(3, &computation, &mut assignment);
+            }
+            nested(9, &assignment, &mut build);
+        }
+        let mut options = Vec::new();
+        nested(3, &build, &mut options);
+        options
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_message_is_what_xla_reads() {
+        let mut expected = vec![0x1a, 15, 0x08];
+        expected.extend([0xff; 9]);
+        expected.extend([1, 0x20, 1, 0x28, 1]);
+        assert_eq!(CompileOptions::default().encode(), expected);
+    }
+}

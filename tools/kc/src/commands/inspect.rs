@@ -1,0 +1,56 @@
+use crate::cli::Inspect;
+use crate::failure::{Failure, Outcome};
+use crate::{output, table};
+use kc_runtime::Package;
+use kc_runtime::kc_abi::manifest::ProgramForm;
+
+/// `kc inspect`: what a package holds.
+pub fn inspect(arguments: &Inspect) -> Outcome {
+    let manifest = Package::read_manifest(&arguments.package).map_err(Failure::new)?;
+    let code = &manifest.code;
+    output::print(&format!("{}: {}, {}\n", manifest.model.name, code.backend, code.target))?;
+    let mut rows = vec![["entry point", "inputs", "outputs", "code"].map(str::to_owned).to_vec()];
+    for (number, entry) in manifest.entries.iter().enumerate() {
+        let types = |all: Vec<String>| if all.is_empty() { "-".to_owned() } else { all.join(", ") };
+        let inputs = entry.inputs.iter().map(|input| format!("{} {}", input.name, input.ty)).collect();
+        let outputs = entry.outputs.iter().map(|output| format!("{} {}", output.name, output.ty)).collect();
+        let own = code.programs.iter().filter(|program| program.entry == number).count();
+        let code = match own {
+            0 => format!("{} launches", kc_runtime::kc_abi::manifest::launches(&entry.plan.steps).len()),
+            count => format!("{count} programs"),
+        };
+        rows.push(vec![entry.name.clone(), types(inputs), types(outputs), code]);
+    }
+    output::print(&table::columns(&rows))?;
+    let mut rows = vec![
+        ["program", "batch", "form", "compile ms", "code kB", "MFLOP", "MB moved", "peak MB", "step us (estimated)"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for program in &code.programs {
+        let name = manifest.entries.get(program.entry).map_or("?", |entry| &entry.name).to_owned();
+        rows.push(match &program.form {
+            ProgramForm::Stablehlo => {
+                let mut row = vec![name, "any".to_owned(), format!("stablehlo, {} bytes", program.bytes)];
+                row.resize(9, "-".to_owned());
+                row
+            }
+            ProgramForm::Executable { topology, values, cost, .. } => {
+                let batch = values.iter().map(i64::to_string).collect::<Vec<_>>().join(" ");
+                let shown = |value: f64| format!("{value:.2}");
+                vec![
+                    name,
+                    if batch.is_empty() { "-".to_owned() } else { batch },
+                    topology.clone(),
+                    shown(cost.compile_nanoseconds as f64 / 1e6),
+                    shown(cost.code_bytes as f64 / 1e3),
+                    shown(cost.flops as f64 / 1e6),
+                    shown(cost.bytes as f64 / 1e6),
+                    shown(cost.peak_bytes as f64 / 1e6),
+                    if cost.nanoseconds == 0 { "-".to_owned() } else { shown(cost.nanoseconds as f64 / 1e3) },
+                ]
+            }
+        });
+    }
+    if rows.len() > 1 { output::print(&format!("\n{}", table::columns(&rows))) } else { Ok(()) }
+}

@@ -1,0 +1,77 @@
+//! What `cargo xtask nightly` checks of the back end xla: other readers of its text, and compiling for TPUs.
+
+use crate::process::{Outcome, cargo, program, root, run, target_dir};
+use crate::xla_plugin::pip_install;
+use std::path::{Path, PathBuf};
+
+/// Readers of StableHLO that are not XLA.
+const JUDGES: &str = "jaxlib==0.10.2\nnumpy\nml_dtypes\niree-base-compiler==3.13.0";
+/// XLA for TPUs; it compiles where there is none.
+const LIBTPU: &str = "libtpu==0.0.51";
+const TOPOLOGIES: [&str; 3] = ["v5e:2x2", "v5p:2x2x1", "v6e:2x2"];
+const MODELS: [&str; 4] = ["mnist_mlp", "mnist_cnn", "resnet18", "transformer"];
+
+/// Both.
+pub fn check() -> Outcome<String> {
+    run(cargo().args(["build", "--release", "--package", "kc-tool"]))?;
+    let kc = target_dir().join("release/kc");
+    judge(&kc)?;
+    tpu(&kc)?;
+    Ok(format!("{} models for {} topologies", MODELS.len(), TOPOLOGIES.len()))
+}
+
+/// Shows the texts of the file tests and of the example models to the judges.
+fn judge(kc: &Path) -> Outcome {
+    let folder = target_dir().join("judges");
+    pip_install(&folder, JUDGES)?;
+    let texts = folder.join("texts");
+    std::fs::create_dir_all(&texts).map_err(|error| format!("cannot make {}: {error}", texts.display()))?;
+    let mut files = Vec::new();
+    let tests = root().join("codegen/tests/stablehlo");
+    let entries = std::fs::read_dir(&tests).map_err(|error| format!("cannot read {}: {error}", tests.display()))?;
+    files.extend(entries.flatten().map(|entry| entry.path()));
+    files.sort();
+    for model in MODELS {
+        let text = texts.join(format!("{model}.mlir"));
+        run(kc_on(kc, model).args(["--emit", "stablehlo", "--batch-size", "64", "--output"]).arg(&text))?;
+        files.push(text);
+    }
+    let python = folder.join("bin/python").to_string_lossy().into_owned();
+    let script = root().join("codegen/tests/judges.py");
+    run(program(&python).arg(script).arg(folder.join("bin/iree-compile")).args(files))
+}
+
+fn kc_on(kc: &Path, model: &str) -> std::process::Command {
+    let mut command = program(&kc.to_string_lossy());
+    command.arg("compile").arg(format!("frontend/examples/{model}.rs"));
+    command
+}
+
+/// Compiles every model for every topology, and prints what XLA says that it costs.
+fn tpu(kc: &Path) -> Outcome {
+    let folder = target_dir().join("tpu");
+    let plugin: PathBuf = pip_install(&folder, LIBTPU)?.join("libtpu/libtpu.so");
+    let mut collectives = cargo();
+    collectives.args(["test", "--quiet", "--package", "kc-tests", "--test", "xla", "tpus"]).env("KC_LIBTPU", &plugin);
+    // without a TPU, libtpu would ask a cloud about one
+    collectives.envs([("TPU_SKIP_MDS_QUERY", "1"), ("TPU_ACCELERATOR_TYPE", "v5litepod-4")]);
+    run(collectives.env("TPU_WORKER_HOSTNAMES", "localhost"))?;
+    for topology in TOPOLOGIES {
+        for model in MODELS {
+            let package = folder.join(format!("{model}.kcp"));
+            println!("\n{model} for {topology}");
+            let mut compile = kc_on(kc, model);
+            compile.args(["--target", "tpu", "--topology", topology, "--batch-size", "64", "--plugin"]).arg(&plugin);
+            run(compile.arg("--output").arg(&package))?;
+            run(program(&kc.to_string_lossy()).arg("inspect").arg(&package))?;
+        }
+    }
+    let mut wrong = kc_on(kc, MODELS[0]);
+    wrong.args(["--target", "tpu", "--topology", "v5e:17x3", "--plugin"]).arg(&plugin);
+    let ended = wrong.output().map_err(|error| format!("cannot run kc: {error}"))?;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    if ended.status.code() == Some(1) && said.contains("the plug-in knows no topology `v5e:17x3`") {
+        return Ok(());
+    }
+    Err(format!("a topology that does not exist: expected a message that says so, got {}: {said}", ended.status))
+}
