@@ -81,6 +81,22 @@ impl CostModel {
         OP + cost
     }
 
+    /// Whether scheduling computes an op inside of the kernel that takes its result.
+    pub fn is_fused(&self, op: &Op, operands: &[&Type], result: &Type) -> bool {
+        let work = self.work(op, operands, result);
+        !work.root && !work.moves && work.elementwise + work.exponentials > 0.0
+    }
+
+    /// Whether an op reads its operands many times, so that what is fused elsewhere is written for it.
+    pub fn contracts(op: &Op) -> bool {
+        matches!(op, Op::DotGeneral(_) | Op::Convolution(_))
+    }
+
+    /// What writing a value costs that is otherwise not kept.
+    pub fn written(&self, ty: &Type) -> f64 {
+        self.bytes(ty) / self.constants.bytes_per_nanosecond
+    }
+
     /// The cost of what an op with regions executes.
     fn regions(&self, op: &Op) -> Option<f64> {
         let of = |region: &Region| self.graph(region.graph());

@@ -130,6 +130,7 @@ fn choices(egraph: &EGraph, roots: &[Id], model: &CostModel) -> Choices {
         egraph.classes().filter(|class| matches!(class.data, Fact::Value { .. })).map(|class| class.id).collect();
     classes.sort_unstable();
     let position: HashMap<Id, usize> = classes.iter().enumerate().map(|(position, &id)| (id, position)).collect();
+    let fused: Vec<bool> = classes.iter().map(|&id| is_only_fused(egraph, id, model)).collect();
     let candidates = classes.iter().enumerate().map(|(own, &id)| {
         let class = &egraph[id];
         let Fact::Value { ty, .. } = &class.data else { return vec![] };
@@ -141,9 +142,12 @@ fn choices(egraph: &EGraph, roots: &[Id], model: &CostModel) -> Choices {
                 let types: Vec<&Type> = operands.iter().map(|&id| egraph[id].data.ty()).collect::<Option<_>>()?;
                 let needs: BTreeSet<usize> =
                     operands.iter().map(|&id| position.get(&egraph.find(id)).copied()).collect::<Option<_>>()?;
+                let written =
+                    needs.iter().filter(|&&need| fused[need]).filter_map(|&need| egraph[classes[need]].data.ty());
+                let operands = if CostModel::contracts(&op) { written.map(|ty| model.written(ty)).sum() } else { 0.0 };
                 (!needs.contains(&own)).then(|| Candidate {
                     term: term.clone(),
-                    cost: model.op(&op, &types, ty),
+                    cost: model.op(&op, &types, ty) + operands,
                     needs: needs.into_iter().collect(),
                 })
             })
@@ -154,6 +158,18 @@ fn choices(egraph: &EGraph, roots: &[Id], model: &CostModel) -> Choices {
     let candidates = candidates.collect();
     let roots = roots.iter().map(|&id| position[&egraph.find(id)]).collect();
     Choices::new(classes, candidates, roots)
+}
+
+/// Whether a class is computed elementwise in all its forms, so that nothing but a kernel of its own writes it.
+fn is_only_fused(egraph: &EGraph, id: Id, model: &CostModel) -> bool {
+    let class = &egraph[id];
+    let Fact::Value { ty, .. } = &class.data else { return false };
+    let mut forms = class.nodes.iter().filter_map(|term| {
+        let (op, operands) = op_of(egraph, term)?;
+        let types: Vec<&Type> = operands.iter().map(|&id| egraph[id].data.ty()).collect::<Option<_>>()?;
+        Some(model.is_fused(&op, &types, ty))
+    });
+    forms.all(|fused| fused)
 }
 
 /// For each class the position of its candidate, where it has one yet.
