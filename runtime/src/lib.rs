@@ -36,12 +36,27 @@ macro_rules! include_package {
     }};
 }
 
+/// Takes the file of that name that `kc-build` wrote into the program: `include_model!("mnist.rs")`.
+#[macro_export]
+macro_rules! include_model {
+    ($name:literal) => {
+        include!(concat!(env!("OUT_DIR"), "/", $name));
+    };
+}
+
+/// Numbers as the bytes that they are.
+pub fn bytes_mut<T: Element>(values: &mut [T]) -> &mut [u8] {
+    // SAFETY: every bit pattern is a value, and the values are borrowed exclusively.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
+}
+
 pub use array::{Array, ArrayError, Element};
 pub use kc_abi;
 pub use memory::AlignedBytes;
 pub use package::{Package, PackageError};
 pub use session::{
-    Argument, DeviceOptions, EntryId, LaunchTime, Model, Profile, Session, SessionError, SessionOptions, View,
+    Argument, DeviceOptions, EntryId, LaunchTime, LoadError, Model, Profile, Session, SessionError, SessionOptions,
+    View,
 };
 pub use summary::summary_text;
 pub use training::{

@@ -13,7 +13,7 @@ mod prepare;
 mod profile;
 
 pub use argument::{Argument, View};
-pub use error::SessionError;
+pub use error::{LoadError, SessionError};
 pub use model::Model;
 pub use profile::{LaunchTime, Profile};
 
@@ -336,6 +336,14 @@ impl Session {
             state: Some(self.state.clone()),
             others: program.others.clone(),
         })
+    }
+
+    /// The model with its present state, to predict with from many threads; each prediction is divided among as many threads as the session
+    /// has.
+    pub fn into_model(self) -> Result<Model, SessionError> {
+        let threads = self.executor.pool.threads();
+        let Executor { program, .. } = self.executor;
+        Model::assemble(program, self.state, threads)
     }
 
     /// The position of a state tensor by its name.

@@ -126,6 +126,17 @@ fn a_step_allocates_nothing() {
 
     library_functions_allocate_nothing();
 
+    let model = common::session(1, 0).into_model().unwrap();
+    let (x, mut y) = ([0.5f32; 3], [0f32; 3]);
+    let mut predict = || {
+        let input = View::new(&x, &[3, 1]).unwrap();
+        model.predict_to(&[input], &mut [bytes_mut(&mut y)]).unwrap();
+    };
+    predict();
+    let before = allocations();
+    predict();
+    assert_eq!(allocations() - before, 0, "a shared model");
+
     // small batches are made by the training thread, large ones by another
     for batch_size in [64, 8192] {
         let mut session = common::session(1, 0);

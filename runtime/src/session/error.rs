@@ -1,6 +1,7 @@
 use crate::array::ArrayError;
 use crate::errors::{errors, from_errors};
 use crate::image::ImageError;
+use crate::package::PackageError;
 
 errors! {
     /// Why a session cannot be made or cannot run an entry point.
@@ -196,6 +197,20 @@ errors! {
     }
 }
 from_errors!(ImageError => SessionError::Image);
+
+errors! {
+    /// Why a package within the program cannot be used.
+    #[derive(Debug)]
+    pub enum LoadError {
+        /// It cannot be read.
+        #[error("{0}")]
+        Package(PackageError),
+        /// It cannot be executed.
+        #[error("{0}")]
+        Session(SessionError),
+    }
+}
+from_errors!(PackageError => LoadError::Package, SessionError => LoadError::Session);
 
 impl From<ArrayError> for SessionError {
     fn from(error: ArrayError) -> Self {

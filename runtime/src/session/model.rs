@@ -43,6 +43,10 @@ impl Model {
         }
         let program = Arc::new(Program::load(&package)?);
         super::check_state(&program.manifest, &state)?;
+        Self::assemble(program, state, threads)
+    }
+
+    pub(super) fn assemble(program: Arc<Program>, state: Vec<Array>, threads: usize) -> Result<Self, SessionError> {
         let predict = program.entry("predict")?;
         let entry = &program.manifest.entries[predict.0];
         if let Some(&index) = entry.updates.first() {
@@ -50,8 +54,7 @@ impl Model {
             return Err(SessionError::Updates { entry: entry.name.clone(), tensor });
         }
         let model = Model { program, state, predict, threads, idle: Mutex::new(Vec::new()) };
-        let first = model.executor()?;
-        model.give_back(first);
+        model.give_back(model.executor()?);
         Ok(model)
     }
 
