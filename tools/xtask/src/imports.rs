@@ -23,6 +23,7 @@ const TABLE: &[(&str, Imports)] = &[
     ("kc-macros", Only(&[])),
     ("kc", Only(&["kc-ir", "kc-runtime", "kc-macros", "kc-codegen"])),
     ("kc-run", Only(&["kc-runtime"])),
+    ("kc-build", Only(&["kc-runtime"])),
     ("kc-tool", All),
     ("kc-tests", All),
     ("xtask", Only(&[])),
@@ -35,7 +36,7 @@ const PLUGIN: (&str, &[&str]) = ("codegen/mlir/Cargo.toml", &["kc-ir", "kc-abi"]
 const OPTIONAL: &[(&str, &str, &str)] = &[("kc", "kc-codegen", "compile")];
 
 /// What must not be reachable from a crate, over any number of steps.
-const ABSENT: &[(&str, &[&str])] = &[("kc-runtime", COMPILER), ("kc-run", COMPILER)];
+const ABSENT: &[(&str, &[&str])] = &[("kc-runtime", COMPILER), ("kc-run", COMPILER), ("kc-build", COMPILER)];
 
 const COMPILER: &[&str] =
     &["kc-ir", "kc-passes", "kc-codegen", "egg", "petgraph", "cranelift-codegen", "cranelift-jit", "melior", "inkwell"];

@@ -1,0 +1,77 @@
+//! A project outside the workspace that embeds a package: one dependency and a build script.
+
+use kc::prelude::*;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const BUILD: &str = r#"fn main() {
+    kc_build::package("mnist.kcp").unwrap();
+}
+"#;
+
+const MAIN: &str = r#"kc_runtime::include_model!("mnist.rs");
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let image: [[u8; 28]; 28] = std::array::from_fn(|y| std::array::from_fn(|x| (y * 31 + x * 7) as u8));
+    for probability in Mnist::new()?.predict(&image)? {
+        println!("{:08x}", probability.to_bits());
+    }
+    Ok(())
+}
+"#;
+
+fn mnist() -> kc::Result<Sequential> {
+    kc::utils::set_random_seed(7);
+    let mut model = Sequential::new()
+        .add(Input::new([28, 28]).dtype("uint8"))
+        .add(Rescaling::new(1.0 / 255.0))
+        .add(Flatten::new())
+        .add(Dense::new(32).activation("relu"))
+        .add(Dense::new(10).activation("softmax"));
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])?;
+    Ok(model)
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().expect("it starts");
+    assert!(output.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn a_fresh_project_predicts_the_same_bits_with_few_crates() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fresh_project");
+    std::fs::create_dir_all(folder.join("src"))?;
+    let model = mnist()?;
+    let image: Vec<u8> = (0..784).map(|i| (i / 28 * 31 + i % 28 * 7) as u8).collect();
+    let image = Array::from_slice(&image, &[1, 28, 28])?;
+    let expected = model.predict(&image)?;
+    let expected: String =
+        expected.as_slice::<f32>()?.iter().map(|value| format!("{:08x}\n", value.to_bits())).collect();
+    model.package()?.write(&folder.join("mnist.kcp"))?;
+
+    let root: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let manifest = format!(
+        "[package]\nname = \"digits\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\nkc-runtime = {{ path = {:?}, \
+         default-features = false }}\n\n[build-dependencies]\nkc-build = {{ path = {:?} }}\n",
+        root.join("runtime"),
+        root.join("tools/kc-build")
+    );
+    for (name, text) in [("Cargo.toml", manifest.as_str()), ("build.rs", BUILD), ("src/main.rs", MAIN)] {
+        std::fs::write(folder.join(name), text)?;
+    }
+    std::fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    assert!(BUILD.lines().count() + MAIN.lines().count() < 15);
+
+    let cargo = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(arguments).arg("--offline").current_dir(&folder).env_remove("CARGO_TARGET_DIR");
+        run(&mut command)
+    };
+    assert_eq!(cargo(&["run", "--quiet"]), expected);
+    let tree = cargo(&["tree", "--edges", "normal,build", "--prefix", "none", "--no-dedupe"]);
+    let crates: std::collections::BTreeSet<&str> =
+        tree.lines().filter_map(|line| line.split(' ').next()).filter(|name| *name != "digits").collect();
+    assert!(crates.len() <= 10, "{crates:?}");
+    Ok(())
+}
