@@ -17,6 +17,11 @@ pub trait Backend: Send + Sync {
     /// The machine that code is made for.
     fn target(&self) -> &Target;
 
+    /// Architecture and system that code is made for, as packages name them.
+    fn machine(&self) -> &str {
+        kc_runtime::intrinsics::host_target()
+    }
+
     /// One image with all kernels; equal kernels give equal bytes.
     fn compile(&self, kernels: &[Kernel]) -> Result<CodeImage, CodegenError>;
 
@@ -74,6 +79,12 @@ pub enum CodegenError {
         /// The kernel's name.
         kernel: String,
         /// What was met, what was expected.
+        reason: String,
+    },
+    /// An object that cannot be made.
+    #[error("no object can be made: {reason}")]
+    Object {
+        /// What was met, what to do.
         reason: String,
     },
     /// A text form that the back end does not have.

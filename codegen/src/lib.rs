@@ -15,6 +15,7 @@ mod cranelift;
 pub mod eager;
 mod image;
 pub mod mlir;
+mod object;
 mod pipeline;
 pub mod roof;
 pub mod stablehlo;
@@ -23,4 +24,7 @@ pub use backend::{Backend, CodegenError, Form};
 pub use choice::BackendChoice;
 pub use cranelift::Cranelift;
 pub use image::CodeImage;
-pub use pipeline::{CompileError, Optimised, Options, Stage, compile, compile_observed, optimise, schedule_function};
+pub use object::{Object, ObjectOptions};
+pub use pipeline::{
+    CompileError, Optimised, Options, Stage, compile, compile_object, compile_observed, optimise, schedule_function,
+};

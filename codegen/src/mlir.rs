@@ -1,11 +1,14 @@
 //! The back end `mlir`: a plug-in (`codegen/mlir`) that is opened where it is found.
 
 mod interface;
+mod machine;
+
+pub use machine::Machine;
 
 use crate::{Backend, CodeImage, CodegenError, Form};
 use interface::{API_VERSION, ApiVersionFn, Blob, CompileFn, Failure, FreeFn, ImageHeader, Options, Output};
 use kc_ir::kernel::{Kernel, print_kernels};
-use kc_passes::{Contraction, CostConstants, Target};
+use kc_passes::Target;
 use libloading::Library;
 use std::path::{Path, PathBuf};
 
@@ -48,11 +51,12 @@ impl From<NotAvailable> for CodegenError {
     }
 }
 
-/// The back end: code for the CPU that compiles, through MLIR and LLVM.
+/// The back end: code for the CPU that compiles, or another, through MLIR and LLVM.
 #[derive(Debug)]
 pub struct Mlir {
     compile: CompileFn,
     free: FreeFn,
+    machine: Machine,
     target: Target,
     path: PathBuf,
     /// Keeps the functions above in memory.
@@ -86,7 +90,8 @@ impl Mlir {
             Ok(Mlir {
                 compile: *library.get::<CompileFn>(b"kc_mlir_compile\0").map_err(broken)?,
                 free: *library.get::<FreeFn>(b"kc_mlir_free\0").map_err(broken)?,
-                target: host_target(),
+                machine: Machine::Host,
+                target: Machine::Host.target(),
                 path: path.into(),
                 _library: library,
             })
@@ -98,10 +103,36 @@ impl Mlir {
         &self.path
     }
 
+    /// The same back end for another machine.
+    pub fn for_machine(self, machine: Machine) -> Self {
+        Mlir { target: machine.target(), machine, ..self }
+    }
+
+    /// An object file with the kernels, and around them a program (see the interface's options) that defines these functions.
+    pub(crate) fn object(
+        &self,
+        kernels: &[Kernel],
+        program: &str,
+        exports: &[String],
+    ) -> Result<Vec<u8>, CodegenError> {
+        let options = Options {
+            output: Output::Object,
+            program: program.to_owned(),
+            exports: exports.to_vec(),
+            ..Options::default()
+        };
+        self.call_with(kernels, options)
+    }
+
     fn call(&self, kernels: &[Kernel], output: Output) -> Result<Vec<u8>, CodegenError> {
+        self.call_with(kernels, Options { output, ..Options::default() })
+    }
+
+    fn call_with(&self, kernels: &[Kernel], options: Options) -> Result<Vec<u8>, CodegenError> {
         let unavailable = |reason: String| CodegenError::Unavailable { backend: NAME.to_string(), reason };
         let text = print_kernels(kernels);
-        let options = serde_json::to_vec(&Options { output, ..Options::default() })
+        let (triple, features) = (self.machine.triple(), self.machine.features());
+        let options = serde_json::to_vec(&Options { triple, features, ..options })
             .map_err(|error| unavailable(error.to_string()))?;
         let mut blob = Blob { data: std::ptr::null_mut(), length: 0, capacity: 0 };
         // SAFETY: both inputs are live for the call; the plug-in fills the blob in every case, and it is copied before it is given back.
@@ -131,6 +162,10 @@ impl Backend for Mlir {
 
     fn target(&self) -> &Target {
         &self.target
+    }
+
+    fn machine(&self) -> &str {
+        self.machine.package_target()
     }
 
     fn compile(&self, kernels: &[Kernel]) -> Result<CodeImage, CodegenError> {
@@ -175,65 +210,4 @@ fn candidates() -> Vec<PathBuf> {
     candidates.extend(built_in.filter(|path| !candidates.contains(path)));
     candidates.extend(std::env::home_dir().map(|home| home.join(".local/lib/kc").join(&file)));
     candidates
-}
-
-/// The CPU that compiles.
-fn host_target() -> Target {
-    let (vectors, vector_bytes, vector_registers, fused_multiply_add) = host_vectors();
-    let flops_per_cycle = f64::from(vector_bytes / 4) * if fused_multiply_add { 4.0 } else { 2.0 };
-    Target {
-        name: format!("{}-{} {vectors}", std::env::consts::ARCH, std::env::consts::OS),
-        vector_bytes,
-        vector_registers,
-        fused_multiply_add,
-        cache_bytes: host_caches().unwrap_or(Target::baseline().cache_bytes),
-        threads: std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32),
-        contraction: Contraction::Generated,
-        cost: CostConstants {
-            contraction_flops_per_nanosecond: 2.4 * flops_per_cycle,
-            elementwise_operations_per_nanosecond: f64::from(vector_bytes / 4),
-            exponentials_per_nanosecond: f64::from(vector_bytes / 4) / 12.0,
-            ..Target::baseline().cost
-        },
-    }
-}
-
-/// Name of the vector instructions, bytes and number of vector registers, whether `a*b + c` is one instruction.
-fn host_vectors() -> (&'static str, u32, u32, bool) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::is_x86_feature_detected as has;
-        if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") && has!("fma") {
-            return ("avx512", 64, 32, true);
-        }
-        if has!("avx2") && has!("fma") {
-            return ("avx2", 32, 16, true);
-        }
-        ("sse", 16, 16, has!("fma"))
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    ("neon", 16, 32, true)
-}
-
-/// Bytes of the two nearest data caches of a core, where the processor says them.
-fn host_caches() -> Option<[u64; 2]> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{__cpuid, __cpuid_count};
-        // Intel's leaf of caches, and AMD's, which has the same form
-        let leaf = [4, 0x8000_001d].into_iter().find(|&leaf| {
-            let most = __cpuid(leaf & 0x8000_0000).eax;
-            leaf <= most && __cpuid_count(leaf, 0).eax & 31 != 0
-        })?;
-        let mut caches = (0..8).map(|number| __cpuid_count(leaf, number)).take_while(|cache| cache.eax & 31 != 0);
-        let mut level = |wanted: u32| {
-            let is_instructions = |eax: u32| eax & 31 == 2;
-            let cache = caches.find(|cache| cache.eax >> 5 & 7 == wanted && !is_instructions(cache.eax))?;
-            let part = |shift: u32, bits: u32| u64::from((cache.ebx >> shift & ((1 << bits) - 1)) + 1);
-            Some(part(22, 10) * part(12, 10) * part(0, 12) * (u64::from(cache.ecx) + 1))
-        };
-        Some([level(1)?, level(2)?])
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    None
 }

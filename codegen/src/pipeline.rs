@@ -1,9 +1,12 @@
 //! The one pipeline: from a traced module to a package.
 
+use crate::mlir::Mlir;
+use crate::object::{self, Object, ObjectOptions};
 use crate::{Backend, CodegenError};
 use kc_ir::kernel::{Access, Kernel, Program, Space, Statement, print_kernel};
-use kc_ir::manifest::{self, Code, Distribution, Entry, FORMAT_VERSION, Manifest, Place, Plan};
-use kc_ir::tensor::{Function, Module, TypeError};
+use kc_ir::manifest::{self, Code, Distribution, Entry, ExactPlan, FORMAT_VERSION, Manifest, Place, Plan};
+use kc_ir::tensor::{Function, Module, TypeError, specialise};
+use kc_ir::{Dim, Symbol, TensorType};
 use kc_passes::{
     CostConstants, SaturationOptions, SaturationReport, Target, differentiate, hoist, plan, saturate, schedule,
     simplify,
@@ -19,6 +22,9 @@ pub struct Options {
     pub saturation: SaturationOptions,
     /// Constants of the cost model, where they are not the back end's own.
     pub cost: Option<CostConstants>,
+    /// Batch sizes that `predict` is compiled for apart, beside the code for any. The numbers may differ in their last bits: sums are
+    /// taken in another order.
+    pub exact_batches: Vec<i64>,
 }
 
 /// Why a module could not be compiled.
@@ -116,8 +122,65 @@ pub fn compile_observed(
         observe(Stage::Schedule, &function.name);
         programs.push(schedule_function(&optimised.function, backend.target())?);
     }
+    let mut exact = Vec::new();
+    for (number, function) in module.functions.iter().enumerate().filter(|(_, function)| function.name == "predict") {
+        let [symbol] = programs[number].symbols.as_slice() else { continue };
+        for &batch in &options.exact_batches {
+            let function = with_extent(function, symbol, batch)?;
+            let optimised = optimise(&function, backend.target(), options, observe)?;
+            observe(Stage::Schedule, &function.name);
+            let program = schedule_function(&optimised.function, backend.target())?;
+            exact.push(Exact { function: number, values: vec![batch], program });
+        }
+    }
     observe(Stage::Lower, "");
-    compile_programs(module, &programs, backend)
+    compile_planned(module, plan_programs(module, &programs, &exact), backend)
+}
+
+/// A function for a known extent.
+fn with_extent(function: &Function, symbol: &Symbol, value: i64) -> Result<Function, CompileError> {
+    let failed = |error| CompileError::Graph { function: function.name.clone(), error };
+    let value_of = |other: &Symbol| (other == symbol).then_some(value);
+    let known = |ty: &TensorType| TensorType {
+        shape: ty.shape.iter().map(|dim| dim.substitute(&|other| value_of(other).map(Dim::constant))).collect(),
+        ..ty.clone()
+    };
+    let inputs = function.inputs.iter().map(|input| manifest::Input { ty: known(&input.ty), ..input.clone() });
+    let outputs = function.outputs.iter().map(|output| manifest::Output { ty: known(&output.ty), ..output.clone() });
+    Ok(Function {
+        inputs: inputs.collect(),
+        outputs: outputs.collect(),
+        graph: specialise(&function.graph, &value_of).map_err(failed)?,
+        ..function.clone()
+    })
+}
+
+/// Compiles entry points of a module to an object that needs no runtime, with the weights of a package of the same model.
+pub fn compile_object(
+    module: &Module,
+    weights: &Package,
+    backend: &Mlir,
+    options: &Options,
+    object: &ObjectOptions,
+) -> Result<Object, CompileError> {
+    let wrong = |reason: &str| CompileError::from(CodegenError::Object { reason: reason.to_owned() });
+    let Some(state) = &weights.state else {
+        return Err(wrong("the package that gives the weights has none; train it"));
+    };
+    let mut bytes = Vec::with_capacity(module.state.len());
+    for tensor in &module.state {
+        let index = weights.manifest.state.iter().position(|given| given.name == tensor.name && given.ty == tensor.ty);
+        bytes.push(index.map(|index| state[index].bytes().to_vec()).unwrap_or_default());
+    }
+    let functions: Vec<Function> =
+        module.functions.iter().filter(|function| object.entries.contains(&function.name)).cloned().collect();
+    let module = Module { functions, ..module.clone() };
+    let mut programs = Vec::with_capacity(module.functions.len());
+    for function in &module.functions {
+        let optimised = optimise(function, backend.target(), options, &mut |_, _| {})?;
+        programs.push(schedule_function(&optimised.function, backend.target())?);
+    }
+    object::emit(&module, &plan_programs(&module, &programs, &[]), &bytes, backend, object)
 }
 
 /// The first half of the pipeline for one entry point: differentiation and equality saturation.
@@ -141,34 +204,66 @@ pub fn schedule_function(function: &Function, target: &Target) -> Result<Program
     schedule(function, target).map_err(|error| CompileError::Graph { function: function.name.clone(), error })
 }
 
-/// Plans memory, makes code of all kernels (equal ones once), and packs both with the manifest.
-pub(crate) fn compile_programs(
-    module: &Module,
-    programs: &[Program],
-    backend: &dyn Backend,
-) -> Result<Package, CompileError> {
+/// Kernels of all entry points, equal ones once, and the entry points' plans over them.
+pub(crate) struct Planned {
+    pub(crate) kernels: Vec<Kernel>,
+    pub(crate) constants: Vec<u8>,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// The program of a function for known extents.
+pub(crate) struct Exact {
+    function: usize,
+    values: Vec<i64>,
+    program: Program,
+}
+
+/// Plans memory and numbers the kernels.
+pub(crate) fn plan_programs(module: &Module, programs: &[Program], exact: &[Exact]) -> Planned {
     let mut kernels: Vec<Kernel> = vec![];
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
     let mut constants = vec![];
     let mut entries = vec![];
-    for (function, program) in module.functions.iter().zip(programs) {
-        let numbers: Vec<usize> =
-            program.kernels.iter().map(|kernel| number(kernel, &mut kernels, &mut known)).collect();
+    let mut planned = |program: &Program, kernels: &mut Vec<Kernel>| {
+        let numbers: Vec<usize> = program.kernels.iter().map(|kernel| number(kernel, kernels, &mut known)).collect();
         let mut plan = plan(program, &mut constants);
         for launch in manifest::launches_mut(&mut plan.steps) {
             launch.kernel = numbers[launch.kernel];
         }
-        let updates = updates(&plan, &kernels);
+        plan
+    };
+    for (position, (function, program)) in module.functions.iter().zip(programs).enumerate() {
+        let plan = planned(program, &mut kernels);
+        let own = exact.iter().filter(|exact| exact.function == position);
+        let exact: Vec<ExactPlan> = own
+            .map(|exact| ExactPlan { values: exact.values.clone(), plan: planned(&exact.program, &mut kernels) })
+            .collect();
+        let all = [&plan].into_iter().chain(exact.iter().map(|exact| &exact.plan));
+        let updates: BTreeSet<usize> = all.flat_map(|plan| updates(plan, &kernels)).collect();
         entries.push(Entry {
             name: function.name.clone(),
             symbols: program.symbols.clone(),
             inputs: function.inputs.clone(),
             outputs: function.outputs.clone(),
             plan,
-            exact: vec![],
-            updates,
+            exact,
+            updates: updates.into_iter().collect(),
         });
     }
+    Planned { kernels, constants, entries }
+}
+
+/// Makes code of all kernels, and packs it with the manifest.
+pub(crate) fn compile_programs(
+    module: &Module,
+    programs: &[Program],
+    backend: &dyn Backend,
+) -> Result<Package, CompileError> {
+    compile_planned(module, plan_programs(module, programs, &[]), backend)
+}
+
+fn compile_planned(module: &Module, planned: Planned, backend: &dyn Backend) -> Result<Package, CompileError> {
+    let Planned { kernels, constants, entries } = planned;
     let image = backend.compile(&kernels)?;
     let described = kernels.iter().zip(&image.kernel_offsets).map(|(kernel, &offset)| manifest::Kernel {
         name: kernel.name.clone(),
@@ -177,7 +272,7 @@ pub(crate) fn compile_programs(
     });
     let code = Code {
         backend: backend.name().to_string(),
-        target: kc_runtime::intrinsics::host_target().to_string(),
+        target: backend.machine().to_string(),
         features: image.features.clone(),
         intrinsics_version: INTRINSICS_VERSION,
         library: library_functions(&kernels),
@@ -190,8 +285,8 @@ pub(crate) fn compile_programs(
     Ok(Package { manifest, code: image.bytes.into(), constants: constants.into(), state: None, others: vec![] })
 }
 
-/// The state tensors that a plan's launches write, ascending.
-fn updates(plan: &Plan, kernels: &[Kernel]) -> Vec<usize> {
+/// The state tensors that a plan's launches write.
+fn updates(plan: &Plan, kernels: &[Kernel]) -> BTreeSet<usize> {
     let mut updates = BTreeSet::new();
     for launch in manifest::launches(&plan.steps) {
         let parameters = kernels[launch.kernel].memory.iter().filter_map(|memory| match memory.space {
@@ -204,11 +299,11 @@ fn updates(plan: &Plan, kernels: &[Kernel]) -> Vec<usize> {
             }
         }
     }
-    updates.into_iter().collect()
+    updates
 }
 
 /// The names of the library functions that kernels call, ascending.
-fn library_functions(kernels: &[Kernel]) -> Vec<String> {
+pub(crate) fn library_functions(kernels: &[Kernel]) -> Vec<String> {
     fn collect(statements: &[Statement], names: &mut BTreeSet<&'static str>) {
         for statement in statements {
             match statement {

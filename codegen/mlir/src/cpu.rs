@@ -41,7 +41,7 @@ pub struct Cpu {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CpuError {
     /// The triple's architecture.
-    #[error("the plug-in makes code for x86_64 and aarch64 with ELF objects, not for `{0}`")]
+    #[error("the plug-in makes code for x86_64 and aarch64 with ELF objects, and for wasm32, not for `{0}`")]
     Triple(String),
     /// A feature.
     #[error("`{feature}` is no instruction set that code for `{triple}` uses; known are: {known}")]
@@ -60,7 +60,7 @@ impl Cpu {
     pub fn new(triple: Option<&str>, tune: Option<&str>, features: Option<&[String]>) -> Result<Self, CpuError> {
         let host = TargetMachine::get_default_triple().as_str().to_string_lossy().into_owned();
         let triple = triple.unwrap_or(&host).to_string();
-        if !(triple.starts_with("x86_64") || triple.starts_with("aarch64"))
+        if !["x86_64", "aarch64", "wasm32"].iter().any(|architecture| triple.starts_with(architecture))
             || ["darwin", "macos", "windows"].iter().any(|system| triple.contains(system))
         {
             return Err(CpuError::Triple(triple));
@@ -108,6 +108,9 @@ impl Cpu {
 
     /// The same in LLVM's form.
     pub fn llvm_features(&self) -> String {
+        if self.is_wasm() {
+            return "+simd128".to_owned();
+        }
         let llvm = X86_FEATURES.iter().filter(|(name, _)| self.has(name)).map(|(_, llvm)| format!("+{llvm}"));
         llvm.collect::<Vec<_>>().join(",")
     }
@@ -116,18 +119,28 @@ impl Cpu {
         self.triple.starts_with("x86_64")
     }
 
+    /// Whether it is WebAssembly, with its vectors of 128 bits.
+    pub fn is_wasm(&self) -> bool {
+        self.triple.starts_with("wasm32")
+    }
+
     fn has(&self, feature: &str) -> bool {
         self.features.iter().any(|known| known == feature)
     }
 
     /// Whether `a*b + c` has one rounding.
     pub fn fma(&self) -> bool {
-        !self.is_x86() || self.has("fma")
+        !self.is_wasm() && (!self.is_x86() || self.has("fma"))
+    }
+
+    /// Whether floats are rounded to whole numbers by an instruction.
+    pub fn rounds(&self) -> bool {
+        !self.is_x86() || self.has("sse4.1")
     }
 
     /// Whether f16 converts to and from f32.
     pub fn half_conversions(&self) -> bool {
-        !self.is_x86() || self.has("f16c")
+        !self.is_wasm() && (!self.is_x86() || self.has("f16c"))
     }
 
     /// Attributes of every function, as MLIR text. Vectors are as wide as the kernel says; library functions are not recognised

@@ -41,6 +41,9 @@ pub enum CompileError {
         /// What failed.
         error: KernelError,
     },
+    /// The program around the kernels failed.
+    #[error("the entry points: {0}")]
+    Program(KernelError),
     /// A thread died.
     #[error("a compiling thread failed")]
     Thread,
@@ -75,6 +78,9 @@ pub fn compile(kernels: &[Kernel], options: &Options) -> Result<Vec<u8>, Compile
         kc_ir::kernel::verify_kernel(kernel).map_err(at(kernel))?;
     }
     let job = Job { kernels, cpu: &cpu, output: options.output };
+    if options.output == Output::Object {
+        return job.object(options);
+    }
     if options.output != Output::Image {
         return job.text(&(0..kernels.len()).collect::<Vec<_>>());
     }
@@ -117,6 +123,24 @@ impl Job<'_> {
             translate::translate(kernel, number, self.cpu).map_err(at(kernel))
         });
         Ok(format!("module {{\n{}}}\n", functions.collect::<Result<String, _>>()?))
+    }
+
+    /// One object file with all kernels and the program around them.
+    fn object(&self, options: &Options) -> Result<Vec<u8>, CompileError> {
+        let all: Vec<usize> = (0..self.kernels.len()).collect();
+        let kernels = self.module_text(&all)?;
+        let text = kernels.trim_end().strip_suffix('}').unwrap_or(&kernels).to_owned() + &options.program + "}\n";
+        let compile = || -> Result<Vec<u8>, machine::MachineError> {
+            let machine = Machine::new(self.cpu)?;
+            let module = machine.module(&text)?;
+            machine::export_only(&module, &options.exports);
+            machine.optimize(&module, machine::PASSES)?;
+            machine.object(&module)
+        };
+        compile().map_err(|error| match self.blame(&all, error.into()) {
+            CompileError::Kernel { error, .. } => CompileError::Program(error),
+            other => other,
+        })
     }
 
     /// All kernels in the text form that is asked for.
@@ -167,7 +191,7 @@ impl Job<'_> {
         Ok(match self.output {
             Output::Llvm => module.print_to_string().to_string().into_bytes(),
             Output::Asm => machine.assembly(&module)?.into_bytes(),
-            Output::Mlir | Output::Image => machine.object(&module)?,
+            Output::Mlir | Output::Image | Output::Object => machine.object(&module)?,
         })
     }
 

@@ -3,7 +3,7 @@
 use crate::cpu::Cpu;
 use inkwell::OptimizationLevel;
 use inkwell::context::{AsContextRef, Context as LlvmContext};
-use inkwell::module::Module as LlvmModule;
+use inkwell::module::{Linkage, Module as LlvmModule};
 use inkwell::passes::PassBuilderOptions;
 use inkwell::targets::{
     CodeModel, FileType, InitializationConfig, RelocMode, Target, TargetMachine, TargetMachineOptions, TargetTriple,
@@ -35,6 +35,16 @@ fn fail(stage: &'static str) -> impl Fn(String) -> MachineError {
     move |message| MachineError { stage, message }
 }
 
+/// Makes the functions that are not named, and all data, invisible outside of the module.
+pub fn export_only(module: &LlvmModule, names: &[String]) {
+    for function in module.get_functions() {
+        let exported = function.get_name().to_str().is_ok_and(|name| names.iter().any(|exported| exported == name));
+        if function.count_basic_blocks() > 0 && !exported {
+            function.set_linkage(Linkage::Internal);
+        }
+    }
+}
+
 /// Compiles modules, one after the other, on one thread.
 pub struct Machine {
     mlir: Context,
@@ -51,13 +61,14 @@ impl Machine {
         TARGETS.call_once(|| {
             Target::initialize_x86(&InitializationConfig::default());
             Target::initialize_aarch64(&InitializationConfig::default());
+            Target::initialize_webassembly(&InitializationConfig::default());
         });
         let triple = TargetTriple::create(cpu.triple());
         let options = TargetMachineOptions::default()
             .set_cpu(cpu.base())
             .set_features(&cpu.llvm_features())
             .set_level(OptimizationLevel::Aggressive)
-            .set_reloc_mode(RelocMode::PIC)
+            .set_reloc_mode(if cpu.is_wasm() { RelocMode::Static } else { RelocMode::PIC })
             .set_code_model(CodeModel::Small);
         let target = Target::from_triple(&triple)
             .map_err(|error| fail("target")(error.to_string()))?

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Version of everything in this file and of the kernel IR's text form, which is what the plug-in reads: raised with every change of
 /// either. The loader refuses a plug-in of another version.
-pub const API_VERSION: u32 = 2;
+pub const API_VERSION: u32 = 3;
 
 /// `kc_mlir_api_version`: the plug-in's [`API_VERSION`].
 pub type ApiVersionFn = unsafe extern "C" fn() -> u32;
@@ -48,6 +48,8 @@ pub enum Output {
     Llvm,
     /// Assembly text.
     Asm,
+    /// An object file with the kernels and [`Options::program`].
+    Object,
 }
 
 /// What to compile for. Missing fields mean the machine that compiles.
@@ -62,6 +64,11 @@ pub struct Options {
     pub tune: Option<String>,
     /// Instruction sets that the code may use, as Rust names them (`avx512f`, `bmi1`).
     pub features: Option<Vec<String>>,
+    /// Functions and data around the kernels, as operations of MLIR's dialects llvm, scf and arith for the inside of a module; they
+    /// call `@kernel_N` for the kernel of that number. For [`Output::Object`].
+    pub program: String,
+    /// The functions of the program that the object defines for others.
+    pub exports: Vec<String>,
     /// Threads that compile; the result does not depend on their number.
     pub threads: Option<usize>,
 }

@@ -38,15 +38,15 @@ impl Model {
     /// started when there is work that is worth it.
     pub fn with_threads(mut package: Package, threads: usize) -> Result<Self, SessionError> {
         let Some(state) = package.state.take() else { return Err(SessionError::NoWeights) };
-        if !package.manifest.code.programs.is_empty() {
-            return Err(SessionError::OnDevice { target: package.manifest.code.target.clone() });
-        }
         let program = Arc::new(Program::load(&package)?);
         super::check_state(&program.manifest, &state)?;
         Self::assemble(program, state, threads)
     }
 
     pub(super) fn assemble(program: Arc<Program>, state: Vec<Array>, threads: usize) -> Result<Self, SessionError> {
+        if !program.manifest.code.programs.is_empty() {
+            return Err(SessionError::OnDevice { target: program.manifest.code.target.clone() });
+        }
         let predict = program.entry("predict")?;
         let entry = &program.manifest.entries[predict.0];
         if let Some(&index) = entry.updates.first() {

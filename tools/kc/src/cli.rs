@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kc_codegen::mlir::Machine as CodeMachine;
 use std::path::PathBuf;
 
 /// Compile, train and run Keras models written in Rust.
@@ -31,8 +32,14 @@ pub enum Command {
     Explain(Explain),
     /// Measure this machine for the cost model, and keep what was measured
     Tune(Tune),
-    /// What a package holds: entry points, and what its programs cost
+    /// What a package holds: entry points, machines, weights, its model card, and what its programs cost
     Inspect(Inspect),
+    /// Check every byte of a package
+    Verify(Verify),
+    /// Leave out of a package what only training needs
+    Strip(Strip),
+    /// Put packages of one model, compiled for several machines, into one
+    Merge(Merge),
     /// What this machine offers: CPU features, back ends, caches, data sets
     Doctor(Doctor),
     /// Opens a PJRT plug-in, so that a crash is not ours
@@ -100,21 +107,36 @@ pub struct Fit {
 pub struct Compile {
     /// Rust file with a `#[kc::model] fn`
     pub model: PathBuf,
-    /// What to compile for
-    #[arg(long, default_value = "cpu")]
-    pub target: Target,
+    /// What to compile for: cpu (this machine), x86-64, x86-64-v3, x86-64-v4, aarch64-linux, wasm32 (several for one package, of which each
+    /// machine takes the best that it can execute); xla, which a PJRT plug-in compiles when the package is loaded; tpu, ahead of time
+    /// for `--topology`
+    #[arg(long, default_value = "cpu", value_delimiter = ',')]
+    pub target: Vec<CompileTarget>,
     /// The devices that `--target tpu` compiles for, such as v5e:2x2, v5p:2x2x1 or v6e:2x2
     #[arg(long, value_name = "NAME", required_if_eq("target", "tpu"))]
     pub topology: Option<String>,
     /// Samples a step that `--target tpu` and `--emit stablehlo` compile for; may be given several times
     #[arg(long, default_values_t = [32])]
     pub batch_size: Vec<usize>,
-    /// Only this entry point (with `--emit stablehlo`)
-    #[arg(long, value_name = "NAME")]
-    pub entry: Option<String>,
-    /// Give this form instead of a package: on standard output, or in the file that `-o` names
+    /// Only these entry points of StableHLO; those of an object or library, without it predict
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub entry: Vec<String>,
+    /// Give this form instead of a package: a text on standard output, or in the file that `-o` names; an object, library or module with
+    /// its header beside it
     #[arg(long)]
     pub emit: Option<Form>,
+    /// Weights: a trained package of the same model
+    #[arg(long, value_name = "PACKAGE")]
+    pub weights: Option<PathBuf>,
+    /// Batch sizes that `predict` is compiled for apart, beside the code for any
+    #[arg(long, value_delimiter = ',', value_name = "N")]
+    pub exact_batch: Vec<i64>,
+    /// Names of the classes, one a line, of the model's only output
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// A field of the model card, such as `license=MIT`; may be given several times
+    #[arg(long, value_name = "FIELD=TEXT")]
+    pub card: Vec<String>,
     /// Where to write the package; without it the model's name with the extension kcp, in the current folder
     #[arg(short, long)]
     pub output: Option<PathBuf>,
@@ -127,6 +149,41 @@ pub struct Compile {
     /// Which plug-in compiles for a TPU
     #[command(flatten)]
     pub device: Device,
+}
+
+/// `kc inspect`
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A package
+    pub package: PathBuf,
+}
+
+/// `kc verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// A package
+    pub package: PathBuf,
+}
+
+/// `kc strip`
+#[derive(Debug, Args)]
+pub struct Strip {
+    /// A package
+    pub package: PathBuf,
+    /// Where to write the smaller one
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+/// `kc merge`
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// Packages of one model; the weights are those of the first that has some
+    #[arg(required = true, num_args = 2..)]
+    pub packages: Vec<PathBuf>,
+    /// Where to write the package with all code
+    #[arg(short, long)]
+    pub output: PathBuf,
 }
 
 /// `kc evaluate`
@@ -287,13 +344,6 @@ pub struct Tune {
     pub backend: Vec<Backend>,
 }
 
-/// `kc inspect`
-#[derive(Debug, Args)]
-pub struct Inspect {
-    /// A package
-    pub package: PathBuf,
-}
-
 /// `kc probe-plugin`
 #[derive(Debug, Args)]
 pub struct ProbePlugin {
@@ -366,6 +416,28 @@ pub enum Target {
     Tpu,
 }
 
+/// What `kc compile` generates code for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompileTarget {
+    /// A CPU.
+    Cpu(CodeMachine),
+    /// StableHLO.
+    Xla,
+    /// TPUs.
+    Tpu,
+}
+
+impl std::str::FromStr for CompileTarget {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "xla" => Ok(CompileTarget::Xla),
+            "tpu" => Ok(CompileTarget::Tpu),
+            _ => text.parse().map(CompileTarget::Cpu).map_err(|error: String| format!("{error}, xla, tpu")),
+        }
+    }
+}
+
 /// A form of a model on its way to code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Form {
@@ -385,6 +457,14 @@ pub enum Form {
     Asm,
     /// StableHLO, for XLA
     Stablehlo,
+    /// An object file that needs nothing else (back end mlir)
+    Object,
+    /// The same as a static library
+    Staticlib,
+    /// The same as a dynamic library
+    Cdylib,
+    /// The same as a WebAssembly module, for the target wasm32
+    Wasm,
 }
 
 /// What is shown while a model trains.

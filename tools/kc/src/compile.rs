@@ -101,7 +101,7 @@ pub fn options(backend: &dyn Backend, extract: Extract) -> Options {
         Extract::Exact => Extraction::Exact,
     };
     let saturation = SaturationOptions { extraction, ..SaturationOptions::default() };
-    Options { saturation, cost: tuned(backend) }
+    Options { saturation, cost: tuned(backend), ..Options::default() }
 }
 
 /// Compiles a module.
@@ -118,7 +118,7 @@ pub fn compile_with(module: &Module, backend: &dyn Backend, options: &Options) -
 pub fn compile_timed(
     module: &Module,
     backend: &dyn Backend,
-    extract: Extract,
+    options: &Options,
 ) -> Outcome<(Package, Vec<(Stage, Duration)>)> {
     let mut times: BTreeMap<Stage, Duration> = BTreeMap::new();
     let mut running: Option<(Stage, Instant)> = None;
@@ -128,8 +128,7 @@ pub fn compile_timed(
             *times.entry(stage).or_default() += now - start;
         }
     };
-    let options = options(backend, extract);
-    let package = kc_codegen::compile_observed(module, backend, &options, &mut |stage, _| switch(Some(stage)));
+    let package = kc_codegen::compile_observed(module, backend, options, &mut |stage, _| switch(Some(stage)));
     switch(None);
     Ok((package.map_err(Failure::new)?, times.into_iter().collect()))
 }

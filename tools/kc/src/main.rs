@@ -32,6 +32,9 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => commands::explain(&arguments),
         Command::Tune(arguments) => commands::tune(&arguments),
         Command::Inspect(arguments) => commands::inspect(&arguments),
+        Command::Verify(arguments) => commands::verify(&arguments),
+        Command::Strip(arguments) => commands::strip(&arguments),
+        Command::Merge(arguments) => commands::merge(&arguments),
         Command::Doctor(_) => commands::doctor(),
         Command::ProbePlugin(arguments) => plugins::probe_here(&arguments.plugin, arguments.devices),
     };

@@ -39,11 +39,7 @@ impl Translator<'_> {
             }
             Instruction::Select(condition, a, b) => {
                 let (condition, a, b) = (self.register(*condition)?, self.register(*a)?, self.register(*b)?);
-                let types = match lanes {
-                    1 => lane_type(dtype).to_string(),
-                    _ => format!("{}, {}", type_of(DType::Bool, lanes), register_type(result)),
-                };
-                Ok(self.op(&format!("arith.select {condition}, {a}, {b} : {types}")))
+                Ok(self.select(&condition, &a, &b, result))
             }
             Instruction::Convert(x) => {
                 let (x, ty) = self.operand(*x)?;
@@ -108,6 +104,12 @@ impl Translator<'_> {
                 }
             };
         }
+        if dtype.is_float()
+            && !self.cpu.rounds()
+            && matches!(function, Unary::Floor | Unary::Ceil | Unary::Trunc | Unary::RoundEven)
+        {
+            return Ok(self.round_by_addition(function, x, ty));
+        }
         let operation = match (function, dtype.is_float()) {
             (Unary::Negate, true) => "arith.negf",
             (Unary::Abs, true) => "math.absf",
@@ -136,6 +138,44 @@ impl Translator<'_> {
             }
         };
         Ok(self.op(&format!("{operation} {x} : {text}")))
+    }
+
+    /// Rounding where no instruction does it: adding a number whose unit is 1 rounds to nearest, ties to even; a step of 1 mends the
+    /// direction. The sign is the operand's, that of zeros too.
+    fn round_by_addition(&mut self, function: Unary, x: &str, ty: RegisterType) -> String {
+        let (text, element, lanes) = (register_type(ty), lane_type(ty.dtype), ty.lanes);
+        let unit = if ty.dtype == DType::F32 { "8388608.0" } else { "4503599627370496.0" };
+        let (unit, one) = (self.splat_constant(unit, element, lanes), self.splat_constant("1.0", element, lanes));
+        let magnitude = self.op(&format!("math.absf {x} : {text}"));
+        let sum = self.op(&format!("arith.addf {magnitude}, {unit} : {text}"));
+        let nearest = self.op(&format!("arith.subf {sum}, {unit} : {text}"));
+        let nearest = match function {
+            Unary::Trunc => nearest,
+            _ => self.op(&format!("math.copysign {nearest}, {x} : {text}")),
+        };
+        let (than, compare, step) = match function {
+            Unary::Floor => (x, Compare::Greater, "subf"),
+            Unary::Trunc => (magnitude.as_str(), Compare::Greater, "subf"),
+            _ => (x, Compare::Less, "addf"),
+        };
+        let mut rounded = nearest.clone();
+        if function != Unary::RoundEven {
+            let beyond = self.compare(compare, &nearest, than, ty);
+            let mended = self.op(&format!("arith.{step} {nearest}, {one} : {text}"));
+            rounded = self.select(&beyond, &mended, &nearest, ty);
+        }
+        let signed = self.op(&format!("math.copysign {rounded}, {x} : {text}"));
+        // larger numbers are whole already
+        let small = self.compare(Compare::Less, &magnitude, &unit, ty);
+        self.select(&small, &signed, x, ty)
+    }
+
+    fn select(&mut self, condition: &str, a: &str, b: &str, ty: RegisterType) -> String {
+        let types = match ty.lanes {
+            1 => lane_type(ty.dtype).to_string(),
+            lanes => format!("{}, {}", type_of(DType::Bool, lanes), register_type(ty)),
+        };
+        self.op(&format!("arith.select {condition}, {a}, {b} : {types}"))
     }
 
     pub(super) fn binary(&mut self, function: Binary, a: &str, b: &str, ty: RegisterType) -> Result<String> {

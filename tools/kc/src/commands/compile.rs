@@ -1,12 +1,16 @@
-use crate::cli::{Compile, Extract, Form, Target};
+use super::embed::embed;
+use crate::cli::{self, Compile, CompileTarget, Extract, Form};
 use crate::compile::{self, compile_timed};
 use crate::failure::{Context, Failure, Outcome};
 use crate::{model, output, table};
 use clap::ValueEnum;
-use kc_codegen::{Backend, Optimised, Options, optimise, schedule_function};
+use kc_codegen::mlir::{Machine, Mlir};
+use kc_codegen::{Backend, Optimised, Options, Stage, optimise, schedule_function};
 use kc_ir::kernel::{Kernel, Program, print_program};
 use kc_ir::tensor::Module;
 use kc_ir::tensor::text::print_module;
+use kc_runtime::Package;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,19 +26,43 @@ pub fn compile(arguments: &Compile) -> Outcome {
     if arguments.emit == Some(Form::Stablehlo) {
         return give(arguments, &stablehlo(arguments, &traced.module)?);
     }
-    if arguments.target != Target::Cpu {
+    let Some(machines) = machines(&arguments.target)? else {
         if let Some(form) = arguments.emit {
             let name = form.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
             let message = format!("`--emit {name}` is a form of `--target cpu`; for XLA there are ir and stablehlo");
             return Err(Failure::new(message));
         }
         return for_xla(arguments, &traced.module);
+    };
+    let extract = arguments.code.extract;
+    if let Some(form @ (Form::Object | Form::Staticlib | Form::Cdylib | Form::Wasm)) = arguments.emit {
+        return embed(arguments, &traced.module, &machines, form);
     }
-    let backend = compile::open(arguments.code.backend)?;
     if let Some(form) = arguments.emit {
-        return give(arguments, &emit(&traced.module, &*backend, form, arguments.code.extract)?);
+        return give(arguments, &emit(&traced.module, &*backend(arguments, one(&machines)?)?, form, extract)?);
     }
-    let (package, times) = compile_timed(&traced.module, &*backend, arguments.code.extract)?;
+    let mut module = traced.module;
+    describe(arguments, &mut module)?;
+    let mut compiled: Option<Package> = None;
+    let mut times: BTreeMap<Stage, Duration> = BTreeMap::new();
+    for &machine in &machines {
+        let backend = backend(arguments, machine)?;
+        let options = Options { exact_batches: arguments.exact_batch.clone(), ..compile::options(&*backend, extract) };
+        let (package, stages) = compile_timed(&module, &*backend, &options)?;
+        stages.into_iter().for_each(|(stage, time)| *times.entry(stage).or_default() += time);
+        compiled = Some(match compiled {
+            None => package,
+            Some(compiled) => compiled.merge(package).map_err(Failure::new)?,
+        });
+    }
+    let mut package = compiled.ok_or_else(|| Failure::new("give at least one `--target`"))?;
+    if let Some(weights) = &arguments.weights {
+        let weights = Package::verify(weights).map_err(Failure::new)?;
+        if weights.manifest.state != package.manifest.state {
+            return Err(Failure::new("`--weights`: the package is of another model"));
+        }
+        package.state = weights.state;
+    }
     let path = output_path(arguments);
     package.write(&path).map_err(Failure::new)?;
     if arguments.timings {
@@ -47,7 +75,69 @@ pub fn compile(arguments: &Compile) -> Outcome {
         output::print(&table::columns(&rows))?;
     }
     let kernels = package.manifest.code.kernels.len();
-    output::print(&format!("wrote {} ({}, {kernels} kernels)\n", path.display(), backend.name()))
+    let backend = &package.manifest.code.backend;
+    output::print(&format!("wrote {} ({backend}, {kernels} kernels)\n", path.display()))
+}
+
+/// The CPUs that are compiled for; `None` where XLA does it.
+fn machines(targets: &[CompileTarget]) -> Outcome<Option<Vec<Machine>>> {
+    let machines: Vec<Machine> = targets
+        .iter()
+        .filter_map(|target| match target {
+            CompileTarget::Cpu(machine) => Some(*machine),
+            CompileTarget::Xla | CompileTarget::Tpu => None,
+        })
+        .collect();
+    match (machines.len(), targets.len()) {
+        (0, 1) => Ok(None),
+        (count, all) if count == all => Ok(Some(machines)),
+        _ => Err(Failure::new("`--target xla` and `--target tpu` stand alone")),
+    }
+}
+
+fn one(machines: &[Machine]) -> Outcome<Machine> {
+    match machines {
+        [machine] => Ok(*machine),
+        _ => Err(Failure::new("a text form is for one machine; give one `--target`")),
+    }
+}
+
+/// The back end for a machine: mlir alone makes code for others than this one.
+fn backend(arguments: &Compile, machine: Machine) -> Outcome<Box<dyn Backend>> {
+    if machine == Machine::Host {
+        return compile::open(arguments.code.backend);
+    }
+    if arguments.code.backend == cli::Backend::Cranelift {
+        return Err(Failure::new(format_args!("`--target {machine}` needs the back end mlir")));
+    }
+    Ok(Box::new(Mlir::find().map_err(Failure::new)?.for_machine(machine)))
+}
+
+/// Puts the names of classes and the model card into the module.
+fn describe(arguments: &Compile, module: &mut Module) -> Outcome {
+    for field in &arguments.card {
+        let Some((name, text)) = field.split_once('=') else {
+            return Err(Failure::new(format_args!("`--card {field}` must be FIELD=TEXT")));
+        };
+        module.model.fields.insert(name.to_owned(), text.to_owned());
+    }
+    let Some(path) = &arguments.labels else { return Ok(()) };
+    let text = std::fs::read_to_string(path).context(|| format!("cannot read {}", path.display()))?;
+    let labels: Vec<String> = text.lines().map(str::to_owned).collect();
+    let predict = module.functions.iter().find(|function| function.name == "predict");
+    let [output] = predict.map_or(&[][..], |predict| &predict.outputs) else {
+        return Err(Failure::new("`--labels` is for models with one output"));
+    };
+    let classes = output.ty.shape.last().and_then(|dim| dim.as_constant());
+    if classes != i64::try_from(labels.len()).ok() {
+        let (name, count) = (path.display(), labels.len());
+        return Err(Failure::new(format_args!(
+            "{name} names {count} classes, output `{}` is {}",
+            output.name, output.ty
+        )));
+    }
+    module.model.labels.insert(output.name.clone(), labels);
+    Ok(())
 }
 
 fn output_path(arguments: &Compile) -> PathBuf {
@@ -78,16 +168,14 @@ fn for_xla(arguments: &Compile, module: &Module) -> Outcome {
 
 /// The StableHLO of the entry points for the batch sizes, each a module of its own.
 fn stablehlo(arguments: &Compile, module: &Module) -> Outcome<String> {
-    if let Some(name) = &arguments.entry
-        && module.function(name).is_none()
-    {
+    if let Some(name) = arguments.entry.iter().find(|name| module.function(name).is_none()) {
         let known: Vec<&str> = module.functions.iter().map(|function| function.name.as_str()).collect();
         let message = format!("`--entry {name}`: the model has no such entry point; it has {}", known.join(", "));
         return Err(Failure::new(message));
     }
     let mut texts = Vec::new();
     for function in &module.functions {
-        if arguments.entry.as_ref().is_some_and(|name| *name != function.name) {
+        if !arguments.entry.is_empty() && !arguments.entry.contains(&function.name) {
             continue;
         }
         let optimised = kc_codegen::stablehlo::optimise_for_xla(function, &Options::default(), &mut |_, _| {});
@@ -128,7 +216,6 @@ fn emit(module: &Module, backend: &dyn Backend, form: Form, extract: Extract) ->
         Form::Mlir => kc_codegen::Form::Mlir,
         Form::Llvm => kc_codegen::Form::Llvm,
         Form::Asm => kc_codegen::Form::Asm,
-        Form::Stablehlo => return Err(Failure::new("`--emit stablehlo` needs no back end")),
     };
     let kernels: Vec<Kernel> = programs(&optimised, backend)?.into_iter().flat_map(|program| program.kernels).collect();
     backend.emit(&kernels, form).map_err(Failure::new)

@@ -2,13 +2,15 @@ use crate::cli::Inspect;
 use crate::failure::{Failure, Outcome};
 use crate::{output, table};
 use kc_runtime::Package;
-use kc_runtime::kc_abi::manifest::ProgramForm;
+use kc_runtime::kc_abi::manifest::{ProgramForm, StateRole};
 
 /// `kc inspect`: what a package holds.
 pub fn inspect(arguments: &Inspect) -> Outcome {
-    let manifest = Package::read_manifest(&arguments.package).map_err(Failure::new)?;
+    let package = Package::read(&arguments.package).map_err(Failure::new)?;
+    let manifest = &package.manifest;
     let code = &manifest.code;
     output::print(&format!("{}: {}, {}\n", manifest.model.name, code.backend, code.target))?;
+    output::print(&facts(&package))?;
     let mut rows = vec![["entry point", "inputs", "outputs", "code"].map(str::to_owned).to_vec()];
     for (number, entry) in manifest.entries.iter().enumerate() {
         let types = |all: Vec<String>| if all.is_empty() { "-".to_owned() } else { all.join(", ") };
@@ -16,7 +18,12 @@ pub fn inspect(arguments: &Inspect) -> Outcome {
         let outputs = entry.outputs.iter().map(|output| format!("{} {}", output.name, output.ty)).collect();
         let own = code.programs.iter().filter(|program| program.entry == number).count();
         let code = match own {
-            0 => format!("{} launches", kc_runtime::kc_abi::manifest::launches(&entry.plan.steps).len()),
+            0 => {
+                let apart: Vec<String> =
+                    entry.exact.iter().flat_map(|exact| &exact.values).map(i64::to_string).collect();
+                let apart = if apart.is_empty() { String::new() } else { format!(", apart for {}", apart.join(", ")) };
+                format!("{} launches{apart}", kc_runtime::kc_abi::manifest::launches(&entry.plan.steps).len())
+            }
             count => format!("{count} programs"),
         };
         rows.push(vec![entry.name.clone(), types(inputs), types(outputs), code]);
@@ -53,4 +60,35 @@ pub fn inspect(arguments: &Inspect) -> Outcome {
         });
     }
     if rows.len() > 1 { output::print(&format!("\n{}", table::columns(&rows))) } else { Ok(()) }
+}
+
+/// The model card, the machines and the state, line by line.
+fn facts(package: &Package) -> String {
+    let manifest = &package.manifest;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| text += &format!("{name:<10} {value}\n");
+    for (name, value) in &manifest.model.fields {
+        line(name, value.clone());
+    }
+    for (name, labels) in &manifest.model.labels {
+        line("labels", format!("{name}: {}", labels.join(", ")));
+    }
+    line("code for", format!("{}, {} bytes", package.target(), package.code.len()));
+    for other in &package.others {
+        line("also for", format!("{}, {} bytes", other.target, other.code_bytes()));
+    }
+    let bytes = |roles: &[StateRole]| -> usize {
+        let tensors = package.state.iter().flatten().zip(&manifest.state);
+        tensors.filter(|(_, tensor)| roles.contains(&tensor.role)).map(|(array, _)| array.bytes().len()).sum()
+    };
+    let weights = match package.state {
+        None => "none; `kc fit` makes new ones".to_owned(),
+        Some(_) => format!(
+            "{} bytes, and {} bytes of optimizer state",
+            bytes(&[StateRole::Trainable, StateRole::NonTrainable]),
+            bytes(&[StateRole::Optimizer, StateRole::LearningRate, StateRole::Iterations])
+        ),
+    };
+    line("weights", weights);
+    text
 }
