@@ -8,7 +8,7 @@ use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-/// Bytes in memory. Those that are allocated start at a multiple of [`ALIGNMENT`]; parts of a [`Region`] start where they lie.
+/// Bytes in memory. Those that are allocated start at a multiple of [`ALIGNMENT`]; parts of a package start where they lie.
 ///
 /// A part that others may read as well becomes a copy of its own when it is written.
 pub struct AlignedBytes {

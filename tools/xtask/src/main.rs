@@ -1,5 +1,7 @@
 //! The project's chores: `cargo xtask help` lists them.
 
+mod cross;
+mod deploy;
 mod imports;
 mod mlir_plugin;
 mod mnist;
@@ -7,6 +9,7 @@ mod nightly;
 mod nightly_xla;
 mod peers;
 mod process;
+mod sanitize;
 mod setup;
 mod stages;
 mod xla_plugin;
@@ -27,6 +30,8 @@ cargo xtask COMMAND
   bench [--peers] [WORKLOAD...] [KC BENCH'S OPTIONS]
                       measure workloads (a to g, gemm512...: benches/README.md), all where none is named; --peers
                       installs other frameworks and measures them in turns with kc
+  bench --deploy [--peers tract,candle,burn,onnxruntime]
+                      size, start and latency of a deployed MNIST model, beside other frameworks
   mlir                build the MLIR plug-in into target/plugins (installs LLVM 22 where it may)
   xla                 get XLA's plug-in for the CPU into target/plugins, for tests (63 MB, by pip)
   help                this text

@@ -1,7 +1,7 @@
 //! `cargo xtask nightly`: what is too long for every change, in stages, and their summary.
 
 use crate::process::{Outcome, cargo, show, tee};
-use crate::{mlir_plugin, mnist, nightly_xla};
+use crate::{cross, mlir_plugin, mnist, nightly_xla, sanitize};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
@@ -33,6 +33,21 @@ const STAGES: &[Stage] = &[
         name: "readers",
         about: "verifiers, text parsers and readers of files, given faults for ten minutes",
         run: readers,
+    },
+    Stage {
+        name: "packages",
+        about: "hostile packages with right hashes, ten minutes under the address sanitizer",
+        run: |_| sanitize::packages(READING),
+    },
+    Stage {
+        name: "threads",
+        about: "ten threads predicting with one model, under the thread sanitizer",
+        run: |_| sanitize::threads(),
+    },
+    Stage {
+        name: "aarch64",
+        about: "a package for AArch64 under qemu, beside this machine's",
+        run: |_| cross::aarch64(),
     },
 ];
 

@@ -3,7 +3,7 @@
 mod chart;
 
 use crate::process::{Outcome, cargo, output, program, root, run, target_dir, works};
-use crate::{mlir_plugin, setup};
+use crate::{deploy, mlir_plugin, setup};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -65,6 +65,11 @@ fn workloads() -> Vec<Workload> {
 /// Measures the workloads that are named, all where none is; with `--peers` beside the frameworks, which are installed from PyPI.
 /// Writes `target/kc-bench.json` and `target/kc-bench.svg`. Other options go to `kc bench`.
 pub fn bench(arguments: &[String]) -> Outcome {
+    if let Some((option, rest)) = arguments.split_first()
+        && option == "--deploy"
+    {
+        return deploy::deploy(rest);
+    }
     let mut all = workloads();
     let (options, names): (Vec<&String>, Vec<&String>) =
         arguments.iter().partition(|argument| argument.starts_with('-'));
@@ -249,7 +254,7 @@ fn date() -> Outcome<String> {
 const PACKAGES: &[&str] = &["torch", "numpy", "jax", "keras", "onnx", "onnxscript", "onnxruntime", "openvino"];
 
 /// The Python of a virtual environment that has the peers.
-fn python(folder: &Path) -> Outcome<PathBuf> {
+pub fn python(folder: &Path) -> Outcome<PathBuf> {
     let python = folder.join("bin/python");
     let interpreter = python.to_string_lossy().into_owned();
     if works(program(&interpreter).args(["-c", &format!("import {}", PACKAGES.join(", "))]).env("KERAS_BACKEND", "jax"))

@@ -216,6 +216,10 @@ fn emit(module: &Module, backend: &dyn Backend, form: Form, extract: Extract) ->
         Form::Mlir => kc_codegen::Form::Mlir,
         Form::Llvm => kc_codegen::Form::Llvm,
         Form::Asm => kc_codegen::Form::Asm,
+        Form::Stablehlo => return Err(Failure::new("`--emit stablehlo` needs no back end")),
+        Form::Object | Form::Staticlib | Form::Cdylib | Form::Wasm => {
+            return Err(Failure::new("an object is no text"));
+        }
     };
     let kernels: Vec<Kernel> = programs(&optimised, backend)?.into_iter().flat_map(|program| program.kernels).collect();
     backend.emit(&kernels, form).map_err(Failure::new)
