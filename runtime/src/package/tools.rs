@@ -160,8 +160,9 @@ fn keep_kernels(manifest: &mut Manifest, code: AlignedBytes) -> AlignedBytes {
             moved.push((start..end, place as u64));
         }
     }
-    if kernels.iter().any(|kernel| !moved.iter().any(|(from, _)| from.contains(&kernel.offset))) {
-        // where its parts are not known, the code stays whole
+    let is_lost = |kernel: &Kernel| !moved.iter().any(|(from, _)| from.contains(&kernel.offset));
+    if kernels.iter().any(is_lost) || kept_code.len() >= code.len() {
+        // where its parts are not known, or moving them gains nothing, the code stays whole
         manifest.code.kernels = kernels;
         manifest.code.parts = starts;
         return code;

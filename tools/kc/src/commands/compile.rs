@@ -71,7 +71,7 @@ pub fn compile(arguments: &Compile) -> Outcome {
             |name: &str, time: Duration| rows.push(vec![name.to_owned(), format!("{:.1}", time.as_secs_f64() * 1e3)]);
         row("trace (building the model file in Rust)", traced.built.unwrap_or_default());
         times.iter().for_each(|(stage, time)| row(stage.name(), *time));
-        row("compile, in all", times.iter().map(|(_, time)| *time).sum());
+        row("compile, in all", times.values().copied().sum());
         output::print(&table::columns(&rows))?;
     }
     let kernels = package.manifest.code.kernels.len();
