@@ -87,7 +87,7 @@ fn execute(manifest: Manifest, constants: &[u8]) -> Option<()> {
         return None;
     }
     let kernels: Vec<KernelFn> = vec![nothing; manifest.code.kernels.len()];
-    let options = SessionOptions { threads: 1, profile: false };
+    let options = SessionOptions { threads: 1, ..SessionOptions::default() };
     // SAFETY: the kernels touch nothing.
     let mut session =
         unsafe { Session::from_functions(Arc::new(manifest.clone()), kernels, constants, &options) }.ok()?;
