@@ -111,7 +111,7 @@ fn hostile_packages_are_errors_or_stay_within_their_memory() {
     let setting =
         |name: &str, default: u64| std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default);
     let (first, cases) = (setting("KC_FUZZ_SEED", 0), setting("KC_FUZZ_CASES", 3_000));
-    let state = common::session(1, 5).state().to_vec();
+    let state = common::session(1, 5).state().expect("it is in memory").to_vec();
     let package = Package {
         manifest: common::manifest(vec![]),
         code: vec![0xc3; 16].into(),
