@@ -4,6 +4,7 @@
 //! * [`mlir`]: the performance back end, a plug-in that needs LLVM to be built.
 //! * [`Cranelift`]: the embedded back end.
 //! * [`stablehlo`]: graphs as StableHLO text, for XLA.
+//! * [`compile_object`]: entry points as C functions that need no runtime.
 //! * [`conformance`]: the suite that every back end must pass.
 //! * [`roof`]: the machine's limits, for measurements.
 

@@ -76,6 +76,7 @@ pub fn deploy(arguments: &[String]) -> Outcome {
         println!("{name:<22} {:>20.3} {steady:>18} {size:>12}  {answer}", times[times.len() / 2]);
     }
     let weights = (784 * 128 + 128 + 128 * 10 + 10) * 4;
+    run(binary("kc").arg("threads"))?;
     println!("kc's binary holds {:.0} kB of weights", f64::from(weights) / 1e3);
     Ok(())
 }
