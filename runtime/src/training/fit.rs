@@ -175,7 +175,7 @@ fn fit_all(
         stacked: Vec::new(),
         outputs: Vec::new(),
     };
-    let ragged = visit.samples.len() % visit.batch_size != 0;
+    let ragged = !visit.samples.len().is_multiple_of(visit.batch_size);
     let mut history = History::default();
     // passes that have begun, and batches of the last that have been taken
     let (mut passes, mut taken) = (0, 0);
