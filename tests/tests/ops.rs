@@ -2,13 +2,14 @@
 //! and calls with operands that the functions do not take, `refusals::row`.
 
 use kc_tests::golden::ops;
+use kc_tests::runner::Runner;
 use kc_tests::trials;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() {
     let arguments = Arguments::from_args();
     let rows = trials::read(ops::rows());
-    let mut trials = trials::on_every_runner(&rows, |row| &row.name, ops::check);
+    let mut trials = trials::on_runners(&Runner::OWN, &rows, |row| &row.name, ops::check);
     for row in rows.into_iter().filter(|row| row.name.starts_with("ops_more/")) {
         trials.push(Trial::test(format!("refusals::{}", row.name), move || ops::refuse(&row).map_err(Into::into)));
     }

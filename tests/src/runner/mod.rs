@@ -50,6 +50,17 @@ pub enum Runner {
 }
 
 impl Runner {
+    /// Those that execute our own kernels, or interpret graphs and kernels.
+    pub const OWN: [Runner; 7] = [
+        Runner::Interpreter,
+        Runner::Saturated,
+        Runner::Kernels,
+        Runner::KernelsBaseline,
+        Runner::Cranelift,
+        Runner::Mlir,
+        Runner::Eager,
+    ];
+
     /// All of them.
     pub const ALL: [Runner; 8] = [
         Runner::Interpreter,
