@@ -123,23 +123,6 @@ impl Blocks {
             return None;
         }
         let rows = split(&lines, known, tile.rows, (far / 8 / summed.size / tile.rows).max(1) * tile.rows);
-        let up = |n: i64, part: i64| (n + part - 1) / part;
-        let row_blocks = up(all_lines, rows.size);
-        let all_panels = up(columns, width);
-        let tasks = up(TASKS_PER_THREAD * i64::from(target.threads), both.iter().map(count).product());
-        // the division that copies least: each run of rows copies its columns, each block of columns its rows
-        let (panels, run) = (1..=all_panels)
-            .filter(|panels| *panels == 1 || panels * width * summed.size <= far / 2)
-            .map(|panels| {
-                let column_blocks = up(all_panels, panels);
-                let runs = up(tasks, column_blocks).min(row_blocks);
-                let copied = all_lines * column_blocks + columns * runs;
-                let missing = tasks - runs * column_blocks;
-                ((missing.max(0), copied, panels), (panels, up(row_blocks, runs)))
-            })
-            .min()
-            .map(|(_, choice)| choice)?;
-        let row_tiles = rows.size / tile.rows;
         let steps = &form.variables[*lines.last()?].left;
         let inner = &form.variables[summed.within.last().copied().or(summed.cut.map(|(v, _)| v))?].left;
         // lines of cache that a tile reads at a time must not displace each other
@@ -155,12 +138,37 @@ impl Blocks {
             (false, true) => Left::Tiles,
             (false, false) => Left::Lines(apart),
         };
+        let up = |n: i64, part: i64| (n + part - 1) / part;
+        // an unknown extent may be 1, and there shall be tasks all the same
+        let least = |v: &usize| known(*v).unwrap_or(1);
+        let row_blocks = up(lines.iter().map(least).product(), rows.size);
+        let all_panels = up(columns, width);
+        let tasks = up(TASKS_PER_THREAD * i64::from(target.threads), both.iter().map(least).product());
+        // reading rows where they are costs something too
+        let copied_lines = if matches!(left, Left::InPlace(_)) { all_lines / 4 } else { all_lines };
+        // the division that copies least: each run of rows copies its columns, each block of columns its rows
+        let (panels, run) = (1..=all_panels)
+            .filter(|panels| *panels == 1 || panels * width * summed.size <= far / 2)
+            .map(|panels| {
+                let column_blocks = up(all_panels, panels);
+                let runs = up(tasks, column_blocks).min(row_blocks);
+                let run = up(row_blocks, runs).max(up(LEAST_LINES, rows.size));
+                let missing = tasks - up(row_blocks, run) * column_blocks;
+                let copied = copied_lines * column_blocks + columns * up(all_lines, run * rows.size);
+                ((missing.max(0), copied, panels), (panels, run))
+            })
+            .min()
+            .map(|(_, choice)| choice)?;
+        let row_tiles = rows.size / tile.rows;
         Some(Blocks { tile, lanes, both, rows, row_tiles, run, panels, summed, left })
     }
 }
 
 /// Tasks that a contraction shall have.
 const TASKS_PER_THREAD: i64 = 2;
+
+/// Rows that a task has at least: fewer would not pay for the copy of its columns.
+const LEAST_LINES: i64 = 128;
 
 /// Elements of the nearest cache that a panel of that width may take whose rows are that far apart: rows whose distance is a
 /// multiple of a large power of two share few of the cache's sets.
