@@ -446,3 +446,24 @@ fn contractions_in_blocks() {
     }
     assert!(in_blocks >= 12, "{in_blocks} programs copy operands");
 }
+
+/// Small results of erfc keep their relative accuracy; its limits and NaN are exact.
+#[test]
+fn erfc_is_accurate_where_it_is_small() {
+    let mut b = Builder::new();
+    let x = b.parameter("x", TensorType::new(DType::F32, [1024i64])).unwrap();
+    let y = b.unary(Unary::Erfc, x).unwrap();
+    let function = function(b.finish(vec![y]));
+    let special = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 0.0, 1e-30, 1.0, 2.0, -1.0];
+    let values = special.into_iter().chain((8..1024).map(|i| f64::from(i) / 80.0 - 4.0));
+    let argument = Literal::from_scalars(DType::F32, vec![1024], values.map(Scalar::Float).collect::<Vec<_>>());
+    let expected = interpret(&function.graph, std::slice::from_ref(&argument)).unwrap();
+    for target in targets() {
+        let given = run(&function, &target, &[], std::slice::from_ref(&argument)).unwrap();
+        for i in 0..1024 {
+            let [x, e, g] = [&argument, &expected[0], &given[0]].map(|literal| literal.get(i).to_f64());
+            let is_near = (e - g).abs() <= 1e-5 * e + 1e-38 || (e.is_nan() && g.is_nan());
+            assert!(is_near, "erfc({x}) is {g}, expected {e}");
+        }
+    }
+}

@@ -27,7 +27,7 @@ cargo xtask COMMAND
   nightly [STAGE...] [--seeds START..END]
                       what is too long for every change: train every example to its accuracy, compile for
                       TPUs, fuzz every back end and every reader for long
-  bench [--peers] [WORKLOAD...] [KC BENCH'S OPTIONS]
+  bench [--peers] [WORKLOAD...] [KC BENCH'S OPTIONS, AS --NAME=VALUE]
                       measure workloads (a to g, gemm512...: benches/README.md), all where none is named; --peers
                       installs other frameworks and measures them in turns with kc
   bench --deploy [--peers tract,candle,burn,onnxruntime]

@@ -63,7 +63,8 @@ fn workloads() -> Vec<Workload> {
 }
 
 /// Measures the workloads that are named, all where none is; with `--peers` beside the frameworks, which are installed from PyPI.
-/// Writes `target/kc-bench.json` and `target/kc-bench.svg`. Other options go to `kc bench`.
+/// Writes `target/kc-bench.json` and `target/kc-bench.svg`. Other options, written as `--name=value`, go to
+/// `kc bench`.
 pub fn bench(arguments: &[String]) -> Outcome {
     if let Some((option, rest)) = arguments.split_first()
         && option == "--deploy"
