@@ -137,13 +137,16 @@ fn sharding(distribution: &Distribution, axes: &[Option<usize>]) -> String {
     }
     let text = |numbers: &mut dyn Iterator<Item = usize>| numbers.map(|n| n.to_string()).collect::<Vec<_>>().join(",");
     let order: Vec<usize> = used.iter().chain(&rest).copied().collect();
-    let transposed = match order.is_sorted() {
-        true => String::new(),
-        false => format!("T({})", text(&mut order.iter().copied())),
+    // XLA reads the mesh's own extents only where its axes change places
+    let devices = match order.is_sorted() {
+        true => format!("[{}]", distribution.devices()),
+        false => {
+            let mesh = text(&mut distribution.mesh.iter().map(|axis| axis.size));
+            format!("[{mesh}]T({})", text(&mut order.iter().copied()))
+        }
     };
-    let mesh = text(&mut distribution.mesh.iter().map(|axis| axis.size));
     let last = if copies > 1 { " last_tile_dim_replicate" } else { "" };
-    format!("{{devices=[{}]<=[{mesh}]{transposed}{last}}}", text(&mut tiles.into_iter()))
+    format!("{{devices=[{}]<={devices}{last}}}", text(&mut tiles.into_iter()))
 }
 
 /// The symbols of an entry point's inputs that are extents by themselves, in the order in which they occur.
@@ -176,7 +179,7 @@ mod tests {
         let mesh = Distribution { mesh: vec![axis("batch", 2), axis("model", 4)], ..Distribution::default() };
         assert_eq!(sharding(&mesh, &[]), "{replicated}");
         assert_eq!(sharding(&mesh, &[None, None]), "{replicated}");
-        assert_eq!(sharding(&mesh, &[Some(0), None]), "{devices=[2,1,4]<=[2,4] last_tile_dim_replicate}");
+        assert_eq!(sharding(&mesh, &[Some(0), None]), "{devices=[2,1,4]<=[8] last_tile_dim_replicate}");
         assert_eq!(sharding(&mesh, &[None, Some(1)]), "{devices=[1,4,2]<=[2,4]T(1,0) last_tile_dim_replicate}");
         assert_eq!(sharding(&mesh, &[Some(1), Some(0)]), "{devices=[4,2]<=[2,4]T(1,0)}");
         let line = Distribution { mesh: vec![axis("batch", 4)], ..Distribution::default() };

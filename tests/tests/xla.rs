@@ -1,0 +1,259 @@
+//! XLA on four devices: what a model that is spread over them computes, and what plug-ins say that cannot be used.
+
+use kc::distribution::{DataParallel, DeviceMesh, Distribution, LayoutMap, ModelParallel, set_distribution};
+use kc::prelude::*;
+use kc_codegen::{Options, stablehlo};
+use kc_ir::tensor::Module;
+use kc_runtime::pjrt::{Client, CompileOptions, PjrtError, Plugin, Topology};
+use kc_runtime::stablehlo::instantiate;
+use kc_runtime::{DeviceOptions, Package, Session, SessionError, SessionOptions};
+use kc_tests::runner::{cranelift, mlir, xla_plugin};
+use std::path::PathBuf;
+
+/// The plug-in; without it the test has nothing to do, and says so.
+fn plugin() -> Option<PathBuf> {
+    xla_plugin().inspect_err(|reason| eprintln!("skipped: {reason}")).ok()
+}
+
+fn model() -> kc::Result<Model> {
+    kc::utils::clear_session();
+    kc::utils::set_random_seed(3);
+    let mut model = Sequential::new()
+        .add(Input::new([16]))
+        .add(Dense::new(32).activation("relu").name("dense"))
+        .add(Dropout::new(0.1))
+        .add(Dense::new(16).activation("relu").name("dense_1"))
+        .add(Dense::new(4).name("logits"));
+    let loss = SparseCategoricalCrossentropy::new().from_logits(true);
+    model.compile(Adam::new().learning_rate(1e-3), loss, ["accuracy"])?;
+    Ok(model.into())
+}
+
+/// A model's module where it is spread like that.
+fn module(distribution: Option<Distribution>) -> Module {
+    set_distribution(distribution);
+    let module = model().and_then(|model| model.module());
+    set_distribution(None);
+    module.expect("the model can be traced")
+}
+
+fn package(distribution: Option<Distribution>) -> Package {
+    stablehlo::compile(&module(distribution), &Options::default(), &mut |_, _| {}).expect("XLA has all of its ops")
+}
+
+fn session(package: &Package, plugin: PathBuf) -> Result<Session, SessionError> {
+    let device = DeviceOptions { plugin: Some(plugin), cache: None };
+    Session::new(package, &SessionOptions { device, ..SessionOptions::default() })
+}
+
+/// The state and an output after 20 steps, of which one has a batch that four devices cannot divide.
+fn train(package: &Package, plugin: PathBuf) -> Vec<Array> {
+    let mut session = session(package, plugin).expect("the plug-in has the devices");
+    session.init(7).expect("init runs");
+    for step in 0..20usize {
+        let batch = if step == 10 { 30 } else { 32 };
+        let number = |place: usize| ((place * 7919 + step * 104_729) % 1009) as f32 / 504.5 - 1.0;
+        let features: Vec<f32> = (0..batch * 16).map(number).collect();
+        let classes: Vec<i32> = (0..batch).map(|sample| ((sample * 31 + step) % 4) as i32).collect();
+        let features = Array::from_slice(&features, &[batch, 16]).expect("as many");
+        let classes = Array::from_slice(&classes, &[batch]).expect("as many");
+        let weights = Array::from_slice(&vec![1f32; batch], &[batch]).expect("as many");
+        session.run("train_step", &[&features, &classes, &weights]).expect("a step runs");
+    }
+    let features = Array::from_slice(&[0.25f32; 8 * 16], &[8, 16]).expect("as many");
+    let mut all = session.run("predict", &[&features]).expect("predict runs");
+    all.extend_from_slice(session.state().expect("the state can be read"));
+    all
+}
+
+/// The largest difference of all numbers.
+fn difference(a: &[Array], b: &[Array]) -> f64 {
+    let values = |array: &Array| array.cast(DType::F64).as_slice::<f64>().expect("just cast").to_vec();
+    let pairs = a.iter().zip(b).flat_map(|(a, b)| values(a).into_iter().zip(values(b)).collect::<Vec<_>>());
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn training_on_four_devices_is_training_on_one() {
+    let Some(plugin) = plugin() else { return };
+    let one = train(&package(None), plugin.clone());
+    let parallel = DataParallel::new(4).expect("four devices");
+    let four = train(&package(Some(parallel.into())), plugin);
+    assert!(difference(&one, &four) < 1e-5, "data parallel: {}", difference(&one, &four));
+}
+
+/// The models of the examples `mnist_mlp` and `mnist_cnn`.
+fn mnist(convolutions: bool) -> kc::Result<Module> {
+    kc::utils::clear_session();
+    let model = Sequential::new().add(Input::new([28, 28]).dtype("uint8")).add(Rescaling::new(1.0 / 255.0));
+    let model = if convolutions {
+        let model = model.add(Reshape::new([28, 28, 1])).add(Conv2D::new(8, 3).activation("relu"));
+        model.add(MaxPooling2D::new(2)).add(Conv2D::new(16, 3).activation("relu")).add(MaxPooling2D::new(2))
+    } else {
+        model
+    };
+    let model = model.add(Flatten::new()).add(Dense::new(128).activation("relu")).add(Dropout::new(0.2));
+    let mut model = model.add(Dense::new(10).activation("softmax"));
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])?;
+    Model::from(model).module()
+}
+
+/// The losses of the first 20 steps.
+fn losses(mut session: Session) -> Result<Vec<f64>, SessionError> {
+    session.init(7)?;
+    let mut losses = Vec::new();
+    for step in 0..20usize {
+        session.reset_metrics();
+        let class = |sample: usize| (sample * 7 + step * 3) % 10;
+        let pixel = |place: usize| {
+            let (sample, position) = (place / 784, place % 784);
+            let noise = (place.wrapping_mul(2_654_435_761) >> 13 & 63) as u8;
+            if position / 78 == class(sample) { 190 + noise } else { noise }
+        };
+        let images: Vec<u8> = (0..64 * 784).map(pixel).collect();
+        let classes: Vec<i32> = (0..64).map(|sample| class(sample) as i32).collect();
+        let images = Array::from_slice(&images, &[64, 28, 28])?;
+        let (classes, weights) = (Array::from_slice(&classes, &[64])?, Array::from_slice(&[1f32; 64], &[64])?);
+        session.run("train_step", &[&images, &classes, &weights])?;
+        losses.extend(session.run("metric_results", &[])?[0].first_as_f64());
+    }
+    Ok(losses)
+}
+
+#[test]
+fn the_first_losses_are_those_of_the_processor() {
+    let Some(plugin) = plugin() else { return };
+    let backend = mlir().or_else(|_| cranelift()).expect("one of them is built in");
+    for convolutions in [false, true] {
+        let module = mnist(convolutions).expect("the model can be traced");
+        let package = kc_codegen::compile(&module, backend, &Options::default()).expect("it is compiled");
+        let here = Session::new(&package, &SessionOptions::default()).and_then(losses).expect("it trains");
+        let package = stablehlo::compile(&module, &Options::default(), &mut |_, _| {}).expect("XLA has all of its ops");
+        let there = session(&package, plugin.clone()).and_then(losses).expect("it trains");
+        let difference = here.iter().zip(&there).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert_eq!((here.len(), there.len()), (20, 20));
+        assert!(difference < 1e-4, "convolutions: {convolutions}, {difference}: {here:?} {there:?}");
+        eprintln!("convolutions: {convolutions}, largest difference of a loss {difference:e}");
+    }
+}
+
+/// The text of the train step for a batch that the devices divide.
+fn step_text(package: &Package, batch: i64) -> String {
+    let step = package.manifest.entries.iter().position(|entry| entry.name == "train_step").expect("it is compiled");
+    let programs = &package.manifest.code.programs;
+    let program = programs.iter().find(|program| program.entry == step && program.batch_divided).expect("a text");
+    let bytes = &package.code[program.offset as usize..(program.offset + program.bytes) as usize];
+    instantiate(std::str::from_utf8(bytes).expect("text"), &|_| Some(batch)).expect("a batch")
+}
+
+fn model_parallel(shape: [usize; 2]) -> Distribution {
+    let mesh = DeviceMesh::new(shape, ["batch", "model"]).expect("a mesh");
+    let map = LayoutMap::new(&mesh).with("dense.*kernel", [None, Some("model")]).expect("a layout");
+    let map = map.with("dense.*bias", [Some("model")]).expect("a layout");
+    ModelParallel::new(map).batch_dim_name("batch").expect("an axis").into()
+}
+
+/// The collectives in a program after XLA's passes, by name.
+fn collectives(optimised: &[u8]) -> Vec<&'static str> {
+    let has = |what: &&str| optimised.windows(what.len()).any(|part| part == what.as_bytes());
+    ["all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter"].into_iter().filter(has).collect()
+}
+
+#[test]
+fn gradients_of_divided_batches_are_added_up() {
+    let Some(path) = plugin() else { return };
+    let client = Client::new(Plugin::open(&path).expect("a plug-in")).expect("devices");
+    let parallel = DataParallel::new(4).expect("four devices");
+    for (distribution, expected) in [(parallel.into(), "all-reduce"), (model_parallel([2, 2]), "all-gather")] {
+        let text = step_text(&package(Some(distribution)), 32);
+        let executable = client.compile(&text, &CompileOptions { partitions: 4 }).expect("XLA takes the text");
+        let found = collectives(&executable.optimised().expect("XLA shows it"));
+        assert!(found.contains(&expected) && found.contains(&"all-reduce"), "{found:?}");
+    }
+}
+
+/// In the nightly command, which says where `libtpu` is.
+#[test]
+fn tpus_exchange_what_is_divided() {
+    let Some(path) = std::env::var_os("KC_LIBTPU") else {
+        eprintln!("skipped: KC_LIBTPU names no plug-in; `cargo xtask nightly xla` sets it");
+        return;
+    };
+    let topology = Topology::new(Plugin::open(path.as_ref()).expect("libtpu"), "v5e:2x4").expect("eight devices");
+    let parallel = DataParallel::new(8).expect("eight devices");
+    for (distribution, expected) in [(parallel.into(), "all-reduce"), (model_parallel([2, 4]), "all-gather")] {
+        let text = step_text(&package(Some(distribution)), 64);
+        let compiled = topology.compile(&text, &CompileOptions { partitions: 8 }).expect("XLA takes the text");
+        let found = collectives(&compiled.optimised().expect("XLA shows it"));
+        assert!(found.contains(&expected), "{found:?}");
+    }
+}
+
+#[test]
+fn a_program_is_loaded_from_the_cache() {
+    let Some(plugin) = plugin() else { return };
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("xla_cache");
+    let _ = std::fs::remove_dir_all(&folder);
+    let package = package(None);
+    let predict = || {
+        let device = DeviceOptions { plugin: Some(plugin.clone()), cache: Some(folder.clone()) };
+        let mut session = Session::new(&package, &SessionOptions { device, ..SessionOptions::default() })?;
+        session.init(1)?;
+        session.run("predict", &[&Array::zeros(DType::F32, &[3, 16])?])
+    };
+    let first = predict().expect("it runs");
+    let kept = std::fs::read_dir(&folder).expect("programs were kept").count();
+    assert_eq!(kept, 2, "init and predict");
+    assert_eq!(predict().expect("it runs again"), first);
+}
+
+#[test]
+fn what_a_plug_in_lacks_is_said() {
+    let missing = session(&package(None), PathBuf::from("/no/such/plugin.so")).err().expect("an error").to_string();
+    assert_eq!(
+        missing,
+        "the PJRT plug-in /no/such/plugin.so cannot be opened: there is no such file; expected a shared library that exports \
+         `GetPjrtApi`"
+    );
+    let Some(path) = plugin() else { return };
+    let package = package(Some(DataParallel::new(64).expect("a mesh").into()));
+    assert_eq!(
+        session(&package, path.clone()).err().expect("an error").to_string(),
+        "the model is spread over 64 devices, the plug-in has 4 (cpu); take a smaller mesh"
+    );
+    let plugin = Plugin::open(&path).expect("a plug-in");
+    match Topology::new(plugin, "v5e:17x3") {
+        Err(PjrtError::Topology { name, .. }) => assert_eq!(name, "v5e:17x3"),
+        other => panic!("expected an error about the topology, got {:?}", other.err()),
+    }
+    let client = Client::new(plugin).expect("devices");
+    let error = client.compile("module { nonsense }", &CompileOptions::default()).expect_err("no text").to_string();
+    assert!(error.starts_with("XLA (PJRT_Client_Compile): "), "{error}");
+}
+
+#[test]
+fn a_device_without_memory_is_an_error() {
+    let Some(path) = plugin() else { return };
+    let client = Client::new(Plugin::open(&path).expect("a plug-in")).expect("devices");
+    let text = "module @m {\n  func.func public @main() -> (tensor<1099511627776xf32>) {\n    \
+        %0 = stablehlo.iota dim = 0 : tensor<1099511627776xf32>\n    return %0 : tensor<1099511627776xf32>\n  }\n}\n";
+    let executable = client.compile(text, &CompileOptions::default()).expect("XLA takes the text");
+    let started = executable.execute(&[vec![]]);
+    let ended = started.and_then(|(_, events)| events.into_iter().try_for_each(|event| event.wait()));
+    let error = ended.expect_err("four terabytes are not there");
+    assert!(matches!(error, PjrtError::OutOfMemory { .. }), "{error}");
+    let message = error.to_string();
+    assert!(message.starts_with("the device has no memory left ("), "{message}");
+    assert!(message.ends_with("; use smaller batches, a smaller model or more devices"), "{message}");
+}
+
+#[test]
+fn a_cpu_back_end_refuses_a_model_that_is_spread() {
+    let module = module(Some(DataParallel::new(4).expect("four devices").into()));
+    let backend = kc_codegen::Cranelift::new().expect("this machine has it");
+    assert_eq!(
+        kc_codegen::compile(&module, &backend, &Options::default()).expect_err("one processor").to_string(),
+        "the back end cranelift is not available: the model is spread over 4 devices, which only XLA does; compile it for the \
+         back end xla"
+    );
+}
