@@ -280,7 +280,7 @@ fn unknown_extents_become_numbers() {
         let x = b.parameter("x", ty)?;
         let ty = b.tensor_type(x).clone();
         let all: Dim = ty.elements();
-        let flat = b.reshape(x, &[all.clone()])?;
+        let flat = b.reshape(x, std::slice::from_ref(&all))?;
         let count = b.dimension(all, DType::F32)?;
         let sum = b.reduce(Reduction::Sum, &[0], flat)?;
         let running = b.add(Cumulative { kind: Reduction::Sum, axis: 0, reverse: false }, &[x])?;
