@@ -1,7 +1,7 @@
 //! What a code generator is to the rest of the compiler.
 
 use crate::CodeImage;
-use kc_ir::kernel::Kernel;
+use kc_ir::kernel::{Kernel, Program};
 use kc_passes::Target;
 use std::fmt;
 
@@ -22,6 +22,11 @@ pub trait Backend: Send + Sync {
         kc_runtime::intrinsics::host_target()
     }
 
+    /// Whether the machine can execute an entry point, beside its kernels.
+    fn check(&self, _program: &Program) -> Result<(), CodegenError> {
+        Ok(())
+    }
+
     /// One image with all kernels; equal kernels give equal bytes.
     fn compile(&self, kernels: &[Kernel]) -> Result<CodeImage, CodegenError>;
 
@@ -40,6 +45,8 @@ pub enum Form {
     Llvm,
     /// Machine instructions.
     Asm,
+    /// NVIDIA's virtual machine instructions.
+    Ptx,
 }
 
 impl Form {
@@ -50,6 +57,7 @@ impl Form {
             Form::Mlir => "mlir",
             Form::Llvm => "llvm",
             Form::Asm => "asm",
+            Form::Ptx => "ptx",
         }
     }
 }
@@ -84,6 +92,16 @@ pub enum CodegenError {
     /// An object that cannot be made.
     #[error("no object can be made: {reason}")]
     Object {
+        /// What was met, what to do.
+        reason: String,
+    },
+    /// An entry point whose steps the back end has no code for.
+    #[error("the back end {backend} cannot compile `{entry}`: {reason}")]
+    Entry {
+        /// The back end.
+        backend: String,
+        /// The entry point.
+        entry: String,
         /// What was met, what to do.
         reason: String,
     },

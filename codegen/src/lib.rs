@@ -2,6 +2,7 @@
 //!
 //! * [`Backend`]: what a code generator is; [`CodeImage`]: what it makes.
 //! * [`mlir`]: the performance back end, a plug-in that needs LLVM to be built.
+//! * [`cuda`]: PTX for NVIDIA's GPUs, by the same plug-in.
 //! * [`Cranelift`]: the embedded back end.
 //! * [`stablehlo`]: graphs as StableHLO text, for XLA.
 //! * [`compile_object`]: entry points as C functions that need no runtime.
@@ -13,6 +14,7 @@ mod choice;
 #[cfg(unix)]
 pub mod conformance;
 mod cranelift;
+pub mod cuda;
 pub mod eager;
 mod image;
 pub mod mlir;

@@ -1,6 +1,6 @@
 //! The back end `mlir`: a plug-in (`codegen/mlir`) that is opened where it is found.
 
-mod interface;
+pub(crate) mod interface;
 mod machine;
 
 pub use machine::Machine;
@@ -129,11 +129,20 @@ impl Mlir {
     }
 
     fn call_with(&self, kernels: &[Kernel], options: Options) -> Result<Vec<u8>, CodegenError> {
-        let unavailable = |reason: String| CodegenError::Unavailable { backend: NAME.to_string(), reason };
-        let text = print_kernels(kernels);
         let (triple, features) = (self.machine.triple(), self.machine.features());
-        let options = serde_json::to_vec(&Options { triple, features, ..options })
-            .map_err(|error| unavailable(error.to_string()))?;
+        self.call_as(NAME, kernels, &Options { triple, features, ..options })
+    }
+
+    /// What the plug-in gives with these options; `backend` is the name in errors.
+    pub(crate) fn call_as(
+        &self,
+        backend: &str,
+        kernels: &[Kernel],
+        options: &Options,
+    ) -> Result<Vec<u8>, CodegenError> {
+        let unavailable = |reason: String| CodegenError::Unavailable { backend: backend.to_string(), reason };
+        let text = print_kernels(kernels);
+        let options = serde_json::to_vec(options).map_err(|error| unavailable(error.to_string()))?;
         let mut blob = Blob { data: std::ptr::null_mut(), length: 0, capacity: 0 };
         // SAFETY: both inputs are live for the call; the plug-in fills the blob in every case, and it is copied before it is given back.
         let (status, bytes) = unsafe {
@@ -147,7 +156,7 @@ impl Mlir {
         }
         Err(match serde_json::from_slice(&bytes) {
             Ok(Failure { kernel: Some(kernel), message }) => {
-                CodegenError::Kernel { backend: NAME.to_string(), kernel, reason: message }
+                CodegenError::Kernel { backend: backend.to_string(), kernel, reason: message }
             }
             Ok(Failure { kernel: None, message }) => unavailable(message),
             Err(_) => unavailable(String::from_utf8_lossy(&bytes).into_owned()),
@@ -183,7 +192,7 @@ impl Backend for Mlir {
             Form::Mlir => Output::Mlir,
             Form::Llvm => Output::Llvm,
             Form::Asm => Output::Asm,
-            Form::Clif => {
+            Form::Clif | Form::Ptx => {
                 let expected = [Form::Mlir, Form::Llvm, Form::Asm].map(Form::name).join(", ");
                 return Err(CodegenError::Form { backend: NAME.to_string(), form, expected });
             }

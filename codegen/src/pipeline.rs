@@ -133,6 +133,8 @@ pub fn compile_observed(
             exact.push(Exact { function: number, values: vec![batch], program });
         }
     }
+    let all = programs.iter().chain(exact.iter().map(|exact| &exact.program));
+    all.into_iter().try_for_each(|program| backend.check(program))?;
     observe(Stage::Lower, "");
     compile_planned(module, plan_programs(module, &programs, &exact), backend)
 }

@@ -1,5 +1,7 @@
 //! What a pass must know about the machine that code is made for.
 
+use kc_ir::Dim;
+
 /// The extent in which an unknown extent counts where costs are estimated and work is divided.
 pub(crate) const NOMINAL_EXTENT: i64 = 64;
 
@@ -10,6 +12,8 @@ pub enum Contraction {
     Generated,
     /// Matrix products go through the runtime's library.
     Library,
+    /// Register tiles are generated that read the operands where they lie: many threads share a cache, and none has one to itself.
+    Streamed,
 }
 
 /// Constants of the roofline cost model.
@@ -32,8 +36,11 @@ pub struct CostConstants {
 pub struct Target {
     /// For people: `x86_64-linux avx512`.
     pub name: String,
-    /// Bytes of a vector register; kernels may use any power of two of lanes all the same.
+    /// Bytes of a vector register; kernels may use any power of two of lanes all the same. On a GPU, of the registers of a block's
+    /// threads together.
     pub vector_bytes: u32,
+    /// Threads of a block, over which a register's lanes are spread; 1 on a CPU.
+    pub block_threads: u32,
     /// Number of vector registers.
     pub vector_registers: u32,
     /// Whether `a*b + c` is one instruction.
@@ -54,11 +61,24 @@ impl Target {
         (self.vector_bytes / 4).max(1)
     }
 
+    /// Lanes of f32 for loops along an axis. On a GPU no more than cover the axis, but a warp at least: fewer lanes need fewer threads.
+    pub(crate) fn lanes_along(&self, extent: &Dim) -> u32 {
+        const WARP: u32 = 32;
+        let most = self.lanes();
+        match extent.as_constant().and_then(|n| u32::try_from(n).ok()) {
+            Some(n) if self.block_threads > 1 => {
+                n.checked_next_power_of_two().unwrap_or(most).clamp(WARP.min(most), most)
+            }
+            _ => most,
+        }
+    }
+
     /// Any 64-bit CPU: 128-bit vectors, matrix products through the runtime's library.
     pub fn baseline() -> Self {
         Target {
             name: "baseline".to_string(),
             vector_bytes: 16,
+            block_threads: 1,
             vector_registers: 16,
             fused_multiply_add: false,
             cache_bytes: [32 << 10, 512 << 10],

@@ -460,6 +460,9 @@ fn check_state_tensor(tensor: &StateTensor, value: &Array) -> Result<(), Session
 /// Whether this process can execute the package's code.
 fn check_machine(manifest: &Manifest) -> Result<(), SessionError> {
     let code = &manifest.code;
+    if code.target.starts_with("nvptx64-") {
+        return Err(SessionError::Gpu { package: code.target.clone() });
+    }
     if code.target != host_target() {
         return Err(SessionError::Target { package: code.target.clone(), machine: host_target() });
     }

@@ -269,6 +269,10 @@ fn code_for_another_machine_is_refused() {
         format!("the package's code is for riscv64-linux, this machine is {host}; compile the model for this machine")
     );
     assert_eq!(
+        package(&|code| code.target = "nvptx64-sm_90a".into()).to_string(),
+        "the package's code is for a GPU (nvptx64-sm_90a), which this runtime cannot execute; compile the model with `--target cpu`"
+    );
+    assert_eq!(
         package(&|code| code.features = vec!["warp-drive".into(), "amx-int3".into()]).to_string(),
         "the package's code needs the CPU features amx-int3, warp-drive, which this processor lacks; \
          compile the model for this machine or for an older CPU"

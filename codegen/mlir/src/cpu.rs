@@ -29,6 +29,12 @@ const X86_FEATURES: &[(&str, &str)] = &[
     ("ssse3", "ssse3"),
 ];
 
+/// How the triple of a GPU starts.
+const GPU: &str = "nvptx64";
+
+/// Architectures of GPUs as LLVM names them, with the oldest version of PTX that has them.
+const GPUS: &[(&str, &str)] = &[("sm_80", "+ptx70"), ("sm_90a", "+ptx80"), ("sm_100a", "+ptx86")];
+
 /// A machine that code is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cpu {
@@ -41,8 +47,13 @@ pub struct Cpu {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CpuError {
     /// The triple's architecture.
-    #[error("the plug-in makes code for x86_64 and aarch64 with ELF objects, and for wasm32, not for `{0}`")]
+    #[error(
+        "the plug-in makes code for x86_64 and aarch64 with ELF objects, and for wasm32 and nvptx64, not for `{0}`"
+    )]
     Triple(String),
+    /// The architecture of a GPU.
+    #[error("the plug-in makes PTX for sm_80, sm_90a and sm_100a, not for {}", .0.as_deref().unwrap_or("a GPU without a name"))]
+    Gpu(Option<String>),
     /// A feature.
     #[error("`{feature}` is no instruction set that code for `{triple}` uses; known are: {known}")]
     Feature {
@@ -60,6 +71,12 @@ impl Cpu {
     pub fn new(triple: Option<&str>, tune: Option<&str>, features: Option<&[String]>) -> Result<Self, CpuError> {
         let host = TargetMachine::get_default_triple().as_str().to_string_lossy().into_owned();
         let triple = triple.unwrap_or(&host).to_string();
+        if triple.starts_with(GPU) {
+            let Some((gpu, _)) = GPUS.iter().find(|(gpu, _)| Some(*gpu) == tune) else {
+                return Err(CpuError::Gpu(tune.map(String::from)));
+            };
+            return Ok(Cpu { triple, tune: gpu.to_string(), features: vec![] });
+        }
         if !["x86_64", "aarch64", "wasm32"].iter().any(|architecture| triple.starts_with(architecture))
             || ["darwin", "macos", "windows"].iter().any(|system| triple.contains(system))
         {
@@ -96,8 +113,16 @@ impl Cpu {
         &self.triple
     }
 
-    /// The CPU whose instruction set is the common ground of all with that triple.
-    pub fn base(&self) -> &'static str {
+    /// Whether it is a GPU.
+    pub fn is_gpu(&self) -> bool {
+        self.triple.starts_with(GPU)
+    }
+
+    /// The CPU whose instruction set is the common ground of all with that triple; of a GPU the architecture.
+    pub fn base(&self) -> &str {
+        if self.is_gpu() {
+            return &self.tune;
+        }
         if self.is_x86() { "x86-64" } else { "generic" }
     }
 
@@ -110,6 +135,9 @@ impl Cpu {
     pub fn llvm_features(&self) -> String {
         if self.is_wasm() {
             return "+simd128".to_owned();
+        }
+        if let Some((_, ptx)) = GPUS.iter().find(|(gpu, _)| self.is_gpu() && *gpu == self.tune) {
+            return ptx.to_string();
         }
         let llvm = X86_FEATURES.iter().filter(|(name, _)| self.has(name)).map(|(_, llvm)| format!("+{llvm}"));
         llvm.collect::<Vec<_>>().join(",")
@@ -146,6 +174,9 @@ impl Cpu {
     /// Attributes of every function, as MLIR text. Vectors are as wide as the kernel says; library functions are not recognised
     /// and so never called.
     pub fn function_attributes(&self) -> String {
+        if self.is_gpu() {
+            return "passthrough = [\"nounwind\", \"no-builtins\"]".to_string();
+        }
         let width = if self.has("avx512f") {
             512
         } else if self.has("avx2") {

@@ -33,6 +33,9 @@ pub enum CompileError {
     /// Unknown target.
     #[error(transparent)]
     Cpu(#[from] cpu::CpuError),
+    /// An image of PTX.
+    #[error("code for a GPU is text, not an image; ask for `asm`")]
+    Image,
     /// A kernel failed.
     #[error("kernel `{kernel}`: {error}")]
     Kernel {
@@ -83,6 +86,9 @@ pub fn compile(kernels: &[Kernel], options: &Options) -> Result<Vec<u8>, Compile
     }
     if options.output != Output::Image {
         return job.text(&(0..kernels.len()).collect::<Vec<_>>());
+    }
+    if cpu.is_gpu() {
+        return Err(CompileError::Image);
     }
     let groups = group::groups(kernels);
     let objects = job.objects(&groups, options.threads)?;

@@ -62,6 +62,7 @@ impl Machine {
             Target::initialize_x86(&InitializationConfig::default());
             Target::initialize_aarch64(&InitializationConfig::default());
             Target::initialize_webassembly(&InitializationConfig::default());
+            Target::initialize_nvptx(&InitializationConfig::default());
         });
         let triple = TargetTriple::create(cpu.triple());
         let options = TargetMachineOptions::default()

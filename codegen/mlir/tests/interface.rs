@@ -65,7 +65,7 @@ fn errors_say_what_was_expected() {
     );
     assert_eq!(
         failure(&[], r#"{"triple": "riscv64-unknown-linux-gnu"}"#).message,
-        "the plug-in makes code for x86_64 and aarch64 with ELF objects, not for `riscv64-unknown-linux-gnu`"
+        "the plug-in makes code for x86_64 and aarch64 with ELF objects, and for wasm32 and nvptx64, not for `riscv64-unknown-linux-gnu`"
     );
     let feature = failure(&[], r#"{"triple": "x86_64-unknown-linux-gnu", "features": ["avx1024"]}"#).message;
     let start = "`avx1024` is no instruction set that code for `x86_64-unknown-linux-gnu` uses; known are: avx, avx2, avx512bitalg, ";

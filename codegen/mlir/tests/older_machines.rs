@@ -232,9 +232,12 @@ fn parts() -> Vec<Case> {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn older_machines() {
-    for features in
-        [&[][..], &["avx", "avx2", "fma"], &["sse4.1"], &["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "popcnt"]]
-    {
+    for features in [
+        &[][..],
+        &["avx", "avx2", "fma"],
+        &["sse4.1"],
+        &["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "popcnt"],
+    ] {
         if !features.iter().all(|feature| {
             kc_mlir::cpu::Cpu::new(None, None, None).is_ok_and(|cpu| cpu.features().iter().any(|f| f == feature))
         }) {

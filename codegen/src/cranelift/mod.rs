@@ -215,7 +215,7 @@ impl Backend for Cranelift {
                     text.push_str(&format!("; kernel {}\n{}\n", kernel.name, compiled.assembly));
                 }
             }
-            Form::Mlir | Form::Llvm => {
+            Form::Mlir | Form::Llvm | Form::Ptx => {
                 return Err(CodegenError::Form { backend: NAME.to_string(), form, expected: "clif, asm".to_string() });
             }
         }

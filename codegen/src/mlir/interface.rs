@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Version of everything in this file and of the kernel IR's text form, which is what the plug-in reads: raised with every change of
 /// either. The loader refuses a plug-in of another version.
-pub const API_VERSION: u32 = 3;
+pub const API_VERSION: u32 = 4;
 
 /// `kc_mlir_api_version`: the plug-in's [`API_VERSION`].
 pub type ApiVersionFn = unsafe extern "C" fn() -> u32;
@@ -58,9 +58,10 @@ pub enum Output {
 pub struct Options {
     /// What is asked for.
     pub output: Output,
-    /// LLVM's target triple.
+    /// LLVM's target triple; for a GPU, one of `nvptx64`, text alone can be asked for.
     pub triple: Option<String>,
-    /// The CPU that instructions are scheduled for, as LLVM names it; the code runs on every CPU with `features`.
+    /// The CPU that instructions are scheduled for, as LLVM names it; the code runs on every CPU with `features`. Of a GPU the architecture that
+    /// the code is for, such as `sm_90a`.
     pub tune: Option<String>,
     /// Instruction sets that the code may use, as Rust names them (`avx512f`, `bmi1`).
     pub features: Option<Vec<String>>,

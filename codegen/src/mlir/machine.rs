@@ -90,6 +90,7 @@ impl Machine {
         Target {
             name: format!("{architecture} {vectors}"),
             vector_bytes,
+            block_threads: 1,
             vector_registers,
             fused_multiply_add,
             cache_bytes: if self == Machine::Host { host_caches() } else { None }.unwrap_or(baseline.cache_bytes),

@@ -129,6 +129,12 @@ impl Kernel {
         self.memory.iter().filter(|memory| matches!(memory.space, Space::Parameter(_))).count()
     }
 
+    /// Threads of the block that executes a task on a GPU, over which the lanes of registers are spread: a power of two, as many as the widest
+    /// register has lanes, but from 32 (a warp) to 128.
+    pub fn block_threads(&self) -> u32 {
+        self.registers.iter().map(|ty| ty.lanes).max().unwrap_or(1).clamp(32, 128)
+    }
+
     /// Where each scratch memory starts in the thread's scratch memory, in bytes and in order, and how many bytes all take
     /// together. Each starts at a multiple of [`ALIGNMENT`].
     pub fn scratch_layout(&self) -> (Vec<u64>, u64) {

@@ -272,6 +272,9 @@ pub(super) fn contraction(
     {
         return result;
     }
+    if target.contraction == Contraction::Streamed {
+        return plan.generated(em, target, lanes);
+    }
     match Blocks::of(&plan, target, lanes) {
         Some(blocks) => plan.blocked(em, &blocks),
         None => plan.generated(em, target, lanes),

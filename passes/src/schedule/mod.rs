@@ -432,7 +432,14 @@ impl<'f> Draft<'f> {
                 shape: &self.graph.tensor_type(value).shape,
             })
             .collect();
-        let lanes = target.lanes();
+        let (elements, along) = match &cluster.space {
+            Space::Map(shape) => (shape.iter().cloned().product(), shape.last()),
+            Space::Rows { inner, .. } => (Dim::default(), inner.last()),
+            Space::Root { .. } | Space::Alone { .. } | Space::Regions { .. } => {
+                (Dim::default(), stored.first().and_then(|output| output.shape.last()))
+            }
+        };
+        let lanes = along.map_or(target.lanes(), |extent| target.lanes_along(extent));
         let attempt = |lanes: u32, flat: bool| -> Result<(Kernel, Vec<Symbol>, Dim), Unsuited> {
             let mut em = start.clone();
             let tasks = match &cluster.space {
@@ -462,7 +469,7 @@ impl<'f> Draft<'f> {
             let dims = em.dims.clone();
             Ok((em.b.finish(dims.len() as u32), dims, tasks))
         };
-        attempt(lanes, true)
+        attempt(target.lanes_along(&elements), true)
             .or_else(|Unsuited| attempt(lanes, false))
             .or_else(|Unsuited| attempt(1, false))
             .map_err(|Unsuited| TypeError::new(name, "no kernel computes this combination of ops"))

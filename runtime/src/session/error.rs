@@ -15,6 +15,12 @@ errors! {
             /// What this process is.
             machine: &'static str,
         },
+        /// The code is for a GPU, which this runtime cannot drive.
+        #[error("the package's code is for a GPU ({package}), which this runtime cannot execute; compile the model with `--target cpu`")]
+        Gpu {
+            /// What the package says.
+            package: String,
+        },
         /// The processor lacks what the code needs.
         #[error(
             "the package's code needs the CPU feature{} {}, which this processor lacks; compile the model for this machine \

@@ -5,6 +5,7 @@ mod interpreted;
 
 pub use compiled::xla_plugin;
 
+use kc_codegen::cuda::{self, Architecture};
 use kc_codegen::{Backend, Cranelift, mlir::Mlir};
 use kc_ir::tensor::Module;
 use kc_passes::{Contraction, Target};
@@ -39,6 +40,8 @@ pub enum Runner {
     Kernels,
     /// The kernel interpreter, with kernels for any CPU.
     KernelsBaseline,
+    /// The kernel interpreter, with kernels for a GPU: blocks are tasks, the lanes of their threads those of registers.
+    KernelsGpu,
     /// Machine code of the embedded back end.
     Cranelift,
     /// Machine code of the plug-in.
@@ -50,7 +53,7 @@ pub enum Runner {
 }
 
 impl Runner {
-    /// Those that execute our own kernels, or interpret graphs and kernels.
+    /// Those that execute our own kernels for a CPU, or interpret graphs and kernels.
     pub const OWN: [Runner; 7] = [
         Runner::Interpreter,
         Runner::Saturated,
@@ -62,11 +65,12 @@ impl Runner {
     ];
 
     /// All of them.
-    pub const ALL: [Runner; 8] = [
+    pub const ALL: [Runner; 9] = [
         Runner::Interpreter,
         Runner::Saturated,
         Runner::Kernels,
         Runner::KernelsBaseline,
+        Runner::KernelsGpu,
         Runner::Cranelift,
         Runner::Mlir,
         Runner::Eager,
@@ -80,6 +84,7 @@ impl Runner {
             Runner::Saturated => "interpreter-saturated",
             Runner::Kernels => "kernel-interpreter",
             Runner::KernelsBaseline => "kernel-interpreter-baseline",
+            Runner::KernelsGpu => "kernel-interpreter-gpu",
             Runner::Cranelift => "cranelift",
             Runner::Mlir => "mlir",
             Runner::Eager => "eager",
@@ -93,7 +98,11 @@ impl Runner {
             Runner::Mlir => MLIR.as_ref().err().cloned(),
             Runner::Cranelift | Runner::Eager => CRANELIFT.as_ref().err().cloned(),
             Runner::Xla => compiled::xla_plugin().err(),
-            Runner::Interpreter | Runner::Saturated | Runner::Kernels | Runner::KernelsBaseline => None,
+            Runner::Interpreter
+            | Runner::Saturated
+            | Runner::Kernels
+            | Runner::KernelsBaseline
+            | Runner::KernelsGpu => None,
         }
     }
 
@@ -104,6 +113,7 @@ impl Runner {
             Runner::Saturated => Box::new(interpreted::Graphs::saturated(module, &Target::baseline())?),
             Runner::Kernels => Box::new(interpreted::Programs::new(module, &wide_target())?),
             Runner::KernelsBaseline => Box::new(interpreted::Programs::new(module, &Target::baseline())?),
+            Runner::KernelsGpu => Box::new(interpreted::Programs::new(module, &cuda::target(Architecture::Sm80))?),
             Runner::Cranelift => Box::new(compiled::Compiled::new(module, cranelift()?, threads)?),
             Runner::Mlir => Box::new(compiled::Compiled::new(module, mlir()?, threads)?),
             Runner::Eager => Box::new(compiled::Dispatched::new(module, cranelift()?, threads)?),

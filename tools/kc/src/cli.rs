@@ -108,10 +108,13 @@ pub struct Compile {
     /// Rust file with a `#[kc::model] fn`
     pub model: PathBuf,
     /// What to compile for: cpu (this machine), x86-64, x86-64-v3, x86-64-v4, aarch64-linux, wasm32 (several for one package, of which each
-    /// machine takes the best that it can execute); xla, which a PJRT plug-in compiles when the package is loaded; tpu, ahead of time
-    /// for `--topology`
+    /// machine takes the best that it can execute); cuda, which is PTX for `--arch`; xla, which a PJRT plug-in compiles when the package is
+    /// loaded; tpu, ahead of time for `--topology`
     #[arg(long, default_value = "cpu", value_delimiter = ',')]
     pub target: Vec<CompileTarget>,
+    /// The GPU architecture that `--target cuda` is for; without it sm_80, which later GPUs run too
+    #[arg(long)]
+    pub arch: Option<Architecture>,
     /// The devices that `--target tpu` compiles for, such as v5e:2x2, v5p:2x2x1 or v6e:2x2
     #[arg(long, value_name = "NAME", required_if_eq("target", "tpu"))]
     pub topology: Option<String>,
@@ -416,11 +419,27 @@ pub enum Target {
     Tpu,
 }
 
+/// An architecture of NVIDIA's GPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Architecture {
+    /// Ampere and later
+    #[value(name = "sm_80")]
+    Sm80,
+    /// Hopper
+    #[value(name = "sm_90a")]
+    Sm90a,
+    /// Blackwell
+    #[value(name = "sm_100a")]
+    Sm100a,
+}
+
 /// What `kc compile` generates code for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompileTarget {
     /// A CPU.
     Cpu(CodeMachine),
+    /// NVIDIA's GPUs.
+    Cuda,
     /// StableHLO.
     Xla,
     /// TPUs.
@@ -431,9 +450,10 @@ impl std::str::FromStr for CompileTarget {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
+            "cuda" => Ok(CompileTarget::Cuda),
             "xla" => Ok(CompileTarget::Xla),
             "tpu" => Ok(CompileTarget::Tpu),
-            _ => text.parse().map(CompileTarget::Cpu).map_err(|error: String| format!("{error}, xla, tpu")),
+            _ => text.parse().map(CompileTarget::Cpu).map_err(|error: String| format!("{error}, cuda, xla, tpu")),
         }
     }
 }
@@ -455,6 +475,8 @@ pub enum Form {
     Llvm,
     /// Assembly of the back end's code
     Asm,
+    /// PTX, for the target cuda
+    Ptx,
     /// StableHLO, for XLA
     Stablehlo,
     /// An object file that needs nothing else (back end mlir)

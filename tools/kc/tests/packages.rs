@@ -206,6 +206,19 @@ fn every_form_is_printed_the_same_twice() {
 }
 
 #[test]
+fn options_of_another_target_are_refused() {
+    let place = place("targets");
+    assert_eq!(
+        place.fail(&["compile", "model.rs", "--arch", "sm_90a"]),
+        "error: `--arch` names a GPU; give `--target cuda` with it\n"
+    );
+    assert_eq!(
+        place.fail(&["compile", "model.rs", "--target", "cuda", "--backend", "cranelift"]),
+        "error: `--backend cranelift` makes no code for a GPU; leave it out, or give `--backend mlir`\n"
+    );
+}
+
+#[test]
 fn a_package_that_was_not_trained_is_refused() {
     let place = place("untrained");
     place.succeed(&["compile", "model.rs", "-o", "model.kcp"]);

@@ -1,6 +1,6 @@
 //! Installing what the checks need and the machine lacks.
 
-use crate::process::{Outcome, program, run, works};
+use crate::process::{Outcome, program, run, target_dir, works};
 
 /// Installs Debian packages; needs root or a sudo that asks nothing.
 pub fn apt_install(packages: &[&str]) -> Outcome {
@@ -26,6 +26,21 @@ pub fn apt_install(packages: &[&str]) -> Outcome {
         run(&mut apt(&["update"]))?;
         run(&mut apt(&install))
     })
+}
+
+/// NVIDIA's assembler of PTX, as a package of PyPI: the version whose figures the tests expect.
+const ASSEMBLER: &str = "nvidia-cuda-nvcc==13.5.37";
+
+/// Makes sure that `ptxas` lies in `target/cuda`, where the tests look for it.
+pub fn ptxas() -> Outcome {
+    let folder = target_dir().join("cuda");
+    if works(program(&folder.join("nvidia/cu13/bin/ptxas").to_string_lossy()).arg("--version")) {
+        return Ok(());
+    }
+    println!("installing {ASSEMBLER} into {}", folder.display());
+    let mut pip = program("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"]);
+    run(pip.arg(&folder).arg(ASSEMBLER)).map_err(|error| format!("ptxas could not be installed: {error}"))
 }
 
 /// Makes sure that `cargo fmt` or `cargo clippy` is there.

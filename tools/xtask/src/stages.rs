@@ -54,6 +54,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "doc", about: "cargo doc, warnings are errors", run: doc },
     Stage { name: "plugin", about: "the MLIR plug-in: formatting, clippy, build, tests; needs LLVM 22", run: plugin },
     Stage { name: "xla", about: "XLA's plug-in for the CPU, for the tests of the back end xla", run: xla },
+    Stage { name: "ptxas", about: "NVIDIA's assembler, for the tests of PTX; needs pip", run: ptxas },
     Stage {
         name: "test",
         about: "unit and integration tests, by cargo nextest where it is installed",
@@ -159,6 +160,11 @@ fn test_suite() -> Outcome<Report> {
     let (success, lines) = tee(&mut command)?;
     let tables = judge(success, libtest_counts(&lines), &show(&command));
     Ok(Report::Tests(counts? + tables?))
+}
+
+/// Without it the tests of PTX say that they are skipped.
+fn ptxas() -> Outcome<Report> {
+    Ok(setup::ptxas().map_or_else(Report::Skipped, |()| Report::Fine))
 }
 
 fn doctest() -> Outcome<Report> {

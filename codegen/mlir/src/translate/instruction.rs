@@ -16,7 +16,10 @@ impl Translator<'_> {
         let RegisterType { dtype, lanes } = result;
         match instruction {
             Instruction::Constant(value) => Ok(self.scalar_constant(dtype, *value, lanes)),
-            Instruction::Position { index, step } => self.position(index, *step, result),
+            Instruction::Position { index, step } => {
+                self.note_position(register, index);
+                self.position(index, *step, result, self.whole_lanes(register))
+            }
             Instruction::Splat(x) => {
                 let x = self.register(*x)?;
                 Ok(self.splat(&x, lane_type(dtype), lanes))
@@ -51,10 +54,13 @@ impl Translator<'_> {
                 Ok(if from == to { x } else { self.op(&format!("arith.bitcast {x} : {from} to {to}")) })
             }
             Instruction::ReduceLanes(kind, x) => {
+                let whole = self.whole_lanes(*x);
                 let (x, ty) = self.operand(*x)?;
-                self.reduce_lanes(*kind, x, ty)
+                self.reduce_lanes(*kind, x, ty, whole)
             }
-            Instruction::Load { memory, position, count } => self.load(*memory, position, count.as_ref(), result),
+            Instruction::Load { memory, position, count } => {
+                self.load(*memory, position, count.as_ref(), result, self.whole_lanes(register))
+            }
             Instruction::Math(function, operands) => self.math(*function, operands, result),
         }
     }
@@ -70,9 +76,14 @@ impl Translator<'_> {
         }
     }
 
-    fn position(&mut self, index: &Index, step: i64, result: RegisterType) -> Result<String> {
+    fn position(&mut self, index: &Index, step: i64, result: RegisterType, whole: u32) -> Result<String> {
         let RegisterType { dtype, lanes } = result;
         let mut start = self.index(index)?;
+        if let Some(first) = self.first_lane(whole) {
+            let step = self.i64(step);
+            let offset = self.op(&format!("arith.muli {first}, {step} : i64"));
+            start = self.op(&format!("arith.addi {start}, {offset} : i64"));
+        }
         if dtype.bits() < 64 {
             start = self.op(&format!("arith.trunci {start} : i64 to i{}", dtype.bits()));
         }
@@ -268,14 +279,14 @@ impl Translator<'_> {
     }
 
     /// Halves are combined until one lane is left.
-    fn reduce_lanes(&mut self, kind: Reduction, x: String, ty: RegisterType) -> Result<String> {
+    fn reduce_lanes(&mut self, kind: Reduction, x: String, ty: RegisterType, whole: u32) -> Result<String> {
         let function = match kind {
             Reduction::Sum => Binary::Add,
             Reduction::Product => Binary::Multiply,
             Reduction::Max => Binary::Maximum,
             Reduction::Min => Binary::Minimum,
         };
-        let (mut x, mut lanes) = (x, ty.lanes);
+        let (mut x, mut lanes) = (self.reduce_threads(function, x, ty, whole)?, ty.lanes);
         while lanes > 1 {
             let from = type_of(ty.dtype, lanes);
             lanes /= 2;
@@ -305,8 +316,8 @@ impl Translator<'_> {
             n => return self.error(format!("a call of {function:?} with {n} operands, expected 1 or 2")),
         };
         let operands = self.register_list(operands)?;
-        let entry = self.intrinsic(offset);
-        let number = self.int_constant(32, i128::from(function as u32), 1);
+        let table = (!self.cpu.is_gpu())
+            .then(|| (self.intrinsic(offset), self.int_constant(32, i128::from(function as u32), 1)));
         let (element, vector) = (lane_type(dtype), register_type(result));
         let parameters = if operands.len() == 1 { "(i32, f64) -> f64" } else { "(i32, f64, f64) -> f64" };
         let mut all = match lanes {
@@ -314,7 +325,7 @@ impl Translator<'_> {
             _ => self.splat_constant("0.0", element, lanes),
         };
         for lane in 0..lanes {
-            let mut arguments = vec![number.clone()];
+            let mut arguments = vec![];
             for operand in &operands {
                 let mut x = operand.clone();
                 if lanes > 1 {
@@ -325,7 +336,13 @@ impl Translator<'_> {
                 }
                 arguments.push(x);
             }
-            let mut value = self.op(&format!("llvm.call {entry}({}) : !llvm.ptr, {parameters}", arguments.join(", ")));
+            let mut value = match &table {
+                Some((entry, number)) => {
+                    let arguments = arguments.join(", ");
+                    self.op(&format!("llvm.call {entry}({number}, {arguments}) : !llvm.ptr, {parameters}"))
+                }
+                None => self.device_math(function, &arguments)?,
+            };
             if dtype == DType::F32 {
                 value = self.op(&format!("arith.truncf {value} : f64 to f32"));
             }
@@ -343,14 +360,17 @@ impl Translator<'_> {
         position: &Index,
         count: Option<&Index>,
         result: RegisterType,
+        whole: u32,
     ) -> Result<String> {
         let RegisterType { dtype, lanes } = result;
+        self.access(memory, position, whole, false);
         let pointer = self.address(memory, position)?;
-        let (stored, alignment) = (memory_type(dtype, lanes), dtype.bytes());
+        let pointer = self.part(pointer, &memory_type(dtype, 1), whole);
+        let (stored, alignment) = (memory_type(dtype, lanes), self.alignment(position, dtype, lanes));
         let value = match count {
-            Some(count) if !covers(count, lanes) => {
+            Some(count) if !covers(count, whole) => {
                 let vector = vector_of_lanes(&memory_type(dtype, 1), lanes);
-                let mask = self.mask(count, lanes, dtype.bits())?;
+                let mask = self.mask(count, lanes, whole, dtype.bits())?;
                 let other = self.constant_text(match dtype {
                     DType::F32 | DType::F64 => format!("dense<0.0> : {vector}"),
                     _ => format!("dense<0> : {vector}"),
@@ -376,32 +396,50 @@ impl Translator<'_> {
         &mut self,
         memory: MemoryId,
         position: &Index,
-        value: Register,
+        register: Register,
         count: Option<&Index>,
     ) -> Result<()> {
-        let (mut value, RegisterType { dtype, lanes }) = self.operand(value)?;
+        let (mut value, RegisterType { dtype, lanes }) = self.operand(register)?;
+        let whole = self.whole_lanes(register);
+        self.access(memory, position, whole, true);
         let pointer = self.address(memory, position)?;
-        let (stored, alignment) = (memory_type(dtype, lanes), dtype.bytes());
+        let pointer = self.part(pointer, &memory_type(dtype, 1), whole);
+        let (stored, alignment) = (memory_type(dtype, lanes), self.alignment(position, dtype, lanes));
         if dtype == DType::Bool {
             value = self.op(&format!("arith.extui {value} : {} to {stored}", type_of(dtype, lanes)));
         }
         match count {
-            Some(count) if !covers(count, lanes) => {
+            Some(count) if !covers(count, whole) => {
                 let vector = vector_of_lanes(&memory_type(dtype, 1), lanes);
-                let mask = self.mask(count, lanes, dtype.bits())?;
+                let mask = self.mask(count, lanes, whole, dtype.bits())?;
                 if lanes == 1 {
                     value = self.op(&format!("vector.broadcast {value} : {stored} to {vector}"));
                 }
-                self.line(&format!(
+                self.store_line(whole, &format!(
                     "llvm.intr.masked.store {value}, {pointer}, {mask} {{alignment = {alignment} : i32}} : {vector}, vector<{lanes}xi1> into !llvm.ptr"
                 ));
             }
-            _ => self.line(&format!(
-                "llvm.store {value}, {pointer} {{alignment = {alignment} : i64}} : {}, !llvm.ptr",
-                vector_of(&memory_type(dtype, 1), lanes)
-            )),
+            _ => self.store_line(
+                whole,
+                &format!(
+                    "llvm.store {value}, {pointer} {{alignment = {alignment} : i64}} : {}, !llvm.ptr",
+                    vector_of(&memory_type(dtype, 1), lanes)
+                ),
+            ),
         }
         Ok(())
+    }
+
+    /// A store of `whole` lanes, by the threads whose lanes they are.
+    fn store_line(&mut self, whole: u32, text: &str) {
+        match self.owner(whole) {
+            Some(owner) => {
+                self.line(&format!("scf.if {owner} {{"));
+                self.line(text);
+                self.line("}");
+            }
+            None => self.line(text),
+        }
     }
 }
 

@@ -4,9 +4,13 @@
 //! A kernel is two functions. `@kernel_N` has the calling convention of `kc_abi::call::KernelFn`; it fetches the pointers and
 //! calls `@tasks_N`, whose pointer parameters carry what is known of them (no aliasing, alignment, read only).
 //!
+//! For a GPU a kernel is one function, `@kernel_N`, and its registers are spread over threads: see [`block`].
+//!
 //! Registers: `bool` is `i1` (a byte in memory), `f16` and `bf16` are their bits as `i16`, computed in `f32` and rounded after every
 //! instruction; integers are signless. Bit for bit the kernel interpreter's results: no fast-math flag is set anywhere.
 
+mod block;
+mod device;
 mod float;
 mod index;
 mod instruction;
@@ -32,6 +36,13 @@ pub fn entry(number: usize) -> String {
 
 /// The functions of the kernel of that number, as MLIR text for the inside of a module.
 pub fn translate(kernel: &Kernel, number: usize, cpu: &Cpu) -> Result<String, TranslateError> {
+    if cpu.is_gpu() {
+        let (thread, spread) = block::spread(kernel);
+        let mut translator = Translator::new(&thread, cpu);
+        translator.spread = Some(spread);
+        translator.block_task()?;
+        return translator.finish_block(number);
+    }
     let mut translator = Translator::new(kernel, cpu);
     translator.task_loop()?;
     Ok(translator.finish(number))
@@ -43,12 +54,14 @@ type Result<T, E = TranslateError> = std::result::Result<T, E>;
 #[derive(PartialEq, Eq, Hash)]
 enum Known {
     Index(Index),
-    Mask { count: Index, lanes: u32, bits: u32 },
+    Mask { count: Index, whole: u32, bits: u32 },
 }
 
 struct Translator<'k> {
     kernel: &'k Kernel,
     cpu: &'k Cpu,
+    /// Where the kernel is one for a GPU.
+    spread: Option<block::Spread>,
     /// Constants and stack slots, before the loop over the tasks.
     prelude: String,
     constants: HashMap<String, String>,
@@ -70,6 +83,7 @@ impl<'k> Translator<'k> {
         Translator {
             kernel,
             cpu,
+            spread: None,
             prelude: String::new(),
             constants: HashMap::new(),
             out: String::new(),
@@ -233,8 +247,10 @@ impl<'k> Translator<'k> {
             let (count, carried, types) = (carried.len(), carried.join(", "), self.type_list(&f.parameters));
             self.line(&format!("{results}:{count} = {range} iter_args({carried}) -> ({types}) : i64 {{"));
         }
+        let before = self.enter_loop(f);
         self.region(&f.body)?;
         self.end_region(&f.next)?;
+        self.leave_loop(f, before);
         self.line("}");
         self.axes.remove(&f.axis.0);
         self.define_results(&f.results, &results)
@@ -250,14 +266,17 @@ impl<'k> Translator<'k> {
             let (count, types) = (branch.results.len(), self.type_list(&branch.results));
             self.line(&format!("{results}:{count} = scf.if {condition} -> ({types}) {{"));
         }
+        let before = self.pending_marks();
         self.region(&branch.then)?;
         self.end_region(&branch.then_values)?;
+        let first = self.second_side(before);
         if !branch.otherwise.is_empty() || !branch.results.is_empty() {
             self.line("} else {");
             self.region(&branch.otherwise)?;
             self.end_region(&branch.otherwise_values)?;
         }
         self.line("}");
+        self.join_sides(first);
         self.define_results(&branch.results, &results)
     }
 
@@ -277,6 +296,9 @@ impl<'k> Translator<'k> {
     }
 
     fn gemm(&mut self, gemm: &Gemm) -> Result<()> {
+        if self.cpu.is_gpu() {
+            return self.error("a matrix product of the runtime's library, which a GPU does not have");
+        }
         let offset = match self.memory_dtype(gemm.c.memory)? {
             DType::F32 => 8,
             DType::F64 => 16,
@@ -305,6 +327,10 @@ impl<'k> Translator<'k> {
 
     /// The regions, six words each, then the attributes, in one stack slot.
     fn library(&mut self, call: &LibraryCall) -> Result<()> {
+        if self.cpu.is_gpu() {
+            let name = call.function.name();
+            return self.error(format!("a call of the runtime's function `{name}`, which a GPU does not have"));
+        }
         let mut fields = Vec::new();
         for region in call.regions() {
             let Matrix { memory, position, row_stride, column_stride } = &region.matrix;

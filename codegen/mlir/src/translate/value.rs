@@ -80,14 +80,18 @@ impl Translator<'_> {
         self.constant_text(format!("dense<[{}]> : vector<{lanes}xi{bits}>", values.join(", ")))
     }
 
-    /// The mask of the first `count` lanes. It is compared in elements of `bits`, those of the masked value where they can count the lanes.
-    pub(super) fn mask(&mut self, count: &Index, lanes: u32, bits: u32) -> Result<String> {
+    /// The mask of the first `count` lanes of `whole`, of which a thread holds `lanes`. It is compared in elements of `bits`, those of the masked
+    /// value where they can count the lanes.
+    pub(super) fn mask(&mut self, count: &Index, lanes: u32, whole: u32, bits: u32) -> Result<String> {
         let bits = if bits == 8 && lanes > 127 { 16 } else { bits };
-        let key = Known::Mask { count: count.clone(), lanes, bits };
+        let key = Known::Mask { count: count.clone(), whole, bits };
         if let Some(name) = self.known(&key) {
             return Ok(name);
         }
         let mut bound = self.index(count)?;
+        if let Some(first) = self.first_lane(whole) {
+            bound = self.op(&format!("arith.subi {bound}, {first} : i64"));
+        }
         if bits < 64 {
             let (zero, all) = (self.i64(0), self.i64(i64::from(lanes)));
             bound = self.op(&format!("arith.maxsi {bound}, {zero} : i64"));

@@ -4,6 +4,7 @@ use crate::compile::{self, compile_timed};
 use crate::failure::{Context, Failure, Outcome};
 use crate::{model, output, table};
 use clap::ValueEnum;
+use kc_codegen::cuda::{Architecture, Cuda};
 use kc_codegen::mlir::{Machine, Mlir};
 use kc_codegen::{Backend, Optimised, Options, Stage, optimise, schedule_function};
 use kc_ir::kernel::{Kernel, Program, print_program};
@@ -26,29 +27,37 @@ pub fn compile(arguments: &Compile) -> Outcome {
     if arguments.emit == Some(Form::Stablehlo) {
         return give(arguments, &stablehlo(arguments, &traced.module)?);
     }
-    let Some(machines) = machines(&arguments.target)? else {
-        if let Some(form) = arguments.emit {
-            let name = form.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-            let message = format!("`--emit {name}` is a form of `--target cpu`; for XLA there are ir and stablehlo");
-            return Err(Failure::new(message));
-        }
-        return for_xla(arguments, &traced.module);
-    };
     let extract = arguments.code.extract;
-    if let Some(form @ (Form::Object | Form::Staticlib | Form::Cdylib | Form::Wasm)) = arguments.emit {
-        return embed(arguments, &traced.module, &machines, form);
-    }
+    let backends = if arguments.target.contains(&CompileTarget::Cuda) {
+        vec![cuda(arguments)?]
+    } else {
+        if arguments.arch.is_some() {
+            return Err(Failure::new("`--arch` names a GPU; give `--target cuda` with it"));
+        }
+        let Some(machines) = machines(&arguments.target)? else {
+            if let Some(form) = arguments.emit {
+                let name = form.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+                let message =
+                    format!("`--emit {name}` is a form of `--target cpu`; for XLA there are ir and stablehlo");
+                return Err(Failure::new(message));
+            }
+            return for_xla(arguments, &traced.module);
+        };
+        if let Some(form @ (Form::Object | Form::Staticlib | Form::Cdylib | Form::Wasm)) = arguments.emit {
+            return embed(arguments, &traced.module, &machines, form);
+        }
+        machines.into_iter().map(|machine| backend(arguments, machine)).collect::<Outcome<Vec<_>>>()?
+    };
     if let Some(form) = arguments.emit {
-        return give(arguments, &emit(&traced.module, &*backend(arguments, one(&machines)?)?, form, extract)?);
+        return give(arguments, &emit(&traced.module, one(&backends)?, form, extract)?);
     }
     let mut module = traced.module;
     describe(arguments, &mut module)?;
     let mut compiled: Option<Package> = None;
     let mut times: BTreeMap<Stage, Duration> = BTreeMap::new();
-    for &machine in &machines {
-        let backend = backend(arguments, machine)?;
-        let options = Options { exact_batches: arguments.exact_batch.clone(), ..compile::options(&*backend, extract) };
-        let (package, stages) = compile_timed(&module, &*backend, &options)?;
+    for backend in &backends {
+        let options = Options { exact_batches: arguments.exact_batch.clone(), ..compile::options(&**backend, extract) };
+        let (package, stages) = compile_timed(&module, &**backend, &options)?;
         stages.into_iter().for_each(|(stage, time)| *times.entry(stage).or_default() += time);
         compiled = Some(match compiled {
             None => package,
@@ -85,7 +94,7 @@ fn machines(targets: &[CompileTarget]) -> Outcome<Option<Vec<Machine>>> {
         .iter()
         .filter_map(|target| match target {
             CompileTarget::Cpu(machine) => Some(*machine),
-            CompileTarget::Xla | CompileTarget::Tpu => None,
+            CompileTarget::Cuda | CompileTarget::Xla | CompileTarget::Tpu => None,
         })
         .collect();
     match (machines.len(), targets.len()) {
@@ -95,9 +104,9 @@ fn machines(targets: &[CompileTarget]) -> Outcome<Option<Vec<Machine>>> {
     }
 }
 
-fn one(machines: &[Machine]) -> Outcome<Machine> {
-    match machines {
-        [machine] => Ok(*machine),
+fn one(backends: &[Box<dyn Backend>]) -> Outcome<&dyn Backend> {
+    match backends {
+        [backend] => Ok(&**backend),
         _ => Err(Failure::new("a text form is for one machine; give one `--target`")),
     }
 }
@@ -111,6 +120,27 @@ fn backend(arguments: &Compile, machine: Machine) -> Outcome<Box<dyn Backend>> {
         return Err(Failure::new(format_args!("`--target {machine}` needs the back end mlir")));
     }
     Ok(Box::new(Mlir::find().map_err(Failure::new)?.for_machine(machine)))
+}
+
+/// The back end for GPUs.
+fn cuda(arguments: &Compile) -> Outcome<Box<dyn Backend>> {
+    if arguments.target.len() > 1 {
+        return Err(Failure::new("`--target cuda` stands alone"));
+    }
+    if arguments.code.backend == cli::Backend::Cranelift {
+        return Err(Failure::new(
+            "`--backend cranelift` makes no code for a GPU; leave it out, or give `--backend mlir`",
+        ));
+    }
+    if let Some(Form::Object | Form::Staticlib | Form::Cdylib | Form::Wasm) = arguments.emit {
+        return Err(Failure::new("an object or library is for a CPU; for a GPU there are packages and `--emit ptx`"));
+    }
+    let architecture = match arguments.arch.unwrap_or(cli::Architecture::Sm80) {
+        cli::Architecture::Sm80 => Architecture::Sm80,
+        cli::Architecture::Sm90a => Architecture::Sm90a,
+        cli::Architecture::Sm100a => Architecture::Sm100a,
+    };
+    Ok(Box::new(Cuda::new(architecture).map_err(Failure::new)?))
 }
 
 /// Puts the names of classes and the model card into the module.
@@ -220,6 +250,7 @@ fn emit(module: &Module, backend: &dyn Backend, form: Form, extract: Extract) ->
         Form::Object | Form::Staticlib | Form::Cdylib | Form::Wasm => {
             return Err(Failure::new("an object is no text"));
         }
+        Form::Ptx => kc_codegen::Form::Ptx,
     };
     let kernels: Vec<Kernel> = programs(&optimised, backend)?.into_iter().flat_map(|program| program.kernels).collect();
     backend.emit(&kernels, form).map_err(Failure::new)

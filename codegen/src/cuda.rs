@@ -1,0 +1,171 @@
+//! The back end `cuda`: PTX for NVIDIA's GPUs, by the MLIR plug-in. No GPU and no CUDA is needed to compile.
+//!
+//! A task of a launch is a block of threads, over which the lanes of each register are spread; so kernels for a GPU are kernels with wide
+//! registers, and the kernel interpreter executes them as it does any other.
+
+use crate::mlir::interface::{Options, Output};
+use crate::mlir::{Mlir, NotAvailable};
+use crate::{Backend, CodeImage, CodegenError, Form};
+use kc_ir::kernel::{Buffer, Kernel, Program, Role};
+use kc_passes::{Contraction, CostConstants, Target};
+use std::fmt;
+use std::str::FromStr;
+
+const NAME: &str = "cuda";
+
+/// LLVM's name of the machine.
+const TRIPLE: &str = "nvptx64-nvidia-cuda";
+
+/// An architecture of GPUs that PTX is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Architecture {
+    /// Ampere (A100), and what runs its code: every later GPU.
+    #[default]
+    Sm80,
+    /// Hopper (H100, H200), and no other.
+    Sm90a,
+    /// Blackwell (B200), and no other.
+    Sm100a,
+}
+
+impl Architecture {
+    /// All of them, the oldest first.
+    pub const ALL: [Architecture; 3] = [Architecture::Sm80, Architecture::Sm90a, Architecture::Sm100a];
+
+    /// The name in `--arch` and in PTX.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Architecture::Sm80 => "sm_80",
+            Architecture::Sm90a => "sm_90a",
+            Architecture::Sm100a => "sm_100a",
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Architecture {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Architecture::ALL.into_iter().find(|architecture| architecture.name() == text);
+        found.ok_or_else(|| format!("unknown architecture `{text}`; expected sm_80, sm_90a or sm_100a"))
+    }
+}
+
+/// A GPU, as scheduling and the cost model see it: blocks of 128 threads, 16 bytes of each register in a thread. The costs are those that the
+/// data sheets of the architecture's first GPU say; no device has measured them.
+pub fn target(architecture: Architecture) -> Target {
+    const BLOCK_THREADS: u32 = 128;
+    let (processors, bytes, flops) = match architecture {
+        Architecture::Sm80 => (108, 1500.0, 19_500.0),
+        Architecture::Sm90a => (132, 3300.0, 60_000.0),
+        Architecture::Sm100a => (148, 7000.0, 75_000.0),
+    };
+    Target {
+        name: format!("nvptx64 {architecture}"),
+        vector_bytes: BLOCK_THREADS * 16,
+        block_threads: BLOCK_THREADS,
+        // tiles of up to 10 registers of 4 lanes a thread
+        vector_registers: 16,
+        fused_multiply_add: true,
+        cache_bytes: [128 << 10, 32 << 20],
+        threads: processors,
+        contraction: Contraction::Streamed,
+        cost: CostConstants {
+            bytes_per_nanosecond: bytes,
+            contraction_flops_per_nanosecond: 0.5 * flops,
+            elementwise_operations_per_nanosecond: 0.25 * flops,
+            exponentials_per_nanosecond: 0.02 * flops,
+            launch_nanoseconds: 2000.0,
+        },
+    }
+}
+
+/// The back end: PTX of one architecture.
+#[derive(Debug)]
+pub struct Cuda {
+    plugin: Mlir,
+    architecture: Architecture,
+    target: Target,
+}
+
+impl Cuda {
+    /// Opens the plug-in as [`Mlir::find`] does.
+    pub fn new(architecture: Architecture) -> Result<Self, NotAvailable> {
+        Ok(Cuda { plugin: Mlir::find()?, architecture, target: target(architecture) })
+    }
+
+    fn text(&self, kernels: &[Kernel], output: Output) -> Result<Vec<u8>, CodegenError> {
+        let options = Options {
+            output,
+            triple: Some(TRIPLE.to_string()),
+            tune: Some(self.architecture.name().to_string()),
+            ..Options::default()
+        };
+        self.plugin.call_as(NAME, kernels, &options)
+    }
+}
+
+impl Backend for Cuda {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn target(&self) -> &Target {
+        &self.target
+    }
+
+    fn machine(&self) -> &str {
+        match self.architecture {
+            Architecture::Sm80 => "nvptx64-sm_80",
+            Architecture::Sm90a => "nvptx64-sm_90a",
+            Architecture::Sm100a => "nvptx64-sm_100a",
+        }
+    }
+
+    fn check(&self, program: &Program) -> Result<(), CodegenError> {
+        let is_part = |buffer: &Buffer| matches!(buffer.role, Role::Part { .. });
+        if !program.buffers.iter().any(is_part) {
+            return Ok(());
+        }
+        Err(CodegenError::Entry {
+            backend: NAME.to_string(),
+            entry: program.name.clone(),
+            reason: "a loop over the elements of a sequence (a recurrent layer, `scan`) has no code for a GPU yet; compile the model with \
+                     `--target cpu`"
+                .to_string(),
+        })
+    }
+
+    /// The image is one PTX module, in which `kernel_N` is the kernel of that number.
+    fn compile(&self, kernels: &[Kernel]) -> Result<CodeImage, CodegenError> {
+        let bytes = self.text(kernels, Output::Asm)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let missing = |number: &usize| !text.contains(&format!(".entry kernel_{number}("));
+        if let Some(number) = (0..kernels.len()).find(missing) {
+            return Err(CodegenError::Kernel {
+                backend: NAME.to_string(),
+                kernel: kernels[number].name.clone(),
+                reason: "the plug-in's PTX has no such kernel".to_string(),
+            });
+        }
+        Ok(CodeImage { bytes, kernel_offsets: vec![0; kernels.len()], features: vec![], parts: vec![] })
+    }
+
+    fn emit(&self, kernels: &[Kernel], form: Form) -> Result<String, CodegenError> {
+        let output = match form {
+            Form::Mlir => Output::Mlir,
+            Form::Llvm => Output::Llvm,
+            Form::Ptx => Output::Asm,
+            Form::Clif | Form::Asm => {
+                let expected = [Form::Mlir, Form::Llvm, Form::Ptx].map(Form::name).join(", ");
+                return Err(CodegenError::Form { backend: NAME.to_string(), form, expected });
+            }
+        };
+        Ok(String::from_utf8_lossy(&self.text(kernels, output)?).into_owned())
+    }
+}
