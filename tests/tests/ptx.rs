@@ -69,7 +69,7 @@ fn kernels_of_the_mlp() {
         Ok(assembler) => assembler,
         Err(reason) => return println!("skipped: {reason}"),
     };
-    let module = mnist_mlp().and_then(|model| Ok(model.module()?)).expect("the model is traced");
+    let module = mnist_mlp().and_then(|model| model.module()).expect("the model is traced");
     let mut table = String::from("architecture kernel registers shared spilled\n");
     for architecture in Architecture::ALL {
         let backend = match Cuda::new(architecture) {
