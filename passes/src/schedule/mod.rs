@@ -317,7 +317,12 @@ impl<'f> Draft<'f> {
             }
             let outputs: Vec<Value> =
                 cluster.members.iter().copied().filter(|member| self.stored.values.contains(member)).collect();
-            if outputs.is_empty() {
+            // what has no elements is not computed
+            let empty = |&output: &Value| self.graph.tensor_type(output).shape.iter().any(|extent| extent.is(0));
+            if outputs.iter().all(empty) {
+                for &output in &outputs {
+                    self.buffer(output, &mut assembly);
+                }
                 continue;
             }
             let inputs: Vec<Value> = self.leaves(number).into_iter().collect();

@@ -1,9 +1,11 @@
 //! A random module of one function.
 
 mod algebra;
+mod composites;
 mod control;
 mod indexed;
 mod ops;
+mod scopes;
 
 use crate::random::Random;
 use kc_ir::manifest::{Input, InputRole, ModelInfo, Output, StateRole, StateTensor};
@@ -22,8 +24,11 @@ pub fn generate(seed: u64) -> Module {
         arguments: vec![],
         state: vec![],
         pool: vec![],
+        depth: 0,
+        empty: false,
     };
     generator.random.next();
+    generator.empty = generator.random.chance(3);
     let symbolic = generator.random.chance(40);
     let rank = [2, 2, 3, 4, 1][generator.random.below(5)];
     let mut shape: Vec<Dim> = (0..rank).map(|_| generator.extent()).collect();
@@ -39,20 +44,8 @@ pub fn generate(seed: u64) -> Module {
     let dtype = if generator.random.chance(85) { DType::F32 } else { generator.dtype() };
     // a draw that cannot be typed is another draw
     let _ = generator.parameter(TensorType { dtype, shape });
-    let wanted = generator.random.between(2, 11) as usize;
-    for _ in 0..6 * wanted {
-        if generator.pool.len() > wanted {
-            break;
-        }
-        let before = generator.clone();
-        match generator.op() {
-            Ok(Some(value)) if generator.is_small(value) && !generator.pool.contains(&value) => {
-                generator.pool.push(value);
-            }
-            // nothing is left of an op that is not wanted
-            _ => generator = Generator { random: generator.random, ..before },
-        }
-    }
+    let wanted = generator.random.between(2, 10) as usize;
+    generator.grow(wanted + 1, 6 * wanted);
     generator.finish()
 }
 
@@ -67,12 +60,34 @@ struct Generator {
     state: Vec<StateTensor>,
     /// What ops may read.
     pool: Vec<Value>,
+    /// How many regions are open.
+    depth: usize,
+    /// Whether some extents are 0.
+    empty: bool,
 }
 
 type Made = Result<Option<Value>, TypeError>;
 
 impl Generator {
+    /// Adds ops until there are so many values to read, or that often has been tried.
+    fn grow(&mut self, values: usize, tries: usize) {
+        for _ in 0..tries {
+            if self.pool.len() >= values {
+                break;
+            }
+            let before = self.clone();
+            match self.op() {
+                Ok(Some(value)) if self.is_small(value) && !self.pool.contains(&value) => self.pool.push(value),
+                // nothing is left of an op that is not wanted
+                _ => *self = Generator { random: self.random.clone(), ..before },
+            }
+        }
+    }
+
     fn extent(&mut self) -> Dim {
+        if self.empty && self.random.chance(12) {
+            return Dim::constant(0);
+        }
         Dim::constant(self.random.pick(&EXTENTS))
     }
 
@@ -98,12 +113,15 @@ impl Generator {
         self.builder.tensor_type(value).clone()
     }
 
-    /// Whether a value has elements for every batch, and not too many.
+    /// Whether a value has elements for every batch, if it should, and not too many.
     fn is_small(&self, value: Value) -> bool {
-        if self.ty(value).shape.iter().any(|dim| dim.evaluate(&|_| Some(1)).is_none_or(|extent| extent < 1)) {
+        let least = if self.empty { 0 } else { 1 };
+        if self.ty(value).shape.iter().any(|dim| dim.evaluate(&|_| Some(1)).is_none_or(|extent| extent < least)) {
             return false;
         }
-        self.ty(value).elements().evaluate(&|_| Some(17)).is_some_and(|elements| elements <= 140_000)
+        // a region's values are computed in each round
+        let most = if self.depth == 0 { 140_000 } else { 4_000 };
+        self.ty(value).elements().evaluate(&|_| Some(17)).is_some_and(|elements| elements <= most)
     }
 
     /// A new input or state tensor.
@@ -121,7 +139,7 @@ impl Generator {
             self.inputs.push(Input { name, role: InputRole::Feature, ty, checks: vec![] });
         }
         // an index of no axes has no elements
-        if !self.ty(value).shape.iter().any(|extent| extent.is(0)) {
+        if self.empty || !self.ty(value).shape.iter().any(|extent| extent.is(0)) {
             self.pool.push(value);
         }
         Ok(value)
@@ -238,15 +256,31 @@ impl Generator {
         Module { model: ModelInfo::default(), state: self.state, functions: vec![function] }
     }
 
-    /// The derivatives of the sum of all floating-point values among `of` by the parameters; `None` where an op has none.
+    /// The derivatives of the sum of the squares of all floating-point values among `of` by the parameters, and perhaps those of
+    /// the derivatives; `None` where an op has none.
     fn derivatives(&mut self, of: &[Value]) -> Result<Option<Vec<Value>>, TypeError> {
         let before = self.builder.clone();
+        let mut derivatives = of.to_vec();
+        let orders = if self.random.chance(20) { 2 } else { 1 };
+        for order in 0..orders {
+            let Some(of) = self.gradient(&derivatives)? else { break };
+            if differentiate(&self.builder.clone().finish(of.clone())).is_err() {
+                self.builder = before;
+                return Ok(None);
+            }
+            derivatives = if order == 0 { of } else { [derivatives, of].concat() };
+        }
+        Ok(Some(derivatives).filter(|derivatives| *derivatives != of))
+    }
+
+    fn gradient(&mut self, of: &[Value]) -> Result<Option<Vec<Value>>, TypeError> {
         let mut total: Option<Value> = None;
         for &value in of {
             let ty = self.ty(value);
-            if ty.dtype != DType::F32 {
+            if !ty.dtype.is_float() {
                 continue;
             }
+            let value = if ty.dtype == DType::F32 { value } else { self.builder.convert(DType::F32, value)? };
             let weighted = self.builder.binary(Binary::Multiply, value, value)?;
             let axes: Vec<usize> = (0..ty.rank()).collect();
             let sum = self.builder.reduce(Reduction::Sum, &axes, weighted)?;
@@ -256,15 +290,10 @@ impl Generator {
             });
         }
         let parameters = self.builder.graph().parameters.clone();
-        let by: Vec<Value> = parameters.into_iter().filter(|&value| self.ty(value).dtype == DType::F32).collect();
+        let by: Vec<Value> = parameters.into_iter().filter(|&value| self.ty(value).dtype.is_float()).collect();
         let Some(total) = total.filter(|_| !by.is_empty()) else { return Ok(None) };
         let operands: Vec<Value> = std::iter::once(total).chain(by).collect();
         let tuple = self.builder.add(Gradient {}, &operands)?;
-        let derivatives = self.builder.projections(tuple)?;
-        if differentiate(&self.builder.clone().finish(derivatives.clone())).is_err() {
-            self.builder = before;
-            return Ok(None);
-        }
-        Ok(Some(derivatives))
+        self.builder.projections(tuple).map(Some)
     }
 }

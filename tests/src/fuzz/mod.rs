@@ -208,8 +208,10 @@ fn only(module: &Module) -> &Function {
 mod tests {
     use super::*;
     use kc_ir::manifest::{Input, InputRole, Output};
-    use kc_ir::tensor::ops::{Binary, Reverse};
-    use kc_ir::tensor::{Builder, Op, TypeError};
+    use kc_ir::tensor::composites::Composite;
+    use kc_ir::tensor::ops::{Binary, Compare, Reverse, Unary};
+    use kc_ir::tensor::{Builder, Graph, Op, TypeError};
+    use std::collections::BTreeSet;
 
     fn module(function: Binary) -> Result<Module, TypeError> {
         let ty = TensorType::new(kc_ir::DType::F32, [Dim::symbol("B"), Dim::constant(5)]);
@@ -247,6 +249,30 @@ mod tests {
         let graph = &only(&small).graph;
         assert_eq!((graph.nodes.len(), graph.results.len()), (2, 1), "{:?}", graph.nodes);
         assert!(graph.tensor_type(graph.results[0]).shape.iter().all(|dim| dim.as_constant().is_none_or(|n| n == 1)));
+    }
+
+    /// The names of a graph's ops and of those in its regions, of elementwise functions and composites their own.
+    fn names(graph: &Graph, known: &mut BTreeSet<String>) {
+        for node in &graph.nodes {
+            known.insert(node.op.operation().name().to_string());
+            node.op.operation().regions().into_iter().for_each(|region| names(region.graph(), known));
+        }
+    }
+
+    #[test]
+    fn every_op_and_every_composite_is_drawn() {
+        let groups = ["unary", "binary", "compare", "composite"];
+        let mut missing: BTreeSet<String> = Op::names().filter(|name| !groups.contains(&name.as_str())).collect();
+        missing.extend(Unary::ALL.iter().map(|function| function.text().to_string()));
+        missing.extend(Binary::ALL.iter().map(|function| function.text().to_string()));
+        missing.extend(Compare::ALL.iter().map(|function| function.text().to_string()));
+        missing.extend(Composite::names());
+        for seed in 0..2_000 {
+            let mut drawn = BTreeSet::new();
+            names(&only(&generate(seed)).graph, &mut drawn);
+            missing.retain(|name| !drawn.contains(name));
+        }
+        assert_eq!(missing, BTreeSet::new());
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! Loops and choices of elementwise functions. Numbers stay as small as they are.
+//! Loops and choices, of elementwise functions or of any ops. Numbers that are carried along stay as small as they are.
 
 use super::{Generator, Made};
 use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};
 use kc_ir::tensor::{Builder, ScanOptions, TracedRegion, TypeError, Value};
 use kc_ir::{DType, TensorType};
 
-/// Dtypes whose loops have known bounds.
+/// Dtypes that the functions of a body take.
 fn suits(dtype: DType) -> bool {
-    !matches!(dtype, DType::F16 | DType::Bf16 | DType::Bool)
+    dtype != DType::Bool
 }
 
 impl Generator {
@@ -17,6 +17,9 @@ impl Generator {
             return Ok(None);
         };
         let all = self.ty(sequence);
+        if all.shape[0].as_constant().is_some_and(|rounds| rounds > 40) {
+            return Ok(None);
+        }
         let element = TensorType { dtype: all.dtype, shape: all.shape[1..].to_vec() };
         let mut sequences = vec![sequence];
         sequences.extend(self.any_where(|other| *other == all).filter(|_| self.random.chance(50)));
@@ -26,11 +29,24 @@ impl Generator {
         let options = ScanOptions { length: None, reverse: self.random.chance(50) };
         let (_, types) = self.builder.scan_parameters(&initial, &sequences, &options)?;
         let open = self.builder.begin_region(&types);
-        let mut known = open.parameters().to_vec();
-        known.extend(read);
-        let made = self.body(&mut known, &element);
-        let mut results: Vec<Value> = (0..carried).map(|_| self.random.pick(&known[known.len() / 2..])).collect();
-        results.extend((0..1 + self.random.below(2)).map(|_| self.random.pick(&known)));
+        let parameters = open.parameters().to_vec();
+        let any = self.random.chance(50);
+        let (results, made) = if any {
+            let made = self.inside(&parameters, 3);
+            let next = parameters[..carried].to_vec();
+            let next =
+                next.into_iter().map(|value| self.carried(&made, &element, value)).collect::<Result<Vec<_>, _>>();
+            let outputs = made.into_iter().rev().take(2).chain([parameters[carried]]);
+            (next.map(|next| next.into_iter().chain(outputs).collect()), Ok(()))
+        } else {
+            let mut known = parameters;
+            known.extend(read);
+            let made = self.body(&mut known, &element);
+            let mut results: Vec<Value> = (0..carried).map(|_| self.random.pick(&known[known.len() / 2..])).collect();
+            results.extend((0..1 + self.random.below(2)).map(|_| self.random.pick(&known)));
+            (Ok(results), made)
+        };
+        let results = results?;
         let traced = self.builder.end_region(open, &results)?;
         made?;
         let scanned = self.builder.scan_of(&initial, &sequences, &options, &traced)?;
@@ -50,12 +66,24 @@ impl Generator {
         }
         let y = self.of_type(&ty)?;
         let index = self.of_type(&TensorType::scalar(DType::I32))?;
+        let any = self.random.chance(50);
+        let mut result_type = ty.clone();
         let branches = (0..2 + self.random.below(2))
-            .map(|_| {
+            .map(|position| {
                 let open = self.builder.begin_region(&[]);
-                let mut known = vec![x, y];
-                let made = self.body(&mut known, &ty);
-                let result = self.random.pick(&known);
+                let (result, made) = if any {
+                    let last = self.inside(&[], 3).pop().unwrap_or(x);
+                    if position == 0 {
+                        result_type = self.ty(last);
+                    }
+                    let fits = self.ty(last) == result_type;
+                    let result = if fits { Ok(last) } else { self.of_type(&result_type) };
+                    result.map_or_else(|error| (x, Err(error)), |result| (result, Ok(())))
+                } else {
+                    let mut known = vec![x, y];
+                    let made = self.body(&mut known, &ty);
+                    (self.random.pick(&known), made)
+                };
                 let traced = self.builder.end_region(open, &[result])?;
                 made.map(|()| traced)
             })
@@ -72,6 +100,8 @@ impl Generator {
         }
         let counter = TensorType::scalar(DType::I32);
         let limit = self.of_type(&counter)?;
+        let most = self.builder.splat_like(9, limit)?;
+        let limit = self.builder.binary(Binary::Minimum, limit, most)?;
         let start = self.builder.splat(DType::I32, 0, &[])?;
         let read = self.of_type(&ty)?;
         let types = [counter, ty.clone()];
@@ -81,18 +111,23 @@ impl Generator {
         let condition = self.builder.end_region(open, &[goes_on])?;
         let open = self.builder.begin_region(&types);
         let [count, value] = open.parameters() else { return Ok(None) };
-        let (count, mut known) = (*count, vec![*value, read]);
-        let made = self.body(&mut known, &ty);
+        let (count, value) = (*count, *value);
+        let result = if self.random.chance(40) {
+            let made = self.inside(&[value, read], 3);
+            self.carried(&made, &ty, value)
+        } else {
+            let mut known = vec![value, read];
+            self.body(&mut known, &ty).map(|()| self.random.pick(&known[1..]))
+        };
         let one = self.builder.splat_like(1, count)?;
         let next = self.builder.binary(Binary::Add, count, one)?;
-        let result = self.random.pick(&known[1..]);
-        let traced = self.builder.end_region(open, &[next, result])?;
-        made?;
+        let traced = self.builder.end_region(open, &[next, *result.as_ref().unwrap_or(&value)])?;
+        result?;
         Ok(self.builder.while_of(&[start, x], &condition, &traced)?.pop())
     }
 
     /// Adds some functions of known values of a type to them.
-    fn body(&mut self, known: &mut Vec<Value>, ty: &TensorType) -> Result<(), TypeError> {
+    pub(super) fn body(&mut self, known: &mut Vec<Value>, ty: &TensorType) -> Result<(), TypeError> {
         for _ in 0..1 + self.random.below(4) {
             let (x, y) = (self.random.pick(known), self.random.pick(known));
             let float = ty.dtype.is_float();

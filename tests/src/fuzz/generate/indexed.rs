@@ -29,7 +29,7 @@ impl Generator {
             }
             offset += 1;
             sizes.push(match extent.as_constant() {
-                Some(extent) if self.random.chance(50) => Dim::constant(self.random.between(1, extent)),
+                Some(extent) if extent > 0 && self.random.chance(50) => Dim::constant(self.random.between(1, extent)),
                 _ => extent,
             });
         }

@@ -1,57 +1,68 @@
 //! One op of each kind, over values that suit it.
 
 use super::{Generator, Made};
-use kc_ir::tensor::composites::{LogSoftmax, Relu, Softmax};
+use kc_ir::tensor::composites::Relu;
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Literal, Scalar};
 use kc_ir::{DType, Dim, TensorType};
+
+/// Regions inside of each other, at most.
+const DEPTH: usize = 2;
 
 impl Generator {
     /// Adds an op of a random kind; `None` where nothing suits it.
     pub(super) fn op(&mut self) -> Made {
         match self.random.below(100) {
-            0..12 => self.unary(),
-            12..32 => self.binary(),
-            32..36 => self.choice(),
-            36..39 => {
+            0..10 => self.unary(),
+            10..25 => self.binary(),
+            25..29 => self.choice(),
+            29..32 => {
                 let (x, dtype) = (self.any(), self.dtype());
                 self.builder.convert(dtype, x).map(Some)
             }
-            39..49 => self.reduction(),
-            49..51 => self.centred(),
-            51..52 => self.cumulative(),
-            52..56 => self.composite(),
-            56..64 => self.contraction(),
-            64..70 => self.convolution(),
-            70..74 => self.window(),
-            74..75 => self.select_and_scatter(),
-            75..78 => self.gather(),
-            78..80 => self.scatter(),
-            80..82 => self.reshape(),
-            82..84 => {
+            32..40 => self.reduction(),
+            40..42 => self.centred(),
+            42..44 => self.cumulative(),
+            44..56 => self.composite(),
+            56..63 => self.contraction(),
+            63..67 => self.convolution(),
+            67..70 => self.window(),
+            70..71 => self.select_and_scatter(),
+            71..74 => self.gather(),
+            74..76 => self.scatter(),
+            76..78 => self.reshape(),
+            78..80 => {
                 let x = self.any();
                 let permutation = self.permutation(self.ty(x).rank());
                 self.builder.transpose(x, &permutation).map(Some)
             }
-            84..87 => self.slice(),
-            87..89 => {
+            80..83 => self.slice(),
+            83..85 => {
                 let x = self.any();
                 let axes = self.some_axes(self.ty(x).rank());
                 self.builder.add(Reverse { axes }, &[x]).map(Some)
             }
-            89..92 => self.pad(),
-            92..95 => self.concatenate(),
-            95..97 => self.broadcast(),
-            97..98 => self.random_bits(),
-            98..99 => match self.random.below(4) {
-                0 => self.sort(),
-                1 => self.choice_of_regions(),
-                2 => self.repeated(),
-                _ => self.scan(),
+            85..87 => self.pad(),
+            87..90 => self.concatenate(),
+            90..92 => self.broadcast(),
+            92..94 => match self.random.below(2) {
+                0 => self.random_bits(),
+                _ => self.bits(),
             },
-            _ => match self.random.below(5) {
-                0..2 => self.fourier(),
-                2 => self.algebra(),
+            94..96 => self.sort(),
+            96..98 if self.depth < DEPTH => match self.random.below(8) {
+                0 => self.choice_of_regions(),
+                1 => self.repeated(),
+                2..4 => self.scan(),
+                4 => self.remat(),
+                5 => self.custom_gradient(),
+                6 => self.barrier(),
+                _ => self.associative_scan(),
+            },
+            96..98 => self.barrier(),
+            _ => match self.random.below(3) {
+                0 => self.fourier(),
+                1 => self.algebra(),
                 _ => self.source(),
             },
         }
@@ -59,57 +70,56 @@ impl Generator {
 
     fn unary(&mut self) -> Made {
         const EXACT: [Unary; 6] = [Unary::Negate, Unary::Abs, Unary::Sign, Unary::Floor, Unary::Ceil, Unary::RoundEven];
-        const SMOOTH: [Unary; 11] = [
-            Unary::Exp,
-            Unary::Expm1,
-            Unary::Tanh,
-            Unary::Logistic,
-            Unary::Sin,
-            Unary::Cos,
-            Unary::Atan,
-            Unary::Erf,
-            Unary::Erfc,
-            Unary::Asinh,
-            Unary::IsFinite,
-        ];
-        const BITS: [Unary; 6] =
-            [Unary::Negate, Unary::Abs, Unary::Sign, Unary::Not, Unary::PopulationCount, Unary::CountLeadingZeros];
         let x = self.any();
         let dtype = self.ty(x).dtype;
-        let function = match dtype {
-            _ if dtype.is_float() && self.random.chance(60) => self.random.pick(&EXACT),
-            _ if dtype.is_float() => self.random.pick(&SMOOTH),
-            _ => self.random.pick(&BITS),
+        let function = if dtype.is_float() && self.random.chance(60) {
+            self.random.pick(&EXACT)
+        } else {
+            self.random.pick(Unary::ALL)
         };
-        if self.random.chance(10) && dtype.is_float() {
-            // of what is at least 1
-            let square = self.builder.binary(Binary::Multiply, x, x)?;
-            let one = self.builder.splat_like(1.0, square)?;
-            let positive = self.builder.binary(Binary::Add, square, one)?;
-            let function = self.random.pick(&[Unary::Sqrt, Unary::Rsqrt, Unary::Log]);
-            return self.builder.unary(function, positive).map(Some);
+        if !function.domain().contains(dtype) {
+            return Ok(None);
         }
+        // where the function is known everywhere, or in 10 of 100 cases whatever that is
+        let x = match function {
+            _ if self.random.chance(10) => x,
+            // of what is above 1
+            Unary::Sqrt | Unary::Rsqrt | Unary::Cbrt | Unary::Log | Unary::Lgamma | Unary::Digamma | Unary::Acosh => {
+                let square = self.builder.binary(Binary::Multiply, x, x)?;
+                let number = self.builder.splat_like(1.25, square)?;
+                self.builder.binary(Binary::Add, square, number)?
+            }
+            // of what is between -1/2 and 1/2
+            Unary::Asin | Unary::Acos | Unary::Atanh | Unary::ErfInv | Unary::Tan | Unary::Log1p => {
+                let sine = self.builder.unary(Unary::Sin, x)?;
+                let half = self.builder.splat_like(0.5, sine)?;
+                self.builder.binary(Binary::Multiply, sine, half)?
+            }
+            _ => x,
+        };
         self.builder.unary(function, x).map(Some)
     }
 
     fn binary(&mut self) -> Made {
-        const FLOAT: [Binary; 9] = [
+        const COMMON: [Binary; 7] = [
             Binary::Add,
             Binary::Add,
             Binary::Subtract,
             Binary::Multiply,
             Binary::Multiply,
             Binary::Maximum,
-            Binary::Minimum,
             Binary::Divide,
-            Binary::Add,
         ];
         let x = self.any();
         let ty = self.ty(x);
-        let function = if ty.dtype.is_float() { self.random.pick(&FLOAT) } else { self.random.pick(Binary::ALL) };
-        // integer powers grow beyond what is interesting
-        if function == Binary::Power {
+        let common = ty.dtype.is_float() && self.random.chance(80);
+        let function = if common { self.random.pick(&COMMON) } else { self.random.pick(Binary::ALL) };
+        if !function.domain().contains(ty.dtype) {
             return Ok(None);
+        }
+        if function == Binary::Power && ty.dtype.is_float() {
+            let (base, exponent) = (self.positive(x)?, self.of_type(&ty)?);
+            return self.builder.binary(function, base, exponent).map(Some);
         }
         let y = self.of_type(&ty)?;
         if self.random.chance(50) {
@@ -193,23 +203,6 @@ impl Generator {
         self.builder.binary(Binary::Multiply, centred, scale).map(Some)
     }
 
-    fn composite(&mut self) -> Made {
-        let Some(x) = self.any_float() else { return Ok(None) };
-        let rank = self.ty(x).rank();
-        match self.random.below(3) {
-            0 => self.builder.add(Relu {}, &[x]).map(Some),
-            _ if rank == 0 => Ok(None),
-            1 => {
-                let axis = self.random.below(rank);
-                self.builder.add(Softmax { axis }, &[x]).map(Some)
-            }
-            _ => {
-                let axis = self.random.below(rank);
-                self.builder.add(LogSoftmax { axis }, &[x]).map(Some)
-            }
-        }
-    }
-
     fn contraction(&mut self) -> Made {
         let Some(x) = self.any_where(|ty| ty.rank() >= 1 && ty.dtype != DType::Bool) else { return Ok(None) };
         let ty = self.ty(x);
@@ -273,7 +266,9 @@ impl Generator {
         } else {
             ConvolutionAxes::channels_first(spatial)
         };
-        let Some(features) = ty.shape[axes.lhs[1]].as_constant() else { return Ok(None) };
+        let Some(features) = ty.shape[axes.lhs[1]].as_constant().filter(|&features| features > 0) else {
+            return Ok(None);
+        };
         let groups = if self.random.chance(25) {
             let divisors: Vec<i64> = (1..=features).filter(|n| features % n == 0).collect();
             self.random.pick(&divisors)
@@ -442,13 +437,31 @@ impl Generator {
     }
 
     fn random_bits(&mut self) -> Made {
-        let key_type = TensorType::new(DType::U32, [2i64]);
-        let key = match self.any_where(|ty| *ty == key_type) {
-            Some(key) => key,
-            None => self.parameter(key_type)?,
-        };
+        let key = self.key()?;
         let shape = self.ty(self.pool[0]).shape;
         self.builder.add(RandomBits { shape }, &[key]).map(Some)
+    }
+
+    /// The bits of a tensor as another type of that size.
+    fn bits(&mut self) -> Made {
+        let x = self.any();
+        let from = self.ty(x).dtype;
+        let fitting: Vec<DType> = [
+            [DType::F32, DType::I32, DType::U32],
+            [DType::F64, DType::I64, DType::U64],
+            [DType::F16, DType::I16, DType::U16],
+            [DType::Bf16, DType::I16, DType::U16],
+            [DType::U8, DType::I8, DType::I8],
+        ]
+        .into_iter()
+        .filter(|group| group.contains(&from))
+        .flatten()
+        .collect();
+        if fitting.is_empty() {
+            return Ok(None);
+        }
+        let dtype = self.random.pick(&fitting);
+        self.builder.add(BitcastConvert { dtype }, &[x]).map(Some)
     }
 
     fn fourier(&mut self) -> Made {
