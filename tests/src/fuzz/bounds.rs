@@ -37,6 +37,8 @@ struct Facts {
     lowest: f64,
     /// All are multiples of this power of two.
     unit: f64,
+    /// Whether zeros have the sign that they should have: what is computed may have another.
+    signed: bool,
     error: f64,
 }
 
@@ -125,6 +127,18 @@ fn results(graph: &Graph, arguments: &[Known]) -> Result<Vec<Known>, String> {
         };
         // what is not finite may be so for lack of exactness; zero times what is unknown is unknown
         own.facts.error = if own.facts.special && error > 0.0 || error.is_nan() { UNKNOWN } else { error };
+        own.facts.signed = own.facts.smallest > 0.0
+            || match &node.op {
+                Op::Parameter(parameter) => arguments[parameter.index].facts.signed,
+                Op::Constant(_) | Op::Iota(_) => true,
+                Op::Broadcast(_)
+                | Op::Reshape(_)
+                | Op::Transpose(_)
+                | Op::Slice(_)
+                | Op::Reverse(_)
+                | Op::Gather(_) => facts(&operands(node)).iter().all(|operand| operand.signed),
+                _ => false,
+            };
         errors.push(None);
         known.push(Some(own));
     }
@@ -150,7 +164,10 @@ impl Known {
             }
         }
         let (dtype, elements) = (literal.dtype(), literal.elements() as f64);
-        Known { facts: Facts { dtype, elements, largest, special, smallest, lowest, unit, error }, literal }
+        Known {
+            facts: Facts { dtype, elements, largest, special, smallest, lowest, unit, signed: true, error },
+            literal,
+        }
     }
 }
 

@@ -74,7 +74,9 @@ fn element(sequence: &Known, index: usize) -> Known {
     let shape = sequence.literal.shape()[1..].to_vec();
     let elements: usize = shape.iter().product();
     let values = (index * elements..(index + 1) * elements).map(|position| sequence.literal.get(position));
-    Known::new(Literal::from_scalars(sequence.literal.dtype(), shape, values), sequence.facts.error)
+    let mut known = Known::new(Literal::from_scalars(sequence.literal.dtype(), shape, values), sequence.facts.error);
+    known.facts.signed = sequence.facts.signed || known.facts.smallest > 0.0;
+    known
 }
 
 fn of_composite(composite: &Composite, node: &Node, operands: &[Known]) -> Result<Vec<f64>, String> {

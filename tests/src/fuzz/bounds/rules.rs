@@ -39,9 +39,9 @@ pub fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64
     if !own.dtype.is_float() {
         // what is finite stays so, if it is not near the largest number
         let stays = matches!(node.op, Op::Unary(Unary::IsFinite)) && worst.is_finite() && !special;
-        // the bits of NaN, and the sign of a zero, are not said
+        // the bits of NaN, and the sign of a zero that was computed, are not said
         let bits = matches!(node.op, Op::BitcastConvert(_)) && operands[0].dtype.is_float();
-        if bits && (special || operands[0].smallest == 0.0) {
+        if bits && (special || !operands[0].signed) {
             return UNKNOWN;
         }
         return if stays && operands[0].largest < 1e4 { 0.0 } else { jump };
@@ -86,7 +86,7 @@ pub fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64
                 first.error / below + first.largest * second.error / (below * below) + relative * first.largest / below
             }
             // the angle of a point whose coordinate is a zero of either sign
-            Binary::Atan2 if first.smallest == 0.0 || second.smallest == 0.0 => UNKNOWN,
+            Binary::Atan2 if !first.signed || !second.signed => UNKNOWN,
             _ => jump.max(10.0 * relative * (1.0 + own.largest)),
         },
         Op::Reduce(reduce) => {
