@@ -78,8 +78,10 @@ fn training_on_four_devices_is_training_on_one() {
     let Some(plugin) = plugin() else { return };
     let one = train(&package(None), plugin.clone());
     let parallel = DataParallel::new(4).expect("four devices");
-    let four = train(&package(Some(parallel.into())), plugin);
-    assert!(difference(&one, &four) < 1e-5, "data parallel: {}", difference(&one, &four));
+    for (what, distribution) in [("data", parallel.into()), ("model", model_parallel([2, 2]))] {
+        let four = train(&package(Some(distribution)), plugin.clone());
+        assert!(difference(&one, &four) < 1e-5, "{what} parallel: {}", difference(&one, &four));
+    }
 }
 
 /// The models of the examples `mnist_mlp` and `mnist_cnn`.
