@@ -57,6 +57,7 @@ pub use kc_macros::{data, model};
 pub use keras_tensor::{AsTensor, Call, Input, IntoShape, IntoTensors, KerasTensor, shape_text};
 pub use layer::{Config, IntoLayer, Layer, LayerArguments, LayerRef};
 pub use model::{IntoModel, Model, Sequential};
+pub use ops::remat::remat;
 pub use scope::Scope;
 pub use trace_main::{missing, trace_main};
 

@@ -152,7 +152,7 @@ fn complex_numbers_are_pairs() -> kc::Result<()> {
     let complex = ops::view_as_complex(&pairs);
     assert_eq!(ops::view_as_real(&complex).eval()?, pairs.eval()?);
     check(&[&complex.conj().imag, &complex.abs()], &[&[-4.0, 12.0, -8.0], &[5.0, 13.0, 10.0]]);
-    let turned = ops::polar([2.0, 3.0], [0.0, 0.0]);
+    let turned = ops::nn::polar([2.0, 3.0], [0.0, 0.0]);
     check(&[&turned.real, &turned.imag], &[&[2.0, 3.0], &[0.0, 0.0]]);
     Ok(())
 }
@@ -179,6 +179,32 @@ fn a_function_may_say_its_derivative() -> kc::Result<()> {
     let wrong = ops::custom_gradient(|x: Tensor| (x, |u: Tensor| ops::sum(u).into()))(x());
     let text = wrong.eval().expect_err("the derivative is a scalar").to_string();
     assert!(text.contains("custom_gradient") && text.contains("expected the types of the operands"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_function_may_be_computed_again() -> kc::Result<()> {
+    let offset: Tensor = ops::exp(x()).into();
+    let f = |(a, b): (Tensor, Tensor)| -> (Tensor, Tensor) {
+        let inner: Tensor = ops::sin(&a * &b + &offset).into();
+        (&inner * &inner + &offset, ops::sum(inner * a).into())
+    };
+    let (a, b): (Tensor, Tensor) = ([1.0, -2.0, 0.5].into(), [2.0, 0.5, 4.0].into());
+    let directions: (Tensor, Tensor) = ([1.0, 2.0, -1.0].into(), [1.0, -1.0, 3.0].into());
+    let (at, along) = ((a.clone(), b), directions.clone());
+    let (plain, plain_derivative) = ops::jvp(f, at.clone(), along.clone())?;
+    let (again, derivative) = ops::jvp(kc::remat(f), at.clone(), along)?;
+    for (found, expected) in [(again, plain), (derivative, plain_derivative)] {
+        assert_eq!(ops::evaluate(&[found.0, found.1])?, ops::evaluate(&[expected.0, expected.1])?);
+    }
+    let (first, second) = kc::remat(f)(at);
+    let (module, _) = ops::module(&[first, second])?;
+    let nodes = &module.functions[0].graph.nodes;
+    assert_eq!(nodes.iter().filter(|node| matches!(node.op, kc_ir::tensor::Op::Remat(_))).count(), 1);
+
+    let wrong = kc::remat(|x: Tensor| -> Tensor { ops::reshape(x, [2, 2]).into() })(a);
+    let text = wrong.eval().expect_err("3 elements").to_string();
+    assert!(text.contains("`ops::reshape`"), "{text}");
     Ok(())
 }
 

@@ -67,6 +67,7 @@ mod custom_gradient;
 mod einops;
 mod fourier;
 mod largest;
+pub(crate) mod remat;
 mod scattering;
 mod sequences;
 mod spatial;

@@ -11,6 +11,7 @@ mod normalization;
 mod pooling;
 mod softmax;
 
+pub use super::complex::polar;
 pub use activations::*;
 pub use attention::*;
 pub use blocks::*;
