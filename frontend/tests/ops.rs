@@ -1,6 +1,6 @@
 //! `kc::ops`: the same functions on arrays, on symbolic tensors, and in layers.
 
-use kc::ops::{self, Tensor};
+use kc::ops::{self, Expression, Tensor};
 use kc::prelude::*;
 use kc_ir::tensor::{Graph, Value};
 
@@ -162,5 +162,14 @@ fn elements_are_taken_by_position_range_and_tensor() -> kc::Result<()> {
     taken((-1, 1..3).into(), &[4.0, 5.0], &[2])?;
     let error = ops::get_item(&x, (&x.less(1.0), 0)).eval().expect_err("a mask has no known shape");
     assert!(error.to_string().contains("expected integers"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn optional_integers_are_one_number_or_several() -> kc::Result<()> {
+    let x = array(&[1.0, 3.0, 2.0, 4.0], &[1, 4, 1]);
+    assert_eq!(ops::max_pool(&x, 2).eval()?.shape(), [1, 2, 1]);
+    assert_eq!(ops::max_pool(&x, 2).strides(1).eval()?.shape(), [1, 3, 1]);
+    assert_eq!(ops::max_pool(&x, 2).strides([1]).eval()?.shape(), [1, 3, 1]);
     Ok(())
 }

@@ -52,6 +52,16 @@ impl From<&[i64]> for Integers {
     }
 }
 
+/// [`Integers`] that may be left out, for what the function says then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OptionalIntegers(pub(super) Option<Integers>);
+
+impl<I: Into<Integers>> From<I> for OptionalIntegers {
+    fn from(integers: I) -> Self {
+        OptionalIntegers(Some(integers.into()))
+    }
+}
+
 functions! {
     /// The same elements in row-major order in another shape; one extent may be -1, for what is left.
     reshape Reshape(x; newshape: Shape) = |_, &[x]| Ok(x.reshape(&resolve_shape(&newshape.0, &elements(&x.shape()))?));

@@ -3,7 +3,7 @@
 use super::super::arguments::wrong;
 use super::super::declare::functions;
 use super::super::formulas::{pad, with_axis, without_axis};
-use super::super::movement::Integers;
+use super::super::movement::{Integers, OptionalIntegers};
 use super::super::spatial::{amounts, is_channels_first, one_each, reach, windows};
 use crate::layers::{DataFormat, Padding};
 use kc_ir::Dim;
@@ -14,7 +14,7 @@ functions! {
     /// three sizes, windows of volumes, as [`extract_patches_3d`].
     extract_patches ExtractPatches(images; size: Integers) {
         /// The step from one window to the next (default: the size).
-        strides: Option<Integers> = None,
+        strides: OptionalIntegers = OptionalIntegers::default(),
         /// The step between the elements of a window (default: 1).
         dilation_rate: Integers = 1.into(),
         /// `"valid"` (default) or `"same"`.
@@ -23,19 +23,19 @@ functions! {
         data_format: DataFormat = DataFormat::ChannelsLast,
     } = |_, &[x]| {
         let spatial = if size.values.len() == 3 { 3 } else { 2 };
-        extract(*x, spatial, [&size, strides.as_ref().unwrap_or(&size), &dilation_rate], &padding, &data_format)
+        extract(*x, spatial, [&size, strides.0.as_ref().unwrap_or(&size), &dilation_rate], &padding, &data_format)
     };
     /// Windows of volumes, each as the channels of one element of the result.
     extract_patches_3d ExtractPatches3D(volumes; size: Integers) {
         /// The step from one window to the next (default: the size).
-        strides: Option<Integers> = None,
+        strides: OptionalIntegers = OptionalIntegers::default(),
         /// The step between the elements of a window (default: 1).
         dilation_rate: Integers = 1.into(),
         /// `"valid"` (default) or `"same"`.
         padding: Padding = Padding::Valid,
         /// `"channels_last"` (default) or `"channels_first"`.
         data_format: DataFormat = DataFormat::ChannelsLast,
-    } = |_, &[x]| extract(*x, 3, [&size, strides.as_ref().unwrap_or(&size), &dilation_rate], &padding, &data_format);
+    } = |_, &[x]| extract(*x, 3, [&size, strides.0.as_ref().unwrap_or(&size), &dilation_rate], &padding, &data_format);
 }
 
 fn extract<'s, 'b>(

@@ -3,7 +3,7 @@
 use super::super::arguments::wrong;
 use super::super::declare::functions;
 use super::super::formulas::{known_extent, reverse};
-use super::super::movement::Integers;
+use super::super::movement::{Integers, OptionalIntegers};
 use super::super::spatial::{amounts, is_channels_first, layout, one_each, reach};
 use crate::layers::{DataFormat, Padding};
 use kc_ir::Dim;
@@ -75,7 +75,7 @@ functions! {
         /// `"valid"` (default) or `"same"`.
         padding: Padding = Padding::Valid,
         /// Elements of the result beyond the least that there could be (default: as many as give `extent strides` elements).
-        output_padding: Option<Integers> = None,
+        output_padding: OptionalIntegers = OptionalIntegers::default(),
         /// `"channels_last"` (default) or `"channels_first"`.
         data_format: DataFormat = DataFormat::ChannelsLast,
         /// The step between the elements of a window (default: 1).
@@ -86,7 +86,7 @@ functions! {
         let layout = layout(&data_format, x.shape().len())?;
         let strides = one_each("strides", &strides, spatial, 1)?;
         let dilation = one_each("dilation_rate", &dilation_rate, spatial, 1)?;
-        let extra = output_padding.map(|given| one_each("output_padding", &given, spatial, 0)).transpose()?;
+        let extra = output_padding.0.map(|given| one_each("output_padding", &given, spatial, 0)).transpose()?;
         let (channels, takes) = (&x.shape()[layout.channels], &kernel.shape()[spatial + 1]);
         if channels != takes {
             return Err(wrong(format!("the inputs have {channels} channels, the kernel takes {takes}")));

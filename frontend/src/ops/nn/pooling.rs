@@ -4,7 +4,7 @@ use super::super::arguments::wrong;
 use super::super::declare::functions;
 use super::super::formulas::{concatenate, known_extent};
 use super::super::function::Operand;
-use super::super::movement::Integers;
+use super::super::movement::{Integers, OptionalIntegers};
 use super::super::promotion::float;
 use super::super::spatial::{amounts, layout, one_each, positions, take};
 use crate::layers::{DataFormat, Padding};
@@ -16,26 +16,26 @@ functions! {
     /// The largest element of each window of inputs `(batch, spatial.., channels)`.
     max_pool MaxPool(inputs; pool_size: Integers) {
         /// The step from one window to the next (default: the window's size).
-        strides: Option<Integers> = None,
+        strides: OptionalIntegers = OptionalIntegers::default(),
         /// `"valid"` (default) or `"same"`.
         padding: Padding = Padding::Valid,
         /// `"channels_last"` (default) or `"channels_first"`.
         data_format: DataFormat = DataFormat::ChannelsLast,
     } = |scope, &[x]| {
-        let window = window(*x, &pool_size, strides.as_ref(), &padding, &data_format)?;
+        let window = window(*x, &pool_size, strides.0.as_ref(), &padding, &data_format)?;
         Ok(scope.op(ReduceWindow { kind: Reduction::Max, window }, &[*x]))
     };
     /// The mean of each window of inputs `(batch, spatial.., channels)`; what lies beyond the edge does not count.
     average_pool AveragePool(inputs; pool_size: Integers) {
         /// The step from one window to the next (default: the window's size).
-        strides: Option<Integers> = None,
+        strides: OptionalIntegers = OptionalIntegers::default(),
         /// `"valid"` (default) or `"same"`.
         padding: Padding = Padding::Valid,
         /// `"channels_last"` (default) or `"channels_first"`.
         data_format: DataFormat = DataFormat::ChannelsLast,
     } = |scope, &[x]| {
         let x = float(x);
-        let window = window(x, &pool_size, strides.as_ref(), &padding, &data_format)?;
+        let window = window(x, &pool_size, strides.0.as_ref(), &padding, &data_format)?;
         let elements = window.size.iter().product::<i64>() as f64;
         let sum = scope.op(ReduceWindow { kind: Reduction::Sum, window: window.clone() }, &[x]);
         if padding == Padding::Valid {
