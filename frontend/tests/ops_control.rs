@@ -184,9 +184,9 @@ fn a_function_may_say_its_derivative() -> kc::Result<()> {
 
 #[test]
 fn a_function_may_be_computed_again() -> kc::Result<()> {
-    let offset: Tensor = ops::exp(x()).into();
+    let offset: Tensor = ops::exp(x());
     let f = |(a, b): (Tensor, Tensor)| -> (Tensor, Tensor) {
-        let inner: Tensor = ops::sin(&a * &b + &offset).into();
+        let inner: Tensor = ops::sin(&a * &b + &offset);
         (&inner * &inner + &offset, ops::sum(inner * a).into())
     };
     let (a, b): (Tensor, Tensor) = ([1.0, -2.0, 0.5].into(), [2.0, 0.5, 4.0].into());
@@ -202,7 +202,7 @@ fn a_function_may_be_computed_again() -> kc::Result<()> {
     let nodes = &module.functions[0].graph.nodes;
     assert_eq!(nodes.iter().filter(|node| matches!(node.op, kc_ir::tensor::Op::Remat(_))).count(), 1);
 
-    let wrong = kc::remat(|x: Tensor| -> Tensor { ops::reshape(x, [2, 2]).into() })(a);
+    let wrong = kc::remat(|x: Tensor| -> Tensor { ops::reshape(x, [2, 2]) })(a);
     let text = wrong.eval().expect_err("3 elements").to_string();
     assert!(text.contains("`ops::reshape`"), "{text}");
     Ok(())
