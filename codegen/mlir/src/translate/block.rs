@@ -300,7 +300,7 @@ impl Translator<'_> {
         let mut x = x;
         let mut distance = whole.min(threads) / 2;
         while distance > 0 {
-            let other = self.from_thread(&x, ty, distance)?;
+            let other = self.thread_value(&x, ty, distance)?;
             x = self.binary(function, &x, &other, ty)?;
             distance /= 2;
         }
@@ -308,7 +308,7 @@ impl Translator<'_> {
     }
 
     /// The value that the thread has whose number differs in the bit `distance`.
-    fn from_thread(&mut self, x: &str, ty: RegisterType, distance: u32) -> Result<String> {
+    fn thread_value(&mut self, x: &str, ty: RegisterType, distance: u32) -> Result<String> {
         let RegisterType { dtype, lanes } = ty;
         let (element, vector) = (lane_type(dtype), type_of(dtype, lanes));
         if lanes == 1 {
