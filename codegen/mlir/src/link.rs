@@ -189,3 +189,30 @@ fn low_12_shift(kind: elf::RelocationType) -> Option<u32> {
 fn is_loaded(flags: object::SectionFlags) -> bool {
     matches!(flags, object::SectionFlags::Elf { sh_flags, .. } if sh_flags.contains(elf::SHF_ALLOC))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Image, LinkError};
+    use crate::cpu::Cpu;
+    use crate::machine::Machine;
+
+    #[test]
+    fn a_call_outside_the_image_is_an_error_that_names_the_symbol() {
+        let text = "module {
+            llvm.func @floorf(f32) -> f32
+            llvm.func @rounds(%x: f32) -> f32 attributes {passthrough = [\"nounwind\"]} {
+                %y = llvm.call @floorf(%x) : (f32) -> f32
+                llvm.return %y : f32
+            }
+        }";
+        let cpu = Cpu::new(Some("x86_64-unknown-linux-gnu"), None, Some(&[])).expect("a known machine");
+        let machine = Machine::new(&cpu).expect("LLVM has it");
+        let object = machine.object(&machine.module(text).expect("a module")).expect("code");
+        let error = Image::default().add(&object, &["rounds".to_string()]).expect_err("floorf is elsewhere");
+        assert_eq!(error, LinkError::Unresolved("floorf".to_string()));
+        assert_eq!(
+            error.to_string(),
+            "generated code needs the symbol `floorf`, which is not in the image; code may only call the intrinsics' table"
+        );
+    }
+}

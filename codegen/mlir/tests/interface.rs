@@ -76,20 +76,6 @@ fn errors_say_what_was_expected() {
     );
 }
 
-/// Without SSE 4.1 rounding is a call of the mathematical library.
-#[test]
-fn a_call_outside_the_image_is_an_error_that_names_the_symbol() {
-    let kernels = [kernel("fine", Unary::Negate), kernel("rounds", Unary::Floor), kernel("also", Unary::Abs)];
-    assert_eq!(
-        failure(&kernels, r#"{"triple": "x86_64-unknown-linux-gnu", "features": []}"#),
-        Failure {
-            kernel: Some("rounds".into()),
-            message: "generated code needs the symbol `floorf`, which is not in the image; code may only call the intrinsics' table"
-                .into()
-        }
-    );
-}
-
 #[test]
 fn the_image_does_not_depend_on_the_number_of_threads() {
     let functions = [Unary::Negate, Unary::Abs, Unary::Sqrt, Unary::Trunc];
