@@ -157,7 +157,7 @@ fn the_machine_is_measured_for_the_cost_model() {
     let file = table.lines().find(|line| line.ends_with(".json")).expect("a path").trim().to_owned();
     let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(file).expect("written")).expect("an object");
     let kept = kept.as_object().expect("an object");
-    assert_eq!(kept.len(), 4);
+    assert_eq!(kept.len(), 5);
     assert!(kept.values().all(|value| value.as_f64().is_some_and(|number| number > 0.0)), "{kept:?}");
 }
 

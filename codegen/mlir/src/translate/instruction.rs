@@ -415,9 +415,25 @@ impl Translator<'_> {
                 if lanes == 1 {
                     value = self.op(&format!("vector.broadcast {value} : {stored} to {vector}"));
                 }
-                self.store_line(whole, &format!(
+                let masked = format!(
                     "llvm.intr.masked.store {value}, {pointer}, {mask} {{alignment = {alignment} : i32}} : {vector}, vector<{lanes}xi1> into !llvm.ptr"
+                );
+                let element = memory_type(dtype, 1);
+                if lanes == 1 || self.cpu.is_gpu() || !element.starts_with('i') || dtype.bits() == 64 {
+                    self.store_line(whole, &masked);
+                    return Ok(());
+                }
+                // LLVM 22 stores one narrowed lane as wide as it was before, over its neighbour (x86, constant masks)
+                let (bound, one) = (self.index(count)?, self.i64(1));
+                let alone = self.op(&format!("arith.cmpi eq, {bound}, {one} : i64"));
+                self.line(&format!("scf.if {alone} {{"));
+                let first = self.op(&format!("vector.extract {value}[0] : {element} from {vector}"));
+                self.line(&format!(
+                    "llvm.store {first}, {pointer} {{alignment = {alignment} : i64}} : {element}, !llvm.ptr"
                 ));
+                self.line("} else {");
+                self.line(&masked);
+                self.line("}");
             }
             _ => self.store_line(
                 whole,
