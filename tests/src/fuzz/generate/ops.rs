@@ -157,6 +157,10 @@ impl Generator {
             let axis = self.random.below(ty.rank());
             let (kind, dtype) =
                 (self.random.pick(&[Extremum::Max, Extremum::Min]), self.random.pick(&[DType::I32, DType::I64]));
+            // there is none without elements
+            if ty.shape[axis].is(0) {
+                return Ok(None);
+            }
             return self.builder.add(ArgReduce { kind, axis, dtype }, &[x]).map(Some);
         }
         let kind =
