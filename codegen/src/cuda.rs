@@ -52,7 +52,10 @@ impl FromStr for Architecture {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Architecture::ALL.into_iter().find(|architecture| architecture.name() == text);
-        found.ok_or_else(|| format!("unknown architecture `{text}`; expected sm_80, sm_90a or sm_100a"))
+        found.ok_or_else(|| {
+            let names = Architecture::ALL.map(Architecture::name).join(", ");
+            format!("unknown architecture `{text}`; expected one of {names}")
+        })
     }
 }
 

@@ -239,13 +239,13 @@ impl Session {
 
     /// Has a flag end what runs: while it is set, a call ends with [`SessionError::Interrupted`] before the next round of a `while` loop.
     /// Another thread sets it, or the handler of a signal. Nothing else is interrupted: all else ends by itself. State tensors may have
-    /// some of that call's values then. Returns the flag that there was.
+    /// some of that call's values then. A plug-in's devices, once started, do not look at it. Returns the flag that there was.
     pub fn set_interrupt(&mut self, flag: Option<Arc<AtomicBool>>) -> Option<Arc<AtomicBool>> {
         std::mem::replace(&mut self.executor.interrupt, flag)
     }
 
     /// Limits the rounds that all `while` loops of one call may take together; a call with more ends with [`SessionError::Rounds`]. State
-    /// tensors may have some of that call's values then.
+    /// tensors may have some of that call's values then. Rounds on a plug-in's devices are not counted.
     pub fn set_round_limit(&mut self, limit: Option<u64>) {
         self.executor.round_limit = limit;
     }
@@ -341,9 +341,8 @@ impl Session {
     /// The model with its present state, to predict with from many threads; each prediction is divided among as many threads as the session
     /// has.
     pub fn into_model(self) -> Result<Model, SessionError> {
-        let threads = self.executor.pool.threads();
-        let Executor { program, .. } = self.executor;
-        Model::assemble(program, self.state, threads)
+        let Executor { program, pool, .. } = self.executor;
+        Model::assemble(program, self.state, pool)
     }
 
     /// The position of a state tensor by its name.

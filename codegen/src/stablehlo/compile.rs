@@ -5,8 +5,8 @@ use super::steps::several;
 use crate::pipeline::{Options, Stage, optimise};
 use crate::{CompileError, Optimised};
 use kc_ir::manifest::{
-    Code, DeviceProgram, Distribution, Entry, FORMAT_VERSION, Input, InputRole, Manifest, Plan, ProgramCost,
-    ProgramForm, TRAIN_STEPS,
+    Code, DeviceProgram, Distribution, Entry, FORMAT_VERSION, Input, Manifest, Plan, ProgramCost, ProgramForm,
+    TRAIN_STEPS,
 };
 use kc_ir::tensor::{Function, Module, ResultSlot, TypeError};
 use kc_passes::{CostConstants, SaturationOptions, Takes, Target};
@@ -46,7 +46,7 @@ pub fn optimise_for_xla(
     optimise(function, &target(), &Options { saturation, ..options.clone() }, observe)
 }
 
-/// The same with programs that a plug-in compiled for a topology, such as `v5e:2x2`: of each entry point one for each size of the
+/// What [`compile`] gives with programs that a plug-in compiled for a topology, such as `v5e:2x2`: of each entry point one for each size of the
 /// batch. The texts are kept, so that the package also runs with other batches, and can be compiled for another topology.
 ///
 /// # Errors
@@ -85,7 +85,7 @@ pub fn compile_ahead(
         let parts = distribution.parts(distribution.batch) as i64;
         for &size in sizes {
             // of the texts for divided and whole batches the one that a session takes
-            if parts > 1 && has_batch_input(entry) && text.batch_divided != (size % parts == 0) {
+            if parts > 1 && entry.inputs.iter().any(Input::has_batch) && text.batch_divided != (size % parts == 0) {
                 continue;
             }
             let bytes = &code[text.offset as usize..(text.offset + text.bytes) as usize];
@@ -144,19 +144,6 @@ fn in_graph(function: &Function, error: TypeError) -> CompileError {
     CompileError::Graph { function: function.name.clone(), error }
 }
 
-fn has_batch_input(entry: &Entry) -> bool {
-    entry.inputs.iter().any(is_batch)
-}
-
-fn is_batch(input: &Input) -> bool {
-    input.role != InputRole::Seeds && input.ty.rank() > 0
-}
-
-/// Whether a function has an input whose first axis is the batch.
-fn has_batch(function: &Function) -> bool {
-    function.inputs.iter().any(is_batch)
-}
-
 /// A package of StableHLO texts, which the plug-in compiles when they are first needed, for whatever batch is given. It holds no
 /// weights: `init` makes them.
 pub fn compile(
@@ -169,7 +156,7 @@ pub fn compile(
     let mut programs = Vec::with_capacity(module.functions.len());
     let mut entries = Vec::with_capacity(module.functions.len());
     let mut add = |function: &Function| -> Result<(), CompileError> {
-        let batches = match has_batch(function) && distribution.parts(distribution.batch) > 1 {
+        let batches = match function.inputs.iter().any(Input::has_batch) && distribution.parts(distribution.batch) > 1 {
             true => &[Batch::Divided, Batch::Whole][..],
             false => &[Batch::Whole],
         };

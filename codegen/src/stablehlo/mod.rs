@@ -22,7 +22,7 @@ mod write;
 
 pub use compile::{NAME, compile, compile_ahead, optimise_for_xla, target};
 
-use kc_ir::manifest::{Distribution, InputRole, Place};
+use kc_ir::manifest::{Distribution, Place};
 use kc_ir::tensor::{Argument, Function, ResultSlot, TypeError};
 use kc_ir::{Symbol, TensorType};
 use write::Writer;
@@ -85,7 +85,7 @@ pub fn print_spread(function: &Function, distribution: &Distribution, batch: Bat
     let sharding = |place: &Place| match place {
         _ if devices <= 1 => None,
         Place::State(index) => Some(sharding(distribution, distribution.state.get(*index).map_or(&[], Vec::as_slice))),
-        Place::Input(index) if batch == Batch::Divided && function.inputs[*index].role != InputRole::Seeds => {
+        Place::Input(index) if batch == Batch::Divided && function.inputs[*index].has_batch() => {
             let mut axes = vec![None; function.inputs[*index].ty.rank()];
             axes.iter_mut().take(1).for_each(|axis| *axis = distribution.batch);
             Some(sharding(distribution, &axes))

@@ -116,6 +116,13 @@ pub struct Input {
     pub checks: Vec<ValueCheck>,
 }
 
+impl Input {
+    /// Whether its leading axis is the batch.
+    pub fn has_batch(&self) -> bool {
+        self.role != InputRole::Seeds && self.ty.rank() > 0
+    }
+}
+
 /// What an input of an entry point is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]

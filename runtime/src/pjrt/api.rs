@@ -78,6 +78,17 @@ macro_rules! call {
 }
 pub(super) use {arguments, call};
 
+/// A text of MLIR as the API takes programs.
+pub(super) fn mlir(code: &mut [u8]) -> Padded<PJRT_Program> {
+    const FORMAT: &[u8] = b"mlir";
+    arguments!(PJRT_Program {
+        code: code.as_mut_ptr().cast(),
+        code_size: code.len(),
+        format: FORMAT.as_ptr().cast(),
+        format_size: FORMAT.len(),
+    })
+}
+
 /// A text of the API.
 ///
 /// # Safety

@@ -1,6 +1,6 @@
 //! A plug-in's devices on this machine.
 
-use super::api::{Plugin, arguments, call, text};
+use super::api::{Plugin, arguments, call, mlir, text};
 use super::bindings::*;
 use super::{Buffer, CompileOptions, Executable, PjrtError};
 use crate::array::Array;
@@ -105,13 +105,7 @@ impl Client {
     pub fn compile(&self, text: &str, options: &CompileOptions) -> Result<Executable, PjrtError> {
         let mut code = text.as_bytes().to_vec();
         let options = options.encode();
-        let format = b"mlir";
-        let program = arguments!(PJRT_Program {
-            code: code.as_mut_ptr().cast(),
-            code_size: code.len(),
-            format: format.as_ptr().cast(),
-            format_size: format.len(),
-        });
+        let program = mlir(&mut code);
         let mut compile = arguments!(PJRT_Client_Compile_Args {
             client: self.0.client,
             program: &raw const program.fields,

@@ -1,6 +1,6 @@
 //! Devices that are described, not present: compiling ahead of time.
 
-use super::api::{Plugin, arguments, call, text};
+use super::api::{Plugin, arguments, call, mlir, text};
 use super::bindings::*;
 use super::executable::Program;
 use super::{Analysis, CompileOptions, PjrtError};
@@ -78,13 +78,7 @@ impl Topology {
     pub fn compile(&self, text: &str, options: &CompileOptions) -> Result<Compiled, PjrtError> {
         let mut code = text.as_bytes().to_vec();
         let options = options.encode();
-        let format = b"mlir";
-        let program = arguments!(PJRT_Program {
-            code: code.as_mut_ptr().cast(),
-            code_size: code.len(),
-            format: format.as_ptr().cast(),
-            format_size: format.len(),
-        });
+        let program = mlir(&mut code);
         let mut compile = arguments!(PJRT_Compile_Args {
             topology: self.topology,
             program: &raw const program.fields,

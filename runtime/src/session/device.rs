@@ -6,9 +6,7 @@ use crate::array::Array;
 use crate::package::replace_file;
 use crate::pjrt::{Buffer, Client, CompileOptions, Event, Executable, PjrtError, Plugin, find};
 use crate::stablehlo::instantiate;
-use kc_abi::manifest::{
-    DeviceProgram, Distribution, Entry, Input, InputRole, Manifest, Output, Place, ProgramForm, StateTensor,
-};
+use kc_abi::manifest::{DeviceProgram, Distribution, Entry, Input, Manifest, Output, Place, ProgramForm, StateTensor};
 use kc_abi::{DType, Dim, Symbol};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -143,11 +141,10 @@ impl Device {
         let values = values.as_slice();
         let parts = self.distribution.parts(self.distribution.batch);
         let description = &manifest.entries[entry];
-        let is_batch = |input: &Input| input.role != InputRole::Seeds && input.ty.rank() > 0;
-        let mut batches = inputs.iter().zip(&description.inputs).filter(|(_, input)| is_batch(input));
+        let mut batches = inputs.iter().zip(&description.inputs).filter(|(_, input)| input.has_batch());
         // a batch that cannot be divided is on every device: its numbers are the same
         let divided = parts > 1
-            && description.inputs.iter().any(is_batch)
+            && description.inputs.iter().any(Input::has_batch)
             && batches.all(|(array, _)| array.shape().first().is_some_and(|rows| rows % parts == 0));
         let number = self.program(manifest, entry, values, divided)?;
         let program = &manifest.code.programs[number];
@@ -168,7 +165,7 @@ impl Device {
         }
         let mut given = Vec::with_capacity(inputs.len());
         for (array, input) in inputs.iter().zip(&description.inputs) {
-            let batch = self.distribution.batch.filter(|_| program.batch_divided && input.role != InputRole::Seeds);
+            let batch = self.distribution.batch.filter(|_| program.batch_divided && input.has_batch());
             given.push(self.upload(&Tensor::of(array), &[batch])?);
         }
         let Device { client, compiled, state: held, host_has, under_way, distribution, .. } = self;

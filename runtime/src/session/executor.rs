@@ -38,6 +38,15 @@ struct EntryState {
 
 impl Executor {
     pub(super) fn new(program: Arc<Program>, options: &SessionOptions) -> Result<Self, SessionError> {
+        Self::with_pool(program, Arc::new(Pool::new(options.threads)), options)
+    }
+
+    /// The same with threads that others use too, whatever their number in the options.
+    pub(super) fn with_pool(
+        program: Arc<Program>,
+        pool: Arc<Pool>,
+        options: &SessionOptions,
+    ) -> Result<Self, SessionError> {
         let manifest = &program.manifest;
         let entries = manifest
             .entries
@@ -47,7 +56,6 @@ impl Executor {
                 Ok(EntryState { signature, values: Vec::new(), prepared: Vec::new(), oldest: 0 })
             })
             .collect::<Result<_, SessionError>>()?;
-        let pool = Arc::new(Pool::new(options.threads));
         let largest = manifest.code.kernels.iter().map(|kernel| kernel.scratch_bytes).max().unwrap_or(0);
         let scratch_stride = usize::try_from(largest)
             .ok()

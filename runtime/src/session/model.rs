@@ -4,6 +4,7 @@ use super::executor::Executor;
 use super::{Argument, EntryId, Program, SessionError, SessionOptions};
 use crate::array::Array;
 use crate::package::Package;
+use crate::pool::Pool;
 use kc_abi::manifest::{Entry, Manifest};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,7 +23,7 @@ pub struct Model {
     program: Arc<Program>,
     state: Vec<Array>,
     predict: EntryId,
-    threads: usize,
+    pool: Arc<Pool>,
     idle: Mutex<Vec<Executor>>,
 }
 
@@ -34,16 +35,16 @@ impl Model {
         Self::with_threads(package, 1)
     }
 
-    /// The same where each prediction is divided among so many threads (0: one for each processor), the caller's included; they are
-    /// started when there is work that is worth it.
+    /// The same where a prediction is divided among so many threads (0: one for each processor), the caller's included; they are started
+    /// when there is work that is worth it. Predictions at the same time share them: one that finds them busy computes by itself.
     pub fn with_threads(mut package: Package, threads: usize) -> Result<Self, SessionError> {
         let Some(state) = package.state.take() else { return Err(SessionError::NoWeights) };
         let program = Arc::new(Program::load(&package)?);
         super::check_state(&program.manifest, &state)?;
-        Self::assemble(program, state, threads)
+        Self::assemble(program, state, Arc::new(Pool::new(threads)))
     }
 
-    pub(super) fn assemble(program: Arc<Program>, state: Vec<Array>, threads: usize) -> Result<Self, SessionError> {
+    pub(super) fn assemble(program: Arc<Program>, state: Vec<Array>, pool: Arc<Pool>) -> Result<Self, SessionError> {
         if !program.manifest.code.programs.is_empty() {
             return Err(SessionError::OnDevice { target: program.manifest.code.target.clone() });
         }
@@ -53,7 +54,7 @@ impl Model {
             let tensor = program.manifest.state.get(index).map_or_else(String::new, |tensor| tensor.name.clone());
             return Err(SessionError::Updates { entry: entry.name.clone(), tensor });
         }
-        let model = Model { program, state, predict, threads, idle: Mutex::new(Vec::new()) };
+        let model = Model { program, state, predict, pool, idle: Mutex::new(Vec::new()) };
         model.give_back(model.executor()?);
         Ok(model)
     }
@@ -102,9 +103,7 @@ impl Model {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         match idle {
             Some(executor) => Ok(executor),
-            None => {
-                Executor::new(self.program.clone(), &SessionOptions { threads: self.threads, ..Default::default() })
-            }
+            None => Executor::with_pool(self.program.clone(), self.pool.clone(), &SessionOptions::default()),
         }
     }
 

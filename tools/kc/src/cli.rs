@@ -283,7 +283,7 @@ pub struct Bench {
     /// How kc executes; without it both ways
     #[arg(long)]
     pub mode: Vec<BenchMode>,
-    /// Measure the machine's limits in turns with the programs, and print the time that these leave
+    /// Measure the machine's limits after the programs, and print the time that these leave
     #[arg(long)]
     pub floor: bool,
     /// Print the time of each kernel as well
