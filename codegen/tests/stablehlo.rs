@@ -262,14 +262,24 @@ fn library_functions() {
         Ok(results)
     });
     check("library", &printed(&library));
+    let factors = function("factors", |b| {
+        let (square, wide) = (parameter(b, DType::F32, &[2, 3, 3])?, parameter(b, DType::F64, &[2, 3])?);
+        let mut results = b.custom_call(CustomFunction::Lu, &[square])?;
+        results.extend(b.custom_call(CustomFunction::Qr { factors: Factors::Full }, &[wide])?);
+        results.extend(b.custom_call(CustomFunction::Eigh, &[square])?);
+        results.extend(b.custom_call(CustomFunction::Svd { factors: Factors::Reduced }, &[wide])?);
+        results.extend(b.custom_call(CustomFunction::SingularValues, &[square])?);
+        Ok(results)
+    });
+    check("factors", &printed(&factors));
     let missing = function("missing", |b| {
         let a = parameter(b, DType::F32, &[3, 3])?;
-        b.custom_call(CustomFunction::Eigh, &[a])
+        b.custom_call(CustomFunction::Eig, &[a])
     });
     assert_eq!(
         print(&missing).expect_err("XLA has no such op").to_string(),
-        "eigh: XLA has no such operation that all of its plug-ins know, so the back end xla cannot compute it; expected fft, \
-         inverse_fft, cholesky or triangular_solve (compile the model for `--target cpu`)"
+        "eig: XLA has no eigenvalues of matrices that are not symmetric, so the back end xla cannot compute them; take `eigh` where \
+         the matrix is symmetric, or compile the model for `--target cpu`"
     );
 }
 

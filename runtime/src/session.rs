@@ -280,6 +280,15 @@ impl Session {
         unsafe { self.executor.run_into(&self.state, entry, inputs, outputs) }
     }
 
+    /// Waits until all that was called has ended. Only devices of a plug-in go on after a call returned; an error of theirs is this call's.
+    pub fn wait(&mut self) -> Result<(), SessionError> {
+        #[cfg(feature = "pjrt")]
+        if let Some(device) = &mut self.device {
+            return device.wait(0);
+        }
+        Ok(())
+    }
+
     /// Runs `init`: every state tensor gets its first value, with the seeds that Keras draws after `set_random_seed(seed)`.
     pub fn init(&mut self, seed: u32) -> Result<(), SessionError> {
         let entry = self.entry("init")?;

@@ -273,7 +273,7 @@ fn every_runner_computes_what_the_interpreter_does() {
         let module = module(&network);
         let function = &module.functions[0];
         let graph = differentiate(&function.graph).expect("a graph that can be differentiated");
-        for runner in Runner::OWN {
+        for runner in Runner::common() {
             if let Some(reason) = runner.unavailable() {
                 eprintln!("{} is skipped: {reason}", runner.name());
                 continue;

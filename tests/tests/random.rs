@@ -54,7 +54,7 @@ fn every_runner_draws_the_same() {
     };
     let expected = run(Runner::Interpreter);
     let mut wrong = Vec::new();
-    for runner in Runner::OWN {
+    for runner in Runner::common() {
         if let Some(reason) = runner.unavailable() {
             eprintln!("{} is skipped: {reason}", runner.name());
             continue;

@@ -8,6 +8,7 @@ use kc_runtime::pjrt::{Client, CompileOptions, PjrtError, Plugin, Topology};
 use kc_runtime::stablehlo::instantiate;
 use kc_runtime::{DeviceOptions, Package, Session, SessionError, SessionOptions};
 use kc_tests::runner::{cranelift, mlir, xla_plugin};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The plug-in; without it the test has nothing to do, and says so.
@@ -46,24 +47,56 @@ fn session(package: &Package, plugin: PathBuf) -> Result<Session, SessionError> 
     Session::new(package, &SessionOptions { device, ..SessionOptions::default() })
 }
 
-/// The state and an output after 20 steps, of which one has a batch that four devices cannot divide.
-fn train(package: &Package, plugin: PathBuf) -> Vec<Array> {
-    let mut session = session(package, plugin).expect("the plug-in has the devices");
-    session.init(7).expect("init runs");
-    for step in 0..20usize {
-        let batch = if step == 10 { 30 } else { 32 };
-        let number = |place: usize| ((place * 7919 + step * 104_729) % 1009) as f32 / 504.5 - 1.0;
-        let features: Vec<f32> = (0..batch * 16).map(number).collect();
-        let classes: Vec<i32> = (0..batch).map(|sample| ((sample * 31 + step) % 4) as i32).collect();
-        let features = Array::from_slice(&features, &[batch, 16]).expect("as many");
-        let classes = Array::from_slice(&classes, &[batch]).expect("as many");
-        let weights = Array::from_slice(&vec![1f32; batch], &[batch]).expect("as many");
-        session.run("train_step", &[&features, &classes, &weights]).expect("a step runs");
-    }
+/// The inputs of a step.
+fn batch(step: usize) -> [Array; 3] {
+    // of one step a batch that four devices cannot divide
+    let samples = if step == 10 { 30 } else { 32 };
+    let number = |place: usize| ((place * 7919 + step * 104_729) % 1009) as f32 / 504.5 - 1.0;
+    let features: Vec<f32> = (0..samples * 16).map(number).collect();
+    let classes: Vec<i32> = (0..samples).map(|sample| ((sample * 31 + step) % 4) as i32).collect();
+    [
+        Array::from_slice(&features, &[samples, 16]).expect("as many"),
+        Array::from_slice(&classes, &[samples]).expect("as many"),
+        Array::from_slice(&vec![1f32; samples], &[samples]).expect("as many"),
+    ]
+}
+
+/// An output, and the state.
+fn outcome(session: &mut Session) -> Vec<Array> {
     let features = Array::from_slice(&[0.25f32; 8 * 16], &[8, 16]).expect("as many");
     let mut all = session.run("predict", &[&features]).expect("predict runs");
     all.extend_from_slice(session.state().expect("the state can be read"));
     all
+}
+
+/// What there is after 20 steps.
+fn train(package: &Package, plugin: PathBuf) -> Vec<Array> {
+    let mut session = session(package, plugin).expect("the plug-in has the devices");
+    session.init(7).expect("init runs");
+    for step in 0..20 {
+        session.run("train_step", &batch(step).each_ref()).expect("a step runs");
+    }
+    outcome(&mut session)
+}
+
+/// The same by calls of ten steps and of nine, each one loop on the devices.
+fn train_in_loops(package: &Package, plugin: PathBuf) -> Vec<Array> {
+    let mut session = session(package, plugin).expect("the plug-in has the devices");
+    session.init(7).expect("init runs");
+    let mut together = |steps: std::ops::Range<usize>| {
+        let count = steps.len();
+        let batches: Vec<[Array; 3]> = steps.map(batch).collect();
+        let stacked = [0, 1, 2].map(|input| {
+            let first = &batches[0][input];
+            let bytes: Vec<u8> = batches.iter().flat_map(|batch| batch[input].bytes()).copied().collect();
+            Array::from_bytes(first.dtype(), &[&[count], first.shape()].concat(), &bytes).expect("as many")
+        });
+        session.run("train_steps", &stacked.each_ref()).expect("the steps run");
+    };
+    together(0..10);
+    together(10..11);
+    together(11..20);
+    outcome(&mut session)
 }
 
 /// The largest difference of all numbers.
@@ -81,6 +114,17 @@ fn training_on_four_devices_is_training_on_one() {
     for (what, distribution) in [("data", parallel.into()), ("model", model_parallel([2, 2]))] {
         let four = train(&package(Some(distribution)), plugin.clone());
         assert!(difference(&one, &four) < 1e-5, "{what} parallel: {}", difference(&one, &four));
+    }
+}
+
+#[test]
+fn steps_in_a_loop_on_the_devices_are_the_same() {
+    let Some(plugin) = plugin() else { return };
+    let one = train(&package(None), plugin.clone());
+    let parallel = DataParallel::new(4).expect("four devices");
+    for distribution in [None, Some(parallel.into()), Some(model_parallel([2, 2]))] {
+        let looped = train_in_loops(&package(distribution.clone()), plugin.clone());
+        assert!(difference(&one, &looped) < 1e-5, "{distribution:?}: {}", difference(&one, &looped));
     }
 }
 
@@ -139,11 +183,11 @@ fn the_first_losses_are_those_of_the_processor() {
     }
 }
 
-/// The text of the train step for a batch that the devices divide.
+/// The text of the train step for a batch that the devices, where there are several, divide.
 fn step_text(package: &Package, batch: i64) -> String {
     let step = package.manifest.entries.iter().position(|entry| entry.name == "train_step").expect("it is compiled");
     let programs = &package.manifest.code.programs;
-    let program = programs.iter().find(|program| program.entry == step && program.batch_divided).expect("a text");
+    let program = programs.iter().find(|program| program.entry == step).expect("a text, the first for divided batches");
     let bytes = &package.code[program.offset as usize..(program.offset + program.bytes) as usize];
     instantiate(std::str::from_utf8(bytes).expect("text"), &|_| Some(batch)).expect("a batch")
 }
@@ -155,23 +199,91 @@ fn model_parallel(shape: [usize; 2]) -> Distribution {
     ModelParallel::new(map).batch_dim_name("batch").expect("an axis").into()
 }
 
-/// The collectives in a program after XLA's passes, by name.
-fn collectives(optimised: &[u8]) -> Vec<&'static str> {
-    let has = |what: &&str| optimised.windows(what.len()).any(|part| part == what.as_bytes());
-    ["all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter"].into_iter().filter(has).collect()
+/// The contents of the fields of that number, messages or texts, in a message of protocol buffers.
+fn fields(mut message: &[u8], wanted: u64) -> Vec<&[u8]> {
+    fn varint(bytes: &mut &[u8]) -> u64 {
+        let (mut value, mut shift) = (0, 0);
+        while let Some((&byte, rest)) = bytes.split_first() {
+            *bytes = rest;
+            value |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        value
+    }
+    let mut found = Vec::new();
+    while !message.is_empty() {
+        let key = varint(&mut message);
+        let length = match key & 7 {
+            0 => {
+                varint(&mut message);
+                0
+            }
+            1 => 8,
+            2 => varint(&mut message) as usize,
+            _ => 4,
+        };
+        let (contents, rest) = message.split_at(length);
+        if key == wanted << 3 | 2 {
+            found.push(contents);
+        }
+        message = rest;
+    }
+    found
+}
+
+/// How often each collective is in a program after XLA's passes (an `HloModuleProtoWithConfig`): a line each.
+fn collectives(optimised: &[u8]) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let instructions = fields(optimised, 1)
+        .into_iter()
+        .flat_map(|module| fields(module, 3))
+        .flat_map(|computation| fields(computation, 2));
+    for opcode in instructions.flat_map(|instruction| fields(instruction, 2)) {
+        let opcode = String::from_utf8_lossy(opcode).into_owned();
+        // of an asynchronous pair the first
+        let names = ["all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter"];
+        if names.iter().any(|name| opcode.starts_with(name)) && !opcode.ends_with("-done") {
+            *counts.entry(opcode).or_default() += 1;
+        }
+    }
+    counts.iter().map(|(opcode, count)| format!("  {opcode} {count}\n")).collect()
+}
+
+/// Compares a text with its file, which `KC_BLESS=1` rewrites.
+fn check(name: &str, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("xla").join(name);
+    if std::env::var_os("KC_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().expect("it has one")).expect("the checkout can be written");
+        std::fs::write(&path, text).expect("the checkout can be written");
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, expected, "{} differs; KC_BLESS=1 rewrites it", path.display());
+}
+
+/// The collectives of the train step, spread by data and by model over devices of that mesh.
+fn collectives_of_steps(shape: [usize; 2], compile: impl Fn(&str, &CompileOptions) -> Vec<u8>) -> String {
+    let devices = shape[0] * shape[1];
+    let parallel = DataParallel::new(devices).expect("devices");
+    let mut text = String::new();
+    for (name, distribution) in [("data", parallel.into()), ("model", model_parallel(shape))] {
+        let step = step_text(&package(Some(distribution)), 64);
+        let optimised = compile(&step, &CompileOptions { partitions: devices });
+        text += &format!("{name} parallel\n{}", collectives(&optimised));
+    }
+    text
 }
 
 #[test]
-fn gradients_of_divided_batches_are_added_up() {
+fn processors_exchange_what_is_divided() {
     let Some(path) = plugin() else { return };
     let client = Client::new(Plugin::open(&path).expect("a plug-in")).expect("devices");
-    let parallel = DataParallel::new(4).expect("four devices");
-    for (distribution, expected) in [(parallel.into(), "all-reduce"), (model_parallel([2, 2]), "all-gather")] {
-        let text = step_text(&package(Some(distribution)), 32);
-        let executable = client.compile(&text, &CompileOptions { partitions: 4 }).expect("XLA takes the text");
-        let found = collectives(&executable.optimised().expect("XLA shows it"));
-        assert!(found.contains(&expected) && found.contains(&"all-reduce"), "{found:?}");
-    }
+    let text = collectives_of_steps([2, 2], |text, options| {
+        client.compile(text, options).and_then(|program| program.optimised()).expect("XLA takes the text and shows it")
+    });
+    check("collectives_cpu_2x2.txt", &text);
 }
 
 /// In the nightly command, which says where `libtpu` is.
@@ -182,13 +294,10 @@ fn tpus_exchange_what_is_divided() {
         return;
     };
     let topology = Topology::new(Plugin::open(path.as_ref()).expect("libtpu"), "v5e:2x4").expect("eight devices");
-    let parallel = DataParallel::new(8).expect("eight devices");
-    for (distribution, expected) in [(parallel.into(), "all-reduce"), (model_parallel([2, 4]), "all-gather")] {
-        let text = step_text(&package(Some(distribution)), 64);
-        let compiled = topology.compile(&text, &CompileOptions { partitions: 8 }).expect("XLA takes the text");
-        let found = collectives(&compiled.optimised().expect("XLA shows it"));
-        assert!(found.contains(&expected), "{found:?}");
-    }
+    let text = collectives_of_steps([2, 4], |text, options| {
+        topology.compile(text, options).and_then(|program| program.optimised()).expect("XLA takes the text and shows it")
+    });
+    check("collectives_v5e_2x4.txt", &text);
 }
 
 #[test]
@@ -221,7 +330,8 @@ fn what_a_plug_in_lacks_is_said() {
     let package = package(Some(DataParallel::new(64).expect("a mesh").into()));
     assert_eq!(
         session(&package, path.clone()).err().expect("an error").to_string(),
-        "the model is spread over 64 devices, the plug-in has 4 (cpu); take a smaller mesh"
+        "the model is spread over 64 devices, the plug-in has 4 (cpu) in this process; take a smaller mesh (the devices of other \
+         processes are not used)"
     );
     let plugin = Plugin::open(&path).expect("a plug-in");
     match Topology::new(plugin, "v5e:17x3") {
@@ -231,6 +341,17 @@ fn what_a_plug_in_lacks_is_said() {
     let client = Client::new(plugin).expect("devices");
     let error = client.compile("module { nonsense }", &CompileOptions::default()).expect_err("no text").to_string();
     assert!(error.starts_with("XLA (PJRT_Client_Compile): "), "{error}");
+}
+
+#[test]
+fn layers_are_named_in_what_xla_shows() {
+    let Some(path) = plugin() else { return };
+    let client = Client::new(Plugin::open(&path).expect("a plug-in")).expect("devices");
+    let executable = client.compile(&step_text(&package(None), 32), &CompileOptions::default()).expect("a program");
+    let optimised = executable.optimised().expect("XLA shows it");
+    for layer in ["dense/", "dense_1/", "logits/"] {
+        assert!(optimised.windows(layer.len()).any(|part| part == layer.as_bytes()), "{layer}");
+    }
 }
 
 #[test]

@@ -85,7 +85,7 @@ pub fn compile_ahead(
         let parts = distribution.parts(distribution.batch) as i64;
         for &size in sizes {
             // of the texts for divided and whole batches the one that a session takes
-            if parts > 1 && entry.inputs.iter().any(Input::has_batch) && text.batch_divided != (size % parts == 0) {
+            if parts > 1 && has_batch(&entry.inputs, &entry.name) && text.batch_divided != (size % parts == 0) {
                 continue;
             }
             let bytes = &code[text.offset as usize..(text.offset + text.bytes) as usize];
@@ -144,6 +144,11 @@ fn in_graph(function: &Function, error: TypeError) -> CompileError {
     CompileError::Graph { function: function.name.clone(), error }
 }
 
+/// Whether inputs of an entry point have a batch.
+fn has_batch(inputs: &[Input], entry: &str) -> bool {
+    inputs.iter().any(|input| input.batch_axis(entry).is_some())
+}
+
 /// A package of StableHLO texts, which the plug-in compiles when they are first needed, for whatever batch is given. It holds no
 /// weights: `init` makes them.
 pub fn compile(
@@ -156,7 +161,8 @@ pub fn compile(
     let mut programs = Vec::with_capacity(module.functions.len());
     let mut entries = Vec::with_capacity(module.functions.len());
     let mut add = |function: &Function| -> Result<(), CompileError> {
-        let batches = match function.inputs.iter().any(Input::has_batch) && distribution.parts(distribution.batch) > 1 {
+        let divides = distribution.parts(distribution.batch) > 1 && has_batch(&function.inputs, &function.name);
+        let batches = match divides {
             true => &[Batch::Divided, Batch::Whole][..],
             false => &[Batch::Whole],
         };
@@ -190,7 +196,6 @@ pub fn compile(
         observe(Stage::Lower, &function.name);
         add(&optimised)?;
         if function.name == "train_step"
-            && distribution.devices() <= 1
             && let Some(several) = several(&optimised).map_err(|error| in_graph(function, error))?
         {
             add(&several)?;

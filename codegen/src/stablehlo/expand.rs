@@ -1,7 +1,7 @@
 //! Rewrites a graph into the ops that StableHLO has: composites and scopes become their bodies, random bits the rounds of threefry,
 //! recurrences loops, functions that StableHLO lacks formulas.
 
-use super::functions;
+use super::{functions, matrices};
 use kc_ir::tensor::composites::Threefry;
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Builder, Graph, Literal, Op, Region, Scalar, TypeError, Value, express, integer_range};
@@ -62,6 +62,13 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
         }
         Op::Recurrence(recurrence) => recurrence_as_scan(b, recurrence, operands[0], operands[1])?,
         Op::SelectAndScatter(scatter) => scatter_windows(b, &scatter.window, operands[0], operands[1])?,
+        Op::CustomCall(call) => {
+            if let Some(results) = matrices::factors(b, call.function, operands)? {
+                return Ok(results);
+            }
+            let value = b.add(op.clone(), operands)?;
+            return b.projections(value);
+        }
         Op::Gradient(_) => return Err(TypeError::new("gradient", "must be differentiated before it is written")),
         Op::Cond(_) | Op::While(_) | Op::Scan(_) => {
             let value = b.add(op.map_graphs(expand_graph)?, operands)?;
@@ -93,7 +100,6 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
         | Op::ReduceWindow(_)
         | Op::Sort(_)
         | Op::TopK(_)
-        | Op::CustomCall(_)
         | Op::Projection(_)
         | Op::OptimizationBarrier(_) => {
             let value = b.add(op.clone(), operands)?;

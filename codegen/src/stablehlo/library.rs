@@ -30,16 +30,18 @@ impl Writer {
                 );
                 Ok(vec![self.assign(results[0].clone(), &body)])
             }
+            CustomFunction::Eig => Err(TypeError::new(
+                function.name(),
+                "XLA has no eigenvalues of matrices that are not symmetric, so the back end xla cannot compute them; take `eigh` \
+                 where the matrix is symmetric, or compile the model for `--target cpu`",
+            )),
             CustomFunction::Lu
             | CustomFunction::Qr { .. }
             | CustomFunction::Eigh
-            | CustomFunction::Eig
             | CustomFunction::Svd { .. }
-            | CustomFunction::SingularValues => Err(TypeError::new(
-                function.name(),
-                "XLA has no such operation that all of its plug-ins know, so the back end xla cannot compute it; expected \
-                 fft, inverse_fft, cholesky or triangular_solve (compile the model for `--target cpu`)",
-            )),
+            | CustomFunction::SingularValues => {
+                Err(TypeError::new(function.name(), "it must be expanded before it is written as StableHLO"))
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 //! batch size, stand in it as `${B}`: [`kc_runtime::stablehlo::instantiate`] puts numbers in their place, so that one text serves
 //! every batch and a deployed program needs no compiler of ours for a batch that it has not seen.
 //!
-//! * `expand`: composites and functions that StableHLO lacks, in ops that it has.
+//! * `expand`: composites, functions and factors of matrices that StableHLO lacks, in ops that it has.
 //! * `write`: names, types, numbers, places in the user's program.
 //! * `ops` and the files beside it: the lowering of each op.
 
@@ -14,6 +14,7 @@ mod expand;
 mod functions;
 mod indexed;
 mod library;
+mod matrices;
 mod ops;
 mod order;
 mod steps;
@@ -41,7 +42,7 @@ pub struct Text {
 /// The text of an entry point whose graph is differentiated.
 ///
 /// # Errors
-/// Where the graph has an op that XLA has no counterpart of: the library functions `lu`, `qr`, `eigh`, `eig` and `svd`.
+/// Where the graph has an op that XLA has no counterpart of: the library function `eig`.
 pub fn print(function: &Function) -> Result<Text, TypeError> {
     print_spread(function, &Distribution::default(), Batch::Whole)
 }
@@ -85,9 +86,11 @@ pub fn print_spread(function: &Function, distribution: &Distribution, batch: Bat
     let sharding = |place: &Place| match place {
         _ if devices <= 1 => None,
         Place::State(index) => Some(sharding(distribution, distribution.state.get(*index).map_or(&[], Vec::as_slice))),
-        Place::Input(index) if batch == Batch::Divided && function.inputs[*index].has_batch() => {
+        Place::Input(index) if batch == Batch::Divided => {
             let mut axes = vec![None; function.inputs[*index].ty.rank()];
-            axes.iter_mut().take(1).for_each(|axis| *axis = distribution.batch);
+            if let Some(axis) = function.inputs[*index].batch_axis(&function.name) {
+                axes[axis] = distribution.batch;
+            }
             Some(sharding(distribution, &axes))
         }
         _ => Some(sharding(distribution, &[])),

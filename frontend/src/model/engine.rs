@@ -66,6 +66,7 @@ impl Model {
             None => {
                 let (module, seeds) = super::trace::module(self)?;
                 let package = compile_module(&module)?;
+                state.options.device.cache.get_or_insert_with(|| crate::datasets::cache_dir().join("xla"));
                 let mut session =
                     Session::new(&package, &state.options).map_err(|error| Error::run(error.to_string()))?;
                 let seeds: Vec<u32> = seeds.iter().map(|seed| seed.value()).collect();

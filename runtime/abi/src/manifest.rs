@@ -117,9 +117,10 @@ pub struct Input {
 }
 
 impl Input {
-    /// Whether its leading axis is the batch.
-    pub fn has_batch(&self) -> bool {
-        self.role != InputRole::Seeds && self.ty.rank() > 0
+    /// The axis of an entry point's input that is the batch: the first, of several steps the second; `None` where there is none.
+    pub fn batch_axis(&self, entry: &str) -> Option<usize> {
+        let axis = usize::from(entry == TRAIN_STEPS);
+        (self.role != InputRole::Seeds && self.ty.rank() > axis).then_some(axis)
     }
 }
 

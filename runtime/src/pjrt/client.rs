@@ -5,8 +5,10 @@ use super::bindings::*;
 use super::{Buffer, CompileOptions, Executable, PjrtError};
 use crate::array::Array;
 use kc_abi::DType;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A plug-in at work: devices, and what lies on them.
 #[derive(Clone)]
@@ -51,6 +53,19 @@ impl Drop for Inner {
 }
 
 impl Client {
+    /// The client that others of this process use, where there is one, else a new one: a TPU belongs to one client alone, and each has
+    /// threads of its own.
+    pub fn shared(plugin: &'static Plugin) -> Result<Self, PjrtError> {
+        static CLIENTS: Mutex<BTreeMap<PathBuf, Weak<Inner>>> = Mutex::new(BTreeMap::new());
+        let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inner) = clients.get(plugin.path()).and_then(Weak::upgrade) {
+            return Ok(Client(inner));
+        }
+        let client = Self::new(plugin)?;
+        clients.insert(plugin.path().to_path_buf(), Arc::downgrade(&client.0));
+        Ok(client)
+    }
+
     /// The devices that the plug-in has on this machine.
     pub fn new(plugin: &'static Plugin) -> Result<Self, PjrtError> {
         let none = |message: String| PjrtError::NoDevices { path: plugin.path().into(), message };

@@ -6,9 +6,9 @@ use crate::array::Array;
 use crate::package::replace_file;
 use crate::pjrt::{Buffer, Client, CompileOptions, Event, Executable, PjrtError, Plugin, find};
 use crate::stablehlo::instantiate;
-use kc_abi::manifest::{DeviceProgram, Distribution, Entry, Input, Manifest, Output, Place, ProgramForm, StateTensor};
+use kc_abi::manifest::{DeviceProgram, Distribution, Entry, Manifest, Output, Place, ProgramForm, StateTensor};
 use kc_abi::{DType, Dim, Symbol};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -16,12 +16,22 @@ use xxhash_rust::xxh3::Xxh3;
 /// made, few enough that their inputs do not fill its memory.
 const STEPS_AHEAD: usize = 4;
 
+/// For how many sets of extents a program stays compiled; the one that was not used for longest gives way. Compiling takes seconds.
+const COMPILED_PROGRAMS: usize = 32;
+
+/// A program for certain extents.
+struct Compiled {
+    /// The values of the symbols.
+    values: Vec<i64>,
+    executable: Executable,
+}
+
 pub(super) struct Device {
     signatures: Vec<Signature>,
     client: Client,
     code: Vec<u8>,
-    /// Compiled programs by the values of the symbols, for each of the manifest's programs.
-    compiled: Vec<BTreeMap<Vec<i64>, Executable>>,
+    /// For each of the manifest's programs those that are compiled, the one that was used last at the end.
+    compiled: Vec<Vec<Compiled>>,
     /// How it is spread over them; without axes over one.
     distribution: Distribution,
     /// The state tensors that lie on the devices: what each has of it.
@@ -56,7 +66,7 @@ impl Device {
         if product.is_none_or(|product| product == 0) {
             return Err(SessionError::Manifest("its mesh has no devices, or too many".into()));
         }
-        let client = Client::new(Plugin::open(&find(options.plugin.as_deref())?)?)?;
+        let client = Client::shared(Plugin::open(&find(options.plugin.as_deref())?)?)?;
         let distribution = manifest.model.distribution.clone().unwrap_or_default();
         let (needed, present) = (distribution.devices(), client.devices().len());
         if needed > present {
@@ -79,7 +89,7 @@ impl Device {
             distribution,
             client,
             code: code.to_vec(),
-            compiled: manifest.code.programs.iter().map(|_| BTreeMap::new()).collect(),
+            compiled: manifest.code.programs.iter().map(|_| Vec::new()).collect(),
             state: manifest.state.iter().map(|_| None).collect(),
             host_has: vec![true; manifest.state.len()],
             under_way: VecDeque::new(),
@@ -133,29 +143,39 @@ impl Device {
         state: &[Array],
         outputs: &mut Vec<Array>,
     ) -> Result<(), SessionError> {
-        let signature = self.signatures[entry].clone();
+        let signature = &self.signatures[entry];
         let mut values = Vec::new();
         signature.bind(&manifest.entries[entry], inputs, &mut values)?;
         let symbols = |symbol: &Symbol| signature.value(symbol, &values);
         fit_outputs(&manifest.entries[entry], &output_shapes(&manifest.entries[entry], &symbols)?, outputs)?;
-        let values = values.as_slice();
-        let parts = self.distribution.parts(self.distribution.batch);
         let description = &manifest.entries[entry];
-        let mut batches = inputs.iter().zip(&description.inputs).filter(|(_, input)| input.has_batch());
+        let parts = self.distribution.parts(self.distribution.batch);
+        let batch_axes: Vec<Option<usize>> =
+            description.inputs.iter().map(|input| input.batch_axis(&description.name)).collect();
         // a batch that cannot be divided is on every device: its numbers are the same
-        let divided = parts > 1
-            && description.inputs.iter().any(Input::has_batch)
-            && batches.all(|(array, _)| array.shape().first().is_some_and(|rows| rows % parts == 0));
-        let number = self.program(manifest, entry, values, divided)?;
+        let can_be_divided = |(array, axis): (&A, &Option<usize>)| match axis {
+            Some(axis) => array.shape().get(*axis).is_some_and(|samples| samples % parts == 0),
+            None => true,
+        };
+        let divided =
+            parts > 1 && batch_axes.iter().any(Option::is_some) && inputs.iter().zip(&batch_axes).all(can_be_divided);
+        let number = self.program(manifest, entry, &values, divided)?;
         let program = &manifest.code.programs[number];
-        if !self.compiled[number].contains_key(values) {
-            let executable = self.compile(program, &symbols)?;
-            if executable.results() != program.results.len() {
-                let (given, listed) = (executable.results(), program.results.len());
-                return Err(SessionError::Manifest(format!("it lists {listed} results, the program has {given}")));
+        match self.compiled[number].iter().position(|compiled| compiled.values == values) {
+            Some(place) => self.compiled[number][place..].rotate_left(1),
+            None => {
+                let executable = self.compile(program, &symbols)?;
+                if executable.results() != program.results.len() {
+                    let (given, listed) = (executable.results(), program.results.len());
+                    return Err(SessionError::Manifest(format!("it lists {listed} results, the program has {given}")));
+                }
+                if self.compiled[number].len() == COMPILED_PROGRAMS {
+                    self.compiled[number].remove(0);
+                }
+                self.compiled[number].push(Compiled { values, executable });
             }
-            self.compiled[number].insert(values.to_vec(), executable);
         }
+        let last = self.compiled[number].len() - 1;
         for place in &program.arguments {
             if let Place::State(index) = *place
                 && self.state[index].is_none()
@@ -164,9 +184,12 @@ impl Device {
             }
         }
         let mut given = Vec::with_capacity(inputs.len());
-        for (array, input) in inputs.iter().zip(&description.inputs) {
-            let batch = self.distribution.batch.filter(|_| program.batch_divided && input.has_batch());
-            given.push(self.upload(&Tensor::of(array), &[batch])?);
+        for (array, axis) in inputs.iter().zip(batch_axes) {
+            let mut axes = [None; 2];
+            if let Some(axis) = axis.filter(|_| program.batch_divided) {
+                axes[axis] = self.distribution.batch;
+            }
+            given.push(self.upload(&Tensor::of(array), &axes)?);
         }
         let Device { client, compiled, state: held, host_has, under_way, distribution, .. } = self;
         let devices = distribution.devices().max(1);
@@ -180,7 +203,7 @@ impl Device {
                 program.arguments.iter().filter_map(of).collect()
             })
             .collect();
-        let executable = &compiled[number][values];
+        let executable = &compiled[number][last].executable;
         // where it fails, XLA says of state that was donated that it is gone
         let (results, events) = executable.execute(&arguments)?;
         let mut to_read = Vec::with_capacity(outputs.len());
@@ -204,8 +227,13 @@ impl Device {
         for (index, buffer) in to_read {
             client.download(&buffer, &mut outputs[index])?;
         }
-        while under_way.len() > STEPS_AHEAD {
-            if let Some(oldest) = under_way.pop_front() {
+        self.wait(STEPS_AHEAD)
+    }
+
+    /// Waits until at most so many of the executions that were started have not ended.
+    pub(super) fn wait(&mut self, most: usize) -> Result<(), SessionError> {
+        while self.under_way.len() > most {
+            if let Some(oldest) = self.under_way.pop_front() {
                 oldest.wait()?;
             }
         }

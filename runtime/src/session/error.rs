@@ -180,7 +180,10 @@ errors! {
             target: String,
         },
         /// Fewer devices than the model is spread over.
-        #[error("the model is spread over {needed} devices, the plug-in has {present} ({platform}); take a smaller mesh")]
+        #[error(
+            "the model is spread over {needed} devices, the plug-in has {present} ({platform}) in this process; take a smaller mesh \
+             (the devices of other processes are not used)"
+        )]
         Devices {
             /// Devices of the mesh.
             needed: usize,

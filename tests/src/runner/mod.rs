@@ -64,6 +64,11 @@ impl Runner {
         Runner::Eager,
     ];
 
+    /// Those that functions and control flow are compared on: our own, and XLA.
+    pub fn common() -> impl Iterator<Item = Runner> {
+        Runner::OWN.into_iter().chain([Runner::Xla])
+    }
+
     /// All of them.
     pub const ALL: [Runner; 9] = [
         Runner::Interpreter,

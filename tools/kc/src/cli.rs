@@ -308,6 +308,9 @@ pub struct Bench {
     /// How it runs
     #[command(flatten)]
     pub machine: Machine,
+    /// XLA to measure beside; where back ends are named, only with its plug-in named too
+    #[command(flatten)]
+    pub device: Device,
 }
 
 /// `kc summary`

@@ -31,11 +31,12 @@ impl Program for Entry<'_> {
         let failed = || format!("cannot run `{}`", self.entry);
         let inputs: Vec<&Array> = self.inputs.iter().collect();
         let entry = self.session.entry(self.entry).context(failed)?;
-        self.session.init(0).context(failed)?;
+        self.session.init(0).and_then(|()| self.session.wait()).context(failed)?;
         let start = Instant::now();
         for _ in 0..calls {
             self.session.run_into(entry, &inputs, &mut self.outputs).context(failed)?;
         }
+        self.session.wait().context(failed)?;
         Ok(start.elapsed())
     }
 }

@@ -62,6 +62,26 @@ fn xla_trains_as_the_processor_does() {
 }
 
 #[test]
+fn xla_is_timed_beside_the_processor() {
+    let Some(plugin) = xla() else { return };
+    let place = place("xla_bench");
+    let arguments = ["bench", "model.rs", "--backend", "cranelift", "--batch-size", "8", "--repeats", "3"];
+    let table = place.succeed(&[&arguments[..], &["--plugin", &plugin]].concat());
+    for line in ["train_step  cranelift  fused", "train_step  xla        fused", "predict     xla        fused"] {
+        assert!(table.contains(line), "{table}");
+    }
+}
+
+#[test]
+fn a_topology_that_does_not_exist_is_named() {
+    let Some(plugin) = xla() else { return };
+    let place = place("xla_topology");
+    let says = place.fail(&["compile", "model.rs", "--target", "tpu", "--topology", "v5e:17x3", "--plugin", &plugin]);
+    assert!(says.starts_with("error: the plug-in knows no topology `v5e:17x3`: "), "{says}");
+    assert!(says.ends_with("; expected a name such as v5e:2x2, v5p:2x2x1 or v6e:2x2\n"), "{says}");
+}
+
+#[test]
 fn the_text_is_emitted_for_a_batch() {
     let place = place("xla_emit");
     let emit = ["compile", "model.rs", "--emit", "stablehlo", "--entry", "predict", "--batch-size", "8"];

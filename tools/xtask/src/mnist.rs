@@ -28,14 +28,14 @@ pub fn mnist(arguments: &[String]) -> Outcome {
             .ok_or_else(|| format!("unknown model `{name}`; there are {}", names().join(" and ")))?,
         _ => return Err(format!("`cargo xtask mnist` takes `--model {}` or nothing", names().join("|"))),
     };
-    train(example).map(drop)
+    train(example, None).map(drop)
 }
 
-/// Trains every example and checks that it reaches its accuracy; says which.
-pub fn check_all() -> Outcome<String> {
+/// Trains every example, on XLA where a plug-in is given, and checks that it reaches its accuracy; says which.
+pub fn check_all(xla: Option<&Path>) -> Outcome<String> {
     let mut reached = Vec::new();
     for example in EXAMPLES {
-        let accuracy = train(example)?;
+        let accuracy = train(example, xla)?;
         if accuracy < example.accuracy {
             return Err(format!(
                 "{}: test accuracy {accuracy:.4}, expected {} at least",
@@ -48,22 +48,30 @@ pub fn check_all() -> Outcome<String> {
 }
 
 /// The test accuracy of an example after its training.
-fn train(example: &Example) -> Outcome<f64> {
+fn train(example: &Example, xla: Option<&Path>) -> Outcome<f64> {
     if !works(program("npm").arg("--version")) {
         // MNIST may be in a cache already; if it is not, kc says what it lacks.
         setup::apt_install(&["npm"]).unwrap_or_else(|reason| println!("npm is missing: {reason}"));
     }
-    // Without the plug-in the built-in back end does the work.
-    mlir_plugin::build().map(drop).unwrap_or_else(|reason| println!("without the MLIR plug-in: {reason}"));
+    if xla.is_none() {
+        // Without the plug-in the built-in back end does the work.
+        mlir_plugin::build().map(drop).unwrap_or_else(|reason| println!("without the MLIR plug-in: {reason}"));
+    }
     run(cargo().args(["build", "--release", "--package", "kc-tool"]))?;
     let kc = target_dir().join("release/kc");
     let package = target_dir().join(format!("mnist_{}.kcp", example.name));
     let fitted = json(&kc, |command| {
         command.arg("fit").arg(example.model).args(["--data", "mnist", "--epochs", example.epochs]);
         command.args(["--batch-size", "64", "--json", "--output"]).arg(&package);
+        if let Some(plugin) = xla {
+            command.args(["--target", "xla", "--plugin"]).arg(plugin);
+        }
     })?;
     let evaluated = json(&kc, |command| {
         command.arg("evaluate").arg(&package).args(["--data", "mnist", "--verbose", "0", "--json"]);
+        if let Some(plugin) = xla {
+            command.arg("--plugin").arg(plugin);
+        }
     })?;
     let number = |object: &Value, key: &str| {
         object[key].as_f64().ok_or_else(|| format!("kc printed no number `{key}`, but {object}"))

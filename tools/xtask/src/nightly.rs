@@ -21,10 +21,10 @@ struct Stage {
 }
 
 const STAGES: &[Stage] = &[
-    Stage { name: "mnist", about: "the training of every example to its accuracy", run: |_| mnist::check_all() },
+    Stage { name: "mnist", about: "the training of every example to its accuracy", run: |_| mnist::check_all(None) },
     Stage {
         name: "xla",
-        about: "StableHLO shown to jaxlib and IREE, the examples compiled for TPUs",
+        about: "StableHLO shown to jaxlib and IREE; all functions and MNIST on XLA; the examples compiled for TPUs",
         run: |_| nightly_xla::check(),
     },
     Stage { name: "kernels", about: "random kernels on every back end, beside the kernel interpreter", run: kernels },

@@ -1,7 +1,8 @@
-//! What `cargo xtask nightly` checks of the back end xla: other readers of its text, and compiling for TPUs.
+//! What `cargo xtask nightly` checks of the back end xla: other readers of its text, all functions, MNIST, and compiling for TPUs.
 
+use crate::mnist;
 use crate::process::{Outcome, cargo, program, root, run, target_dir};
-use crate::xla_plugin::pip_install;
+use crate::xla_plugin::{install, pip_install};
 use std::path::{Path, PathBuf};
 
 /// Readers of StableHLO that are not XLA.
@@ -11,13 +12,23 @@ const LIBTPU: &str = "libtpu==0.0.51";
 const TOPOLOGIES: [&str; 3] = ["v5e:2x2", "v5p:2x2x1", "v6e:2x2"];
 const MODELS: [&str; 4] = ["mnist_mlp", "mnist_cnn", "resnet18", "transformer"];
 
-/// Both.
+/// All of it.
 pub fn check() -> Outcome<String> {
     run(cargo().args(["build", "--release", "--package", "kc-tool"]))?;
     let kc = target_dir().join("release/kc");
     judge(&kc)?;
+    let plugin = install()?;
+    tables()?;
+    let accuracy = mnist::check_all(Some(&plugin))?;
     tpu(&kc)?;
-    Ok(format!("{} models for {} topologies", MODELS.len(), TOPOLOGIES.len()))
+    Ok(format!("{accuracy}; {} models for {} topologies", MODELS.len(), TOPOLOGIES.len()))
+}
+
+/// Executes all rows of the tables of functions on XLA's plug-in for the CPU.
+fn tables() -> Outcome {
+    let mut tests = cargo();
+    tests.args(["test", "--profile", "nightly", "--quiet", "--package", "kc-tests", "--test", "ops", "--", "--quiet", "xla::"]);
+    run(tests.env("KC_XLA_ROWS", "all"))
 }
 
 /// Shows the texts of the file tests and of the example models to the judges.

@@ -1,8 +1,8 @@
-use crate::cli::{Bench, BenchEntry, BenchMode};
+use crate::cli::{Bench, BenchEntry, BenchMode, Device};
 use crate::compile;
 use crate::failure::{Context, Failure, Outcome};
 use crate::measure::{self, EagerEntry, Kernels, Peer, PeerEntry, Time};
-use crate::{model, output, synthetic, table};
+use crate::{model, output, plugins, synthetic, table};
 use kc_codegen::eager::Eager;
 use kc_codegen::roof::Roof;
 use kc_codegen::{Backend, Options, optimise};
@@ -11,6 +11,7 @@ use kc_passes::{schedule_apart, traffic};
 use kc_runtime::random::initial_seeds;
 use kc_runtime::{Session, SessionOptions};
 use serde_json::json;
+use std::path::PathBuf;
 
 /// The entry points that can be measured.
 pub const ENTRIES: [&str; 2] = [BenchEntry::TrainStep.name(), BenchEntry::Predict.name()];
@@ -26,7 +27,8 @@ struct Program<'b> {
     fused: Session,
     /// The same, with the time of each launch taken.
     profiled: Option<Session>,
-    eager: Eager<'b>,
+    /// Op by op, where its back end makes kernels.
+    eager: Option<Eager<'b>>,
 }
 
 /// What an entry point has to do at least.
@@ -101,8 +103,14 @@ pub fn bench(arguments: &Bench) -> Outcome {
             backend: backend.name(),
             fused: open(false)?,
             profiled: arguments.explain.then(|| open(true)).transpose()?,
-            eager: Eager::new(traced.module.clone(), &**backend, options(false)).map_err(Failure::new)?,
+            eager: Some(Eager::new(traced.module.clone(), &**backend, options(false)).map_err(Failure::new)?),
         });
+    }
+    if let Some(plugin) = xla(arguments)? {
+        let package = compile::compile_for_xla(&traced.module)?;
+        let device = Device { plugin: Some(plugin) };
+        let fused = compile::open_session(&package, &arguments.machine, &device)?;
+        programs.push(Program { backend: kc_codegen::stablehlo::NAME, fused, profiled: None, eager: None });
     }
     let threads = programs.first().map_or(1, |program| program.fused.pool().threads());
     let mut peers = Vec::new();
@@ -135,6 +143,15 @@ pub fn bench(arguments: &Bench) -> Outcome {
         let head = format!("batch {batch_size}, threads {threads}, medians of {repeats} samples taken in turns\n");
         // Without `--explain` no kernel was timed, and there is no table of them.
         output::print(&format!("{head}\n{}{}", as_table(&figures), as_kernels(&figures)))
+    }
+}
+
+/// The plug-in to measure XLA with: the one that is named; where no back end is chosen, any that executes here.
+fn xla(arguments: &Bench) -> Outcome<Option<PathBuf>> {
+    match &arguments.device.plugin {
+        Some(named) => plugins::usable(Some(named)).map(Some),
+        None if arguments.backend.is_empty() => Ok(plugins::usable(None).ok()),
+        None => Ok(None),
     }
 }
 
@@ -179,7 +196,7 @@ fn measure(
             kernels,
             floor: None,
         };
-        if wants(BenchMode::Eager) {
+        if let Some(eager) = eager.as_mut().filter(|_| wants(BenchMode::Eager)) {
             figures.push(figure(EAGER, Kernels::default()));
             let init = fused.manifest().entry("init").map_or(&[][..], |init| &init.inputs);
             let seeds = initial_seeds(init, 0).context(|| "cannot draw seeds".to_owned())?;
