@@ -7,7 +7,7 @@ use kc_tests::trials;
 use libtest_mimic::{Arguments, Trial};
 
 /// XLA takes long to compile: it gets every so many-th row, and all where `KC_XLA_ROWS` is `all`, as in the nightly command.
-const XLA_ROWS: usize = 8;
+const XLA_ROWS: usize = 6;
 
 fn main() {
     let arguments = Arguments::from_args();

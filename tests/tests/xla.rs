@@ -295,7 +295,10 @@ fn tpus_exchange_what_is_divided() {
     };
     let topology = Topology::new(Plugin::open(path.as_ref()).expect("libtpu"), "v5e:2x4").expect("eight devices");
     let text = collectives_of_steps([2, 4], |text, options| {
-        topology.compile(text, options).and_then(|program| program.optimised()).expect("XLA takes the text and shows it")
+        topology
+            .compile(text, options)
+            .and_then(|program| program.optimised())
+            .expect("XLA takes the text and shows it")
     });
     check("collectives_v5e_2x4.txt", &text);
 }

@@ -523,7 +523,7 @@ mod tests {
         let a = b.parameter("a", TensorType::new(dtype, [2, m as i64, n as i64])).expect("a matrix");
         let results = b.custom_call(function, &[a]).expect("a function of it");
         let graph = b.finish(results);
-        let expected = interpret(&graph, &[literal.clone()]).expect("the library has it");
+        let expected = interpret(&graph, std::slice::from_ref(&literal)).expect("the library has it");
         let ours = interpret(&expand(&graph).expect("it is expanded"), &[literal]).expect("ops of StableHLO");
         assert_eq!(ours.len(), expected.len());
         for (number, (ours, right)) in ours.iter().zip(&expected).enumerate() {
@@ -531,7 +531,10 @@ mod tests {
             let pairs = ours.to_f64_vec().into_iter().zip(right.to_f64_vec());
             let wrong = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             let name = function.name();
-            assert!(wrong <= tolerance, "{name} of {dtype} {m} x {n}, result {number} is {wrong:e} off: {ours:?} {right:?}");
+            assert!(
+                wrong <= tolerance,
+                "{name} of {dtype} {m} x {n}, result {number} is {wrong:e} off: {ours:?} {right:?}"
+            );
         }
     }
 

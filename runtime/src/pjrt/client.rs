@@ -119,7 +119,7 @@ impl Client {
     /// Compiles StableHLO text for the devices here.
     pub fn compile(&self, text: &str, options: &CompileOptions) -> Result<Executable, PjrtError> {
         let mut code = text.as_bytes().to_vec();
-        let options = options.encode();
+        let options = options.encode(self.platform());
         let program = mlir(&mut code);
         let mut compile = arguments!(PJRT_Client_Compile_Args {
             client: self.0.client,

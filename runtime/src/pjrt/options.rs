@@ -35,8 +35,8 @@ fn varint(mut value: u64, bytes: &mut Vec<u8>) {
 }
 
 impl CompileOptions {
-    /// The message's bytes (`xla/pjrt/proto/compile_options.proto`).
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// The message's bytes (`xla/pjrt/proto/compile_options.proto`), for devices of that platform.
+    pub(super) fn encode(&self, platform: &str) -> Vec<u8> {
         let mut build = Vec::new();
         // ExecutableBuildOptionsProto: device_ordinal, num_replicas, num_partitions, use_spmd_partitioning, device_assignment
         number(1, u64::MAX, &mut build);
@@ -58,6 +58,15 @@ impl CompileOptions {
         }
         let mut options = Vec::new();
         nested(3, &build, &mut options);
+        if platform == "cpu" {
+            // of a number and NaN the larger and the smaller are NaN, which XLA neglects on CPUs if it is not told: an entry of
+            // `env_option_overrides`, a name and an OptionOverrideProto with a bool
+            let (mut no, mut entry) = (Vec::new(), Vec::new());
+            number(2, 0, &mut no);
+            nested(1, b"xla_cpu_enable_fast_min_max", &mut entry);
+            nested(2, &no, &mut entry);
+            nested(7, &entry, &mut options);
+        }
         options
     }
 }
@@ -71,6 +80,10 @@ mod tests {
         let mut expected = vec![0x1a, 15, 0x08];
         expected.extend([0xff; 9]);
         expected.extend([1, 0x20, 1, 0x28, 1]);
-        assert_eq!(CompileOptions::default().encode(), expected);
+        assert_eq!(CompileOptions::default().encode("tpu"), expected);
+        expected.extend([0x3a, 33, 0x0a, 27]);
+        expected.extend(b"xla_cpu_enable_fast_min_max");
+        expected.extend([0x12, 2, 0x10, 0]);
+        assert_eq!(CompileOptions::default().encode("cpu"), expected);
     }
 }

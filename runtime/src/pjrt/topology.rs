@@ -75,9 +75,13 @@ impl Topology {
     }
 
     /// Compiles StableHLO text for the devices.
-    pub fn compile(&self, text: &str, options: &CompileOptions) -> Result<Compiled, PjrtError> {
-        let mut code = text.as_bytes().to_vec();
-        let options = options.encode();
+    pub fn compile(&self, code: &str, options: &CompileOptions) -> Result<Compiled, PjrtError> {
+        let mut code = code.as_bytes().to_vec();
+        let mut name = arguments!(PJRT_TopologyDescription_PlatformName_Args { topology: self.topology });
+        call!(self.plugin, PJRT_TopologyDescription_PlatformName, name)?;
+        // SAFETY: what the plug-in gave, which lives as long as the topology.
+        let platform = unsafe { text(name.fields.platform_name, name.fields.platform_name_size) };
+        let options = options.encode(&platform);
         let program = mlir(&mut code);
         let mut compile = arguments!(PJRT_Compile_Args {
             topology: self.topology,

@@ -67,7 +67,7 @@ fn xla_is_timed_beside_the_processor() {
     let place = place("xla_bench");
     let arguments = ["bench", "model.rs", "--backend", "cranelift", "--batch-size", "8", "--repeats", "3"];
     let table = place.succeed(&[&arguments[..], &["--plugin", &plugin]].concat());
-    for line in ["train_step  cranelift  fused", "train_step  xla        fused", "predict     xla        fused"] {
+    for line in ["train_step  cranelift  fused", "train_step        xla  fused", "predict           xla  fused"] {
         assert!(table.contains(line), "{table}");
     }
 }

@@ -27,7 +27,19 @@ pub fn check() -> Outcome<String> {
 /// Executes all rows of the tables of functions on XLA's plug-in for the CPU.
 fn tables() -> Outcome {
     let mut tests = cargo();
-    tests.args(["test", "--profile", "nightly", "--quiet", "--package", "kc-tests", "--test", "ops", "--", "--quiet", "xla::"]);
+    tests.args([
+        "test",
+        "--profile",
+        "nightly",
+        "--quiet",
+        "--package",
+        "kc-tests",
+        "--test",
+        "ops",
+        "--",
+        "--quiet",
+        "xla::",
+    ]);
     run(tests.env("KC_XLA_ROWS", "all"))
 }
 
