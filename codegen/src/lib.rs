@@ -19,6 +19,7 @@ pub mod eager;
 mod image;
 pub mod mlir;
 mod object;
+mod outside;
 mod pipeline;
 pub mod roof;
 pub mod stablehlo;

@@ -3,9 +3,10 @@
 //! their order, on the calling thread.
 
 use crate::mlir::Mlir;
-use crate::pipeline::{Planned, library_functions};
+use crate::outside::{self, Call};
+use crate::pipeline::Planned;
 use crate::{CodegenError, CompileError};
-use kc_ir::kernel::{Instruction, Kernel, Statement};
+use kc_ir::kernel::Kernel;
 use kc_ir::manifest::{self, Entry, Place, Plan, Step};
 use kc_ir::tensor::Module;
 use kc_ir::{DType, Dim, Symbol};
@@ -111,17 +112,11 @@ pub(crate) fn emit(
 
 /// What a kernel calls outside of its own code.
 fn outside(kernel: &Kernel) -> Option<String> {
-    fn find(statements: &[Statement]) -> Option<String> {
-        statements.iter().find_map(|statement| match statement {
-            Statement::Let(_, Instruction::Math(function, _)) => Some(format!("`{}`", function.name())),
-            Statement::Gemm(_) => Some("matrix products".to_owned()),
-            Statement::Let(..) | Statement::Store { .. } | Statement::Library(_) => None,
-            Statement::For(inner) => find(&inner.body),
-            Statement::If(branch) => find(&branch.then).or_else(|| find(&branch.otherwise)),
-        })
-    }
-    let library = library_functions(std::slice::from_ref(kernel));
-    library.first().map(|name| format!("`{name}`")).or_else(|| find(&kernel.body))
+    outside::calls(kernel).first().map(|call| match call {
+        Call::Library(function) => format!("`{}`", function.name()),
+        Call::Math(function) => format!("`{}`", function.name()),
+        Call::Gemm(_) => "matrix products".to_owned(),
+    })
 }
 
 /// Bytes of the object's data.

@@ -2,8 +2,9 @@
 
 use crate::mlir::Mlir;
 use crate::object::{self, Object, ObjectOptions};
+use crate::outside;
 use crate::{Backend, CodegenError};
-use kc_ir::kernel::{Access, Kernel, Program, Space, Statement, print_kernel};
+use kc_ir::kernel::{Access, Kernel, Program, Space, print_kernel};
 use kc_ir::manifest::{self, Code, Distribution, Entry, ExactPlan, FORMAT_VERSION, Manifest, Place, Plan};
 use kc_ir::tensor::{Function, Module, TypeError, specialise};
 use kc_ir::{Dim, Symbol, TensorType};
@@ -271,13 +272,14 @@ fn compile_planned(module: &Module, planned: Planned, backend: &dyn Backend) -> 
         name: kernel.name.clone(),
         offset,
         scratch_bytes: kernel.scratch_layout().1,
+        calls: Some(outside::entries(kernel)),
     });
     let code = Code {
         backend: backend.name().to_string(),
         target: backend.machine().to_string(),
         features: image.features.clone(),
         intrinsics_version: INTRINSICS_VERSION,
-        library: library_functions(&kernels),
+        library: outside::library_functions(&kernels),
         kernels: described.collect(),
         parts: image.parts.clone(),
         programs: vec![],
@@ -302,28 +304,6 @@ fn updates(plan: &Plan, kernels: &[Kernel]) -> BTreeSet<usize> {
         }
     }
     updates
-}
-
-/// The names of the library functions that kernels call, ascending.
-pub(crate) fn library_functions(kernels: &[Kernel]) -> Vec<String> {
-    fn collect(statements: &[Statement], names: &mut BTreeSet<&'static str>) {
-        for statement in statements {
-            match statement {
-                Statement::Library(call) => {
-                    names.insert(call.function.name());
-                }
-                Statement::For(inner) => collect(&inner.body, names),
-                Statement::If(branch) => {
-                    collect(&branch.then, names);
-                    collect(&branch.otherwise, names);
-                }
-                Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) => {}
-            }
-        }
-    }
-    let mut names = BTreeSet::new();
-    kernels.iter().for_each(|kernel| collect(&kernel.body, &mut names));
-    names.into_iter().map(String::from).collect()
 }
 
 /// The kernel's number among all; equal kernels have one.

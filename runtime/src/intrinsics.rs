@@ -1,32 +1,13 @@
 //! The functions that compiled code may call outside its image: matrix products, scalar functions, and those of the library.
 
+mod functions;
 mod gemm;
 mod library;
 mod math;
 
-use kc_abi::call::{INTRINSICS_VERSION, Intrinsics};
-
+pub use functions::Functions;
 pub use library::provides;
 pub use math::{evaluate, evaluate2};
-
-/// The table that every kernel of this process is given.
-pub fn table() -> &'static Intrinsics {
-    static TABLE: Table = Table(Intrinsics {
-        version: INTRINSICS_VERSION,
-        size: size_of::<Intrinsics>() as u32,
-        gemm_f32: gemm::gemm_f32,
-        gemm_f64: gemm::gemm_f64,
-        math_f64: math::math_f64,
-        math2_f64: math::math2_f64,
-        user_data: std::ptr::null(),
-        library: library::library,
-    });
-    &TABLE.0
-}
-
-struct Table(Intrinsics);
-// SAFETY: the table is never written, and its pointer is null.
-unsafe impl Sync for Table {}
 
 /// CPU features, by the names LLVM and Cranelift's callers use, that this machine has. Of a feature that the runtime
 /// cannot detect it is assumed that the machine lacks it.

@@ -51,6 +51,7 @@ pub fn bytes_mut<T: Element>(values: &mut [T]) -> &mut [u8] {
 }
 
 pub use array::{Array, ArrayError, Element};
+pub use intrinsics::Functions;
 pub use kc_abi;
 pub use memory::AlignedBytes;
 pub use package::{Package, PackageError};

@@ -4,8 +4,7 @@
 //! is left of the others'. Any thread may execute any part at any time, with the same bits: that is the contract of
 //! [`KernelFn`]. Handing over a job takes no lock and allocates nothing.
 
-use crate::intrinsics;
-use kc_abi::call::{Environment, KernelFn};
+use kc_abi::call::{Environment, Intrinsics, KernelFn};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, Thread};
@@ -23,13 +22,15 @@ pub struct Part {
     pub first_task: i64,
     /// One past the last task.
     pub end_task: i64,
+    /// What the kernel may call.
+    pub intrinsics: &'static Intrinsics,
 }
 
 impl Part {
     /// # Safety
     /// The contract of [`KernelFn`], with `scratch` as large as the kernel needs.
     unsafe fn execute(&self, scratch: *mut u8) {
-        let environment = Environment { intrinsics: intrinsics::table(), scratch };
+        let environment = Environment { intrinsics: self.intrinsics, scratch };
         // SAFETY: by the caller.
         unsafe { (self.kernel)(self.buffers, self.dims, self.first_task, self.end_task, &environment) }
     }
@@ -293,6 +294,9 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intrinsics::Functions;
+
+    const TABLE: &Intrinsics = Functions::NONE.table();
 
     /// Adds 1 to each of its tasks' counters.
     unsafe extern "C" fn count(
@@ -326,6 +330,7 @@ mod tests {
                     dims: std::ptr::null(),
                     first_task: i * 10,
                     end_task: i * 10 + 10,
+                    intrinsics: TABLE,
                 })
                 .collect();
             let ends: Vec<u16> = (1..=threads).map(|t| (100 * t / threads) as u16).collect();
@@ -361,6 +366,7 @@ mod tests {
                             dims: std::ptr::null(),
                             first_task: i,
                             end_task: i + 1,
+                            intrinsics: TABLE,
                         })
                         .collect();
                     let mut scratch = [0u8; 128];

@@ -19,14 +19,14 @@ pub use profile::{LaunchTime, Profile};
 
 use crate::array::{Array, shape_text};
 use crate::image::Image;
-use crate::intrinsics::{host_target, machine_has, provides};
+use crate::intrinsics::{Functions, host_target, machine_has, provides};
 use crate::memory::AlignedBytes;
 use crate::package::{Package, Variant};
 use crate::pool::Pool;
 use crate::random::initial_seeds;
 use executor::Executor;
 use kc_abi::Dim;
-use kc_abi::call::{ALIGNMENT, INTRINSICS_VERSION, KernelFn};
+use kc_abi::call::{ALIGNMENT, INTRINSICS_VERSION, Intrinsic, KernelFn};
 use kc_abi::library::LibraryFunction;
 use kc_abi::manifest::{Entry, Manifest, StateRole, StateTensor};
 use std::path::PathBuf;
@@ -84,6 +84,8 @@ pub struct Session {
 struct Program {
     manifest: Arc<Manifest>,
     kernels: Vec<KernelFn>,
+    /// What the kernels may call.
+    functions: &'static Functions,
     constants: AlignedBytes,
     /// The same model for other machines.
     others: Vec<Variant>,
@@ -92,9 +94,9 @@ struct Program {
 }
 
 impl Program {
-    fn load(package: &Package) -> Result<Self, SessionError> {
+    fn load(package: &Package, functions: &'static Functions) -> Result<Self, SessionError> {
         if !package.manifest.code.programs.is_empty() {
-            return Self::for_devices(package);
+            return Self::for_devices(package, functions);
         }
         check_machine(&package.manifest)?;
         let image = Image::load(&package.code)?;
@@ -107,16 +109,18 @@ impl Program {
             constants.copy_from_slice(&package.constants);
         }
         let manifest = Arc::new(package.manifest.clone());
-        Ok(Program { manifest, kernels, constants, others: package.others.clone(), image: Some(image) })
+        let others = package.others.clone();
+        Ok(Program { manifest, kernels, functions, constants, others, image: Some(image) })
     }
 
     /// A package whose programs are a plug-in's to execute.
-    fn for_devices(package: &Package) -> Result<Self, SessionError> {
+    fn for_devices(package: &Package, functions: &'static Functions) -> Result<Self, SessionError> {
         if cfg!(not(feature = "pjrt")) {
             return Err(SessionError::NoPlugins { target: package.manifest.code.target.clone() });
         }
         let (manifest, others) = (Arc::new(package.manifest.clone()), package.others.clone());
-        Ok(Program { manifest, kernels: Vec::new(), constants: package.constants.clone(), others, image: None })
+        let (kernels, constants) = (Vec::new(), package.constants.clone());
+        Ok(Program { manifest, kernels, functions, constants, others, image: None })
     }
 
     fn entry(&self, name: &str) -> Result<EntryId, SessionError> {
@@ -160,7 +164,7 @@ impl Session {
 
     fn open(package: &Package, state: Option<Vec<Array>>, options: &SessionOptions) -> Result<Self, SessionError> {
         #[cfg_attr(not(feature = "pjrt"), allow(unused_mut))]
-        let mut session = Self::assemble(Program::load(package)?, state, options)?;
+        let mut session = Self::assemble(Program::load(package, &Functions::ALL)?, state, options)?;
         #[cfg(feature = "pjrt")]
         if !package.manifest.code.programs.is_empty() {
             session.device = Some(device::Device::new(&package.manifest, &package.code, &options.device)?);
@@ -188,7 +192,8 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let mut own_constants = memory(constants.len(), || "the model's constants".to_owned())?;
         own_constants.copy_from_slice(constants);
-        let program = Program { manifest, kernels, constants: own_constants, others: Vec::new(), image: None };
+        let (functions, constants) = (&Functions::ALL, own_constants);
+        let program = Program { manifest, kernels, functions, constants, others: Vec::new(), image: None };
         Self::assemble(program, None, options)
     }
 
@@ -463,6 +468,29 @@ fn check_state_tensor(tensor: &StateTensor, value: &Array) -> Result<(), Session
         expected: expected.map_or(tensor.ty.to_string(), |shape| format!("{}{}", tensor.ty.dtype, shape_text(&shape))),
         given: format!("{}{}", value.dtype(), shape_text(value.shape())),
     })
+}
+
+/// Whether the functions have all that an entry point's kernels call.
+fn check_calls(manifest: &Manifest, entry: EntryId, functions: &Functions) -> Result<(), SessionError> {
+    let entry = &manifest.entries[entry.0];
+    let launches = entry.plans().flat_map(|plan| kc_abi::manifest::launches(&plan.steps));
+    for kernel in launches.filter_map(|launch| manifest.code.kernels.get(launch.kernel)) {
+        let all = Intrinsic::ALL.map(Intrinsic::name);
+        let calls: Vec<&str> = match &kernel.calls {
+            Some(calls) => calls.iter().map(String::as_str).collect(),
+            None => all.into(),
+        };
+        for name in calls {
+            match Intrinsic::from_name(name) {
+                None => return Err(SessionError::UnknownFunction { function: name.into() }),
+                Some(function) if !functions.has(function) => {
+                    return Err(SessionError::Absent { function: name.into(), kernel: kernel.name.clone() });
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether this process can execute the package's code.

@@ -79,7 +79,7 @@ fn library_functions_allocate_nothing() {
     let run = || {
         for (function, regions) in &calls {
             let attributes = [0i64; 2];
-            let library = kc_runtime::intrinsics::table().library;
+            let library = kc_runtime::Functions::ALL.table().library;
             // SAFETY: each region lies in memory of its own, which nothing else uses meanwhile.
             unsafe {
                 library(i64::from(*function as u32), regions.as_ptr(), regions.len() as i64, attributes.as_ptr());

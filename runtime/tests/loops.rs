@@ -128,7 +128,8 @@ fn manifest() -> Manifest {
         exact: vec![],
         updates: vec![],
     };
-    let kernel = |(name, _): &(&str, KernelFn)| Kernel { name: (*name).into(), offset: 0, scratch_bytes: 0 };
+    let kernel =
+        |(name, _): &(&str, KernelFn)| Kernel { name: (*name).into(), offset: 0, scratch_bytes: 0, calls: None };
     Manifest {
         format: FORMAT_VERSION,
         model: ModelInfo::default(),

@@ -234,7 +234,7 @@ fn compiled(code: &[u8]) -> Package {
             intrinsics_version: 1,
             library: vec![],
             programs: vec![],
-            kernels: vec![Kernel { name: "add".into(), offset: 64, scratch_bytes: 0 }],
+            kernels: vec![Kernel { name: "add".into(), offset: 64, scratch_bytes: 0, calls: None }],
             parts: vec![],
         },
     };
@@ -312,5 +312,37 @@ fn more_memory_than_there_is_is_an_error_that_says_what_for() {
             "there is no memory for 4503599627370496 bytes: state tensor `dense/kernel`; \
              free memory, or use a smaller model or smaller batches"
         )
+    );
+}
+
+#[test]
+fn a_model_is_given_the_functions_that_its_kernels_call() {
+    use kc_runtime::{Functions, Model};
+    let Some(code) = machine_code() else { return };
+    const GEMM: &Functions = &Functions::NONE.gemm_f32();
+    let load = |calls: Option<&[&str]>, functions| {
+        let mut package = compiled(code);
+        package.manifest.entries[0].name = "predict".into();
+        package.manifest.code.kernels[0].calls = calls.map(|names| names.iter().map(|name| (*name).into()).collect());
+        package.state = Some(vec![Array::scalar(0i64)]);
+        Model::with_functions(package, functions).map_err(|error| error.to_string())
+    };
+    let model = load(Some(&["gemm_f32"]), GEMM).unwrap();
+    let x = Array::from_slice(&[42i64], &[1, 1]).unwrap();
+    assert_eq!(model.predict(&[&x]).unwrap(), [Array::from_slice(&[142i64], &[1, 1]).unwrap()]);
+    assert!(load(Some(&[]), &Functions::NONE).is_ok());
+    assert!(load(None, &Functions::ALL).is_ok());
+    let absent = |name: &str| {
+        format!(
+            "the kernel `add` may call `{name}`, which is not among the functions that the model was given; \
+             give it those, as `Model::new` does, or build the program's interface again from this package"
+        )
+    };
+    assert_eq!(load(Some(&["gemm_f32", "library"]), GEMM).err(), Some(absent("library")));
+    // of a package whose maker did not say what it calls, everything may be called
+    assert_eq!(load(None, &Functions::NONE).err(), Some(absent("gemm_f32")));
+    assert_eq!(
+        load(Some(&["divine"]), GEMM).err().as_deref(),
+        Some("the package calls `divine`, which this runtime does not know; update the runtime")
     );
 }

@@ -199,7 +199,7 @@ fn runtime(
         .collect();
     // SAFETY: each region lies in memory of its own, which holds its elements.
     unsafe {
-        let library = kc_runtime::intrinsics::table().library;
+        let library = kc_runtime::Functions::ALL.table().library;
         library(i64::from(function as u32), regions.as_ptr(), regions.len() as i64, attributes.as_ptr());
     }
     let written = memory.iter().skip(reads.len());

@@ -67,6 +67,43 @@ pub struct Intrinsics {
     pub library: unsafe extern "C" fn(function: i64, regions: *const Region, region_count: i64, attributes: *const i64),
 }
 
+/// An entry of [`Intrinsics`] that code may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Intrinsic {
+    /// [`Intrinsics::gemm_f32`]
+    GemmF32,
+    /// [`Intrinsics::gemm_f64`]
+    GemmF64,
+    /// [`Intrinsics::math_f64`]
+    MathF64,
+    /// [`Intrinsics::math2_f64`]
+    Math2F64,
+    /// [`Intrinsics::library`]
+    Library,
+}
+
+impl Intrinsic {
+    /// Every entry, in the order of the table.
+    pub const ALL: [Intrinsic; 5] =
+        [Intrinsic::GemmF32, Intrinsic::GemmF64, Intrinsic::MathF64, Intrinsic::Math2F64, Intrinsic::Library];
+
+    /// The name of its field.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Intrinsic::GemmF32 => "gemm_f32",
+            Intrinsic::GemmF64 => "gemm_f64",
+            Intrinsic::MathF64 => "math_f64",
+            Intrinsic::Math2F64 => "math2_f64",
+            Intrinsic::Library => "library",
+        }
+    }
+
+    /// The entry of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|entry| entry.name() == name)
+    }
+}
+
 /// Matrices of one product: `c[m, n] (+)= a[m, k] * b[k, n]`. Strides count elements and may be any
 /// integer. 13 fields of 8 bytes in this order.
 #[repr(C)]

@@ -353,6 +353,10 @@ pub struct Kernel {
     pub offset: u64,
     /// Bytes of scratch memory that each thread needs.
     pub scratch_bytes: u64,
+    /// Names of the entries of the intrinsics' table that it may call ([`Intrinsic`](crate::call::Intrinsic)), ascending by their places;
+    /// `None` where its maker did not say.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub calls: Option<Vec<String>>,
 }
 
 /// A section of machine code: a flat position-independent image without load-time relocations.
@@ -589,7 +593,7 @@ codec!(enum Step {
 codec!(struct Plan { slots, buffers, steps });
 codec!(struct ExactPlan { values, plan });
 codec!(struct Entry { name, symbols, inputs, outputs, plan, exact, updates });
-codec!(struct Kernel { name, offset, scratch_bytes });
+codec!(struct Kernel { name, offset, scratch_bytes, calls });
 codec!(struct Code { backend, target, features, intrinsics_version, library, kernels, parts, programs });
 codec!(struct DeviceProgram { entry, form, offset, bytes, arguments, results, batch_divided });
 codec!(enum ProgramForm { 0 Stablehlo, 1 Executable { platform, topology, values, cost } });

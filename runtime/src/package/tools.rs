@@ -4,7 +4,7 @@ use super::{Package, PackageError, Variant, codec};
 use crate::array::Array;
 use crate::errors::{errors, from_errors};
 use crate::memory::AlignedBytes;
-use kc_abi::call::ALIGNMENT;
+use kc_abi::call::{ALIGNMENT, Intrinsic};
 use kc_abi::manifest::{Entry, Kernel, Manifest, Place, StateRole, launches, launches_mut};
 
 errors! {
@@ -146,6 +146,12 @@ fn keep_kernels(manifest: &mut Manifest, code: AlignedBytes) -> AlignedBytes {
         }
     }
     let kernels = kept(std::mem::take(&mut manifest.code.kernels), &launched);
+    let calls_library = |kernel: &Kernel| {
+        kernel.calls.as_ref().is_none_or(|calls| calls.iter().any(|name| name == Intrinsic::Library.name()))
+    };
+    if !kernels.iter().any(calls_library) {
+        manifest.code.library.clear();
+    }
     // an instruction of AArch64 that takes the page of an address stays right where the code moves by whole pages
     let step = if manifest.code.target.starts_with("x86_64") { ALIGNMENT } else { 4096 };
     let starts = std::mem::take(&mut manifest.code.parts);

@@ -56,6 +56,17 @@ errors! {
             /// The feature that has it.
             feature: &'static str,
         },
+        /// A kernel calls a function that the program did not give the model.
+        #[error(
+            "the kernel `{kernel}` may call `{function}`, which is not among the functions that the model was given; \
+             give it those, as `Model::new` does, or build the program's interface again from this package"
+        )]
+        Absent {
+            /// The entry of the table of intrinsics.
+            function: String,
+            /// The kernel.
+            kernel: String,
+        },
         /// The code cannot be loaded.
         #[error("{0}")]
         Image(ImageError),

@@ -187,6 +187,7 @@ impl Executor {
             entry: description,
             plan: exact.map_or(&description.plan, |exact| &exact.plan),
             kernels: &program.kernels,
+            intrinsics: program.functions.table(),
             state: &state,
             constants: (program.constants.as_pointer(), program.constants.len()),
             threads: self.pool.threads(),

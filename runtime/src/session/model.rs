@@ -3,6 +3,7 @@
 use super::executor::Executor;
 use super::{Argument, EntryId, Program, SessionError, SessionOptions};
 use crate::array::Array;
+use crate::intrinsics::Functions;
 use crate::package::Package;
 use crate::pool::Pool;
 use kc_abi::manifest::{Entry, Manifest};
@@ -37,9 +38,18 @@ impl Model {
 
     /// The same where a prediction is divided among so many threads (0: one for each processor), the caller's included; they are started
     /// when there is work that is worth it. Predictions at the same time share them: one that finds them busy computes by itself.
-    pub fn with_threads(mut package: Package, threads: usize) -> Result<Self, SessionError> {
+    pub fn with_threads(package: Package, threads: usize) -> Result<Self, SessionError> {
+        Self::load(package, threads, &Functions::ALL)
+    }
+
+    /// As [`Model::new`], with no more functions for the kernels to call than these, so that a program need not hold others.
+    pub fn with_functions(package: Package, functions: &'static Functions) -> Result<Self, SessionError> {
+        Self::load(package, 1, functions)
+    }
+
+    fn load(mut package: Package, threads: usize, functions: &'static Functions) -> Result<Self, SessionError> {
         let Some(state) = package.state.take() else { return Err(SessionError::NoWeights) };
-        let program = Arc::new(Program::load(&package)?);
+        let program = Arc::new(Program::load(&package, functions)?);
         super::check_state(&program.manifest, &state)?;
         Self::assemble(program, state, Arc::new(Pool::new(threads)))
     }
@@ -49,6 +59,7 @@ impl Model {
             return Err(SessionError::OnDevice { target: program.manifest.code.target.clone() });
         }
         let predict = program.entry("predict")?;
+        super::check_calls(&program.manifest, predict, program.functions)?;
         let entry = &program.manifest.entries[predict.0];
         if let Some(&index) = entry.updates.first() {
             let tensor = program.manifest.state.get(index).map_or_else(String::new, |tensor| tensor.name.clone());

@@ -4,7 +4,7 @@ use super::SessionError;
 use super::divide::{Ready, divide, work_of};
 use super::execute::{Execution, Limits, Moving, PreparedStep, Scalar, Stopped, Term};
 use crate::pool::{Job, Part};
-use kc_abi::call::{ALIGNMENT, KernelFn};
+use kc_abi::call::{ALIGNMENT, Intrinsics, KernelFn};
 use kc_abi::manifest::{Buffer, Entry, Launch, Place, Plan, Step};
 use kc_abi::{Dim, Symbol};
 
@@ -15,6 +15,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) plan: &'a Plan,
     /// A kernel and its scratch bytes, one a kernel of the manifest.
     pub(super) kernels: &'a [KernelFn],
+    /// What the kernels may call.
+    pub(super) intrinsics: &'static Intrinsics,
     /// Pointer and size of each state tensor.
     pub(super) state: &'a [(*mut u8, usize)],
     /// Pointer and size of the constants.
@@ -149,6 +151,7 @@ impl Prepared {
                 dims: dims.as_ptr().wrapping_add(part.first_dim),
                 first_task: part.first_task,
                 end_task: part.end_task,
+                intrinsics: around.intrinsics,
             })
             .collect();
         let output_shapes = entry

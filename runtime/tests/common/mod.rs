@@ -196,7 +196,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
             library: vec![],
             programs: vec![],
             kernels: ["forward", "loss", "update", "results", "init"]
-                .map(|name| Kernel { name: name.into(), offset: 0, scratch_bytes: 100 })
+                .map(|name| Kernel { name: name.into(), offset: 0, scratch_bytes: 100, calls: None })
                 .into(),
             parts: vec![],
         },

@@ -1,8 +1,11 @@
 //! The Rust interface of a package.
 
 use kc_runtime::Package;
-use kc_runtime::kc_abi::manifest::{Entry, InputRole};
+use kc_runtime::kc_abi::call::Intrinsic;
+use kc_runtime::kc_abi::library::LibraryFunction;
+use kc_runtime::kc_abi::manifest::{Entry, InputRole, launches};
 use kc_runtime::kc_abi::{DType, TensorType};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// A tensor of the entry point as an argument or a result.
@@ -31,31 +34,49 @@ impl Tensor {
     }
 }
 
+/// The features of kc-runtime that a package's code needs, beyond those that all have, ascending.
+pub fn features(package: &Package) -> Vec<&'static str> {
+    let others = package.others.iter().filter_map(|other| other.manifest().ok());
+    let names = others.chain([package.manifest.clone()]).flat_map(|manifest| manifest.code.library);
+    let functions = names.filter_map(|name| LibraryFunction::from_name(&name));
+    let features: BTreeSet<&str> = functions.filter_map(|function| function.provider().feature()).collect();
+    features.into_iter().collect()
+}
+
+/// The name of the type that [`interface`] writes for a package of that name: its words in camel case.
+pub fn type_name(name: &str) -> String {
+    camel_case(name)
+}
+
 /// Rust source of a type that predicts with a package, and trains it.
 ///
 /// The type has the name's words in camel case. `NAME::new()` loads the package that `path`, an expression of Rust, names. Where every input
 /// and output has its extents known but for the batch, and elements of a number type of Rust, `predict` takes one sample of each input and
 /// gives one of each output, and `predict_batch` takes and fills slices of as many samples as there are. `predict_arrays` is there in any case.
 /// `session` gives what trains the model (kc-runtime's `Session`), and `from_package` a type that predicts with a session's package.
+/// The program holds those of the runtime's functions that predicting calls, and no others; where the runtime's feature that has one is off, it
+/// does not compile, with a message that names the feature.
 pub fn interface(package: &Package, name: &str, path: &str) -> String {
     let class = camel_case(name);
     let model = &package.manifest.model;
+    let (functions, checks) = functions(package);
     let mut text = format!(
-        "/// The model `{}`, compiled for {}.\npub struct {class}(kc_runtime::Model);\n\n#[allow(dead_code)]\nimpl {class} {{\n",
+        "{checks}/// The model `{}`, compiled for {}.\npub struct {class}(kc_runtime::Model);\n\n#[allow(dead_code)]\nimpl {class} {{\n",
         model.name,
         package.target()
     );
     let _ = write!(
         text,
-        "    /// The package, which is part of this program.\n    \
+        "    /// What its code calls outside of itself.\n    const FUNCTIONS: &kc_runtime::Functions = {functions};\n\n    \
+         /// The package, which is part of this program.\n    \
          pub fn package() -> Result<kc_runtime::Package, kc_runtime::PackageError> {{\n        \
          kc_runtime::include_package!({path})\n    }}\n\n    \
          /// The model with the package's weights.\n    \
          pub fn new() -> Result<Self, kc_runtime::LoadError> {{\n        \
-         Ok(Self(kc_runtime::Model::new(Self::package()?)?))\n    }}\n\n    \
+         Ok(Self(kc_runtime::Model::with_functions(Self::package()?, Self::FUNCTIONS)?))\n    }}\n\n    \
          /// The model as a session leaves it.\n    \
          pub fn from_package(package: kc_runtime::Package) -> Result<Self, kc_runtime::SessionError> {{\n        \
-         Ok(Self(kc_runtime::Model::new(package)?))\n    }}\n\n    \
+         Ok(Self(kc_runtime::Model::with_functions(package, Self::FUNCTIONS)?))\n    }}\n\n    \
          /// A session that trains, evaluates and predicts, with a copy of the package's state.\n    \
          pub fn session() -> Result<kc_runtime::Session, kc_runtime::LoadError> {{\n        \
          Ok(kc_runtime::Session::from_package(Self::package()?, &Default::default())?)\n    }}\n\n    \
@@ -150,6 +171,35 @@ pub fn interface(package: &Package, name: &str, path: &str) -> String {
         );
     }
     text
+}
+
+/// The functions that predicting calls, on any of the package's machines, as an expression, and checks that the program's runtime has them.
+fn functions(package: &Package) -> (String, String) {
+    let (mut entries, mut library) = (BTreeSet::new(), BTreeSet::new());
+    let others = package.others.iter().filter_map(|other| other.manifest().ok());
+    for manifest in others.chain([package.manifest.clone()]) {
+        let predict = manifest.entry("predict").into_iter().flat_map(Entry::plans);
+        for launch in predict.flat_map(|plan| launches(&plan.steps)) {
+            match manifest.code.kernels.get(launch.kernel).map(|kernel| &kernel.calls) {
+                Some(Some(calls)) => entries.extend(calls.iter().filter_map(|name| Intrinsic::from_name(name))),
+                Some(None) => entries.extend(Intrinsic::ALL),
+                None => {}
+            }
+        }
+        if entries.contains(&Intrinsic::Library) {
+            library.extend(manifest.code.library.iter().filter_map(|name| LibraryFunction::from_name(name)));
+        }
+    }
+    let methods: String = entries.iter().map(|entry| format!(".{}()", entry.name())).collect();
+    let check = |function: &LibraryFunction| {
+        let feature = function.provider().feature()?;
+        Some(format!(
+            "const _: () = assert!(\n    kc_runtime::intrinsics::provides(kc_runtime::kc_abi::library::LibraryFunction::{function:?}),\n    \
+             \"the model calls `{}`: give kc-runtime its feature `{feature}`\"\n);\n",
+            function.name()
+        ))
+    };
+    (format!("&kc_runtime::Functions::NONE{methods}"), library.iter().filter_map(check).collect())
 }
 
 /// `None` where a sample has no type in Rust.

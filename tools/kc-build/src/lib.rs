@@ -27,7 +27,7 @@
 
 mod interface;
 
-pub use interface::interface;
+pub use interface::{features, interface, type_name};
 
 use kc_runtime::{Package, PackageError};
 use std::fmt;

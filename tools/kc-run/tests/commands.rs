@@ -77,7 +77,7 @@ fn package(path: &Path, state: Option<Vec<Array>>) {
             intrinsics_version: 1,
             library: vec![],
             programs: vec![],
-            kernels: vec![Kernel { name: "add".into(), offset: 0, scratch_bytes: 0 }],
+            kernels: vec![Kernel { name: "add".into(), offset: 0, scratch_bytes: 0, calls: None }],
             parts: vec![],
         },
     };
