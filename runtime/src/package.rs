@@ -6,11 +6,15 @@ mod error;
 mod file;
 mod layout;
 pub mod safetensors;
+#[cfg(feature = "signature")]
+mod signature;
 mod tools;
 
 pub use error::PackageError;
 pub use file::replace_file;
 pub use layout::{Hash, Section};
+#[cfg(feature = "signature")]
+pub use signature::{PublicKey, SecretKey, SignatureError};
 pub use tools::MergeError;
 
 use crate::array::{Array, shape_text};

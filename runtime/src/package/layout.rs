@@ -41,11 +41,13 @@ pub enum Section {
     Constants,
     /// The state tensors in safetensors layout.
     Weights,
+    /// Who made the package.
+    Signature,
 }
 
 impl Section {
-    const ALL: [Section; 5] =
-        [Section::Targets, Section::Manifest, Section::Code, Section::Constants, Section::Weights];
+    const ALL: [Section; 6] =
+        [Section::Targets, Section::Manifest, Section::Code, Section::Constants, Section::Weights, Section::Signature];
 
     fn name(self) -> &'static str {
         match self {
@@ -54,7 +56,15 @@ impl Section {
             Section::Code => "code",
             Section::Constants => "constants",
             Section::Weights => "weights",
+            Section::Signature => "signature",
         }
+    }
+
+    /// The name as an entry of the table has it.
+    fn entry_name(self) -> [u8; 16] {
+        let mut name = [0u8; 16];
+        name[..self.name().len()].copy_from_slice(self.name().as_bytes());
+        name
     }
 }
 
@@ -68,6 +78,34 @@ impl fmt::Display for Section {
 pub(super) struct Sections<'a> {
     bytes: &'a [u8],
     entries: Vec<Entry>,
+}
+
+/// A section as its entry of the table names it, whether this runtime knows it or not.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) name: [u8; 16],
+    pub(super) variant: u32,
+    pub(super) flags: u32,
+    /// Zero in this version of the format.
+    pub(super) reserved: u64,
+    pub(super) contents: &'a [u8],
+}
+
+#[cfg(feature = "signature")]
+impl<'a> Named<'a> {
+    /// A section that readers who know no signatures leave alone.
+    pub(super) fn signature(contents: &'a [u8]) -> Self {
+        Named { name: Section::Signature.entry_name(), variant: 0, flags: OPTIONAL, reserved: 0, contents }
+    }
+
+    /// Whether the entry of a signature is what [`Named::signature`] makes it.
+    pub(super) fn is_as_written(&self) -> bool {
+        (self.variant, self.flags, self.reserved) == (0, OPTIONAL, 0)
+    }
+
+    pub(super) fn is_signature(&self) -> bool {
+        self.name == Section::Signature.entry_name()
+    }
 }
 
 struct Entry {
@@ -206,25 +244,59 @@ impl<'a> Sections<'a> {
         Ok(entry.start..entry.end)
     }
 
+    /// All sections in the order of the table, not hashed.
+    #[cfg(feature = "signature")]
+    pub(super) fn named(&self) -> impl Iterator<Item = Named<'a>> {
+        let table = self.bytes[HEADER_BYTES..].chunks_exact(ENTRY_BYTES);
+        table.zip(&self.entries).map(|(entry, place)| Named {
+            name: read_array(entry, 0),
+            variant: read_u32(entry, 48),
+            flags: read_u32(entry, 52),
+            reserved: read_u64(entry, 56),
+            contents: &self.bytes[place.start..place.end],
+        })
+    }
+
     pub(super) fn contents(&self, range: Range<usize>) -> &'a [u8] {
         &self.bytes[range]
     }
 }
 
 /// A file of these sections, each with the number of its variant.
-pub(super) fn write(sections: &[(Section, usize, &[u8])]) -> Vec<u8> {
+pub(super) fn write<'a>(sections: &[(Section, usize, &'a [u8])]) -> Vec<u8> {
+    let named = |&(section, variant, contents): &(Section, usize, &'a [u8])| Named {
+        name: section.entry_name(),
+        variant: variant as u32,
+        flags: 0,
+        reserved: 0,
+        contents,
+    };
+    let named: Vec<Named> = sections.iter().map(named).collect();
+    file_of(&named)
+}
+
+/// The same of sections that this runtime need not know.
+#[cfg(feature = "signature")]
+pub(super) fn write_named(sections: &[Named]) -> Result<Vec<u8>, PackageError> {
+    let count = sections.len();
+    if count > MAXIMUM_SECTIONS {
+        return Err(PackageError::Header(format!("{count} sections, at most {MAXIMUM_SECTIONS} fit")));
+    }
+    Ok(file_of(sections))
+}
+
+fn file_of(sections: &[Named]) -> Vec<u8> {
     let mut table = Vec::with_capacity(sections.len() * ENTRY_BYTES);
     let mut end = HEADER_BYTES + sections.len() * ENTRY_BYTES;
-    for (section, variant, contents) in sections {
+    for Named { name, variant, flags, reserved, contents } in sections {
         let offset = end.next_multiple_of(ALIGNMENT);
-        let mut name = [0u8; 16];
-        name[..section.name().len()].copy_from_slice(section.name().as_bytes());
         table.extend(name);
         table.extend((offset as u64).to_le_bytes());
         table.extend((contents.len() as u64).to_le_bytes());
         table.extend(xxh3_128(contents).to_le_bytes());
-        table.extend((*variant as u32).to_le_bytes());
-        table.extend([0u8; 12]);
+        table.extend(variant.to_le_bytes());
+        table.extend(flags.to_le_bytes());
+        table.extend(reserved.to_le_bytes());
         end = offset + contents.len();
     }
     let mut file = Vec::with_capacity(end);
@@ -236,9 +308,9 @@ pub(super) fn write(sections: &[(Section, usize, &[u8])]) -> Vec<u8> {
     let hash = header_hash(&file, &table);
     file.extend(hash.0.to_le_bytes());
     file.extend(table);
-    for (_, _, contents) in sections {
+    for section in sections {
         file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
-        file.extend_from_slice(contents);
+        file.extend_from_slice(section.contents);
     }
     file
 }

@@ -34,8 +34,12 @@ pub enum Command {
     Tune(Tune),
     /// What a package holds: entry points, machines, weights, its model card, and what its programs cost
     Inspect(Inspect),
-    /// Check every byte of a package
+    /// Check every byte of a package, and whose signature it has
     Verify(Verify),
+    /// Make a pair of keys: one that signs packages, and one that checks signatures
+    Keygen(Keygen),
+    /// Sign a package, so that others can check whose it is
+    Sign(Sign),
     /// Leave out of a package what only training needs
     Strip(Strip),
     /// Put packages of one model, compiled for several machines, into one
@@ -125,7 +129,7 @@ pub struct Compile {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub entry: Vec<String>,
     /// Give this form instead of a package: a text on standard output, or in the file that `-o` names; an object, library or module with
-    /// its header beside it
+    /// its header beside it; a crate in the folder that `-o` names
     #[arg(long)]
     pub emit: Option<Form>,
     /// Weights: a trained package of the same model
@@ -166,6 +170,27 @@ pub struct Inspect {
 pub struct Verify {
     /// A package
     pub package: PathBuf,
+    /// The file of the public key that must have signed it
+    #[arg(long, value_name = "FILE")]
+    pub public_key: Option<PathBuf>,
+}
+
+/// `kc keygen`
+#[derive(Debug, Args)]
+pub struct Keygen {
+    /// Where to write the secret key, which only its owner may read; the public key goes beside it, with the extension pub
+    #[arg(short, long)]
+    pub output: PathBuf,
+}
+
+/// `kc sign`
+#[derive(Debug, Args)]
+pub struct Sign {
+    /// A package; a signature that it has is replaced
+    pub package: PathBuf,
+    /// The file of the secret key
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
 }
 
 /// `kc strip`
@@ -490,6 +515,8 @@ pub enum Form {
     Cdylib,
     /// The same as a WebAssembly module, for the target wasm32
     Wasm,
+    /// A folder with a crate of Rust: the package, and an interface of its own types
+    Crate,
 }
 
 /// What is shown while a model trains.

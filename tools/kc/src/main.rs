@@ -33,6 +33,8 @@ fn main() -> ExitCode {
         Command::Tune(arguments) => commands::tune(&arguments),
         Command::Inspect(arguments) => commands::inspect(&arguments),
         Command::Verify(arguments) => commands::verify(&arguments),
+        Command::Keygen(arguments) => commands::keygen(&arguments),
+        Command::Sign(arguments) => commands::sign(&arguments),
         Command::Strip(arguments) => commands::strip(&arguments),
         Command::Merge(arguments) => commands::merge(&arguments),
         Command::Doctor(_) => commands::doctor(),

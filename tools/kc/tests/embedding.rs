@@ -3,7 +3,7 @@
 mod common;
 
 use common::{MODEL, Place, run};
-use kc_runtime::{Array, Model, Package, npy};
+use kc_runtime::{Array, Model, Package, Session, SessionOptions, npy};
 use std::process::Command;
 
 const C: &str = r#"#include "points.h"
@@ -53,6 +53,16 @@ WebAssembly.instantiate(fs.readFileSync("points.wasm")).then(({ instance }) => {
     if (code !== 0) throw new Error("error " + code);
     for (const value of new Float32Array(model.memory.buffer, y, 6)) console.log(value);
 });
+"#;
+
+const APP: &str = r#"use points_model::PointsModel;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut probabilities = [[0.0; 3]; 2];
+    PointsModel::new()?.predict_batch(&[[0.5, -1.25, 2.0, 3.5], [-0.75, 0.0, 1.0, 0.125]], &mut probabilities)?;
+    probabilities.as_flattened().iter().for_each(|value| println!("{:08x}", value.to_bits()));
+    Ok(())
+}
 "#;
 
 const SAMPLES: [f32; 8] = [0.5, -1.25, 2.0, 3.5, -0.75, 0.0, 1.0, 0.125];
@@ -186,4 +196,35 @@ fn what_cannot_be_an_object_is_said() {
     );
     let message = place.fail(&["compile", "points.rs", "--target", "aarch64-linux", "--backend", "cranelift"]);
     assert_eq!(message, "error: `--target aarch64-linux` needs the back end mlir\n");
+}
+
+#[test]
+fn a_crate_of_the_model_is_built_and_predicts_the_bits_of_the_package() {
+    let place = Place::new("embed_crate");
+    place.write("points.rs", MODEL);
+    place.succeed(&["compile", "points.rs", "-o", "untrained.kcp"]);
+    let package = Package::read(&place.path("untrained.kcp")).expect("a package");
+    let mut session = Session::from_package(package, &SessionOptions::default()).expect("a session");
+    session.init(3).expect("weights");
+    session.package().expect("a package").write(&place.path("weights.kcp")).expect("written");
+    let input = Array::from_slice(&SAMPLES, &[2, 4]).expect("2 x 4");
+    let expected = session.into_model().expect("a model").predict(&[&input]).expect("a prediction").remove(0);
+
+    let arguments = ["compile", "points.rs", "--emit", "crate", "--weights", "weights.kcp", "-o", "points-model"];
+    assert_eq!(place.succeed(&arguments), "wrote points-model (`use points_model::PointsModel;`)\n");
+    let app = "[package]\nname = \"app\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\npoints_model = { path = \"../points-model\" }\n";
+    std::fs::create_dir_all(place.path("app/src")).expect("a test's own folder");
+    place.write("app/Cargo.toml", app);
+    place.write("app/src/main.rs", APP);
+    let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
+    std::fs::copy(lock, place.path("app/Cargo.lock")).expect("copied");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["run", "--quiet", "--offline"]).current_dir(place.path("app")).env_remove("CARGO_TARGET_DIR");
+    let output = run(&mut cargo);
+    assert_eq!((output.stderr, output.stdout), (String::new(), bits(expected.as_slice().expect("floats"))));
+
+    assert_eq!(
+        place.fail(&["compile", "points.rs", "--emit", "crate", "-o", "app"]),
+        "error: app holds another crate; name a new folder with `-o`\n"
+    );
 }

@@ -369,3 +369,49 @@ fn ctrl_c_ends_the_training_after_its_step_and_keeps_the_model() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "interrupted; the model as it is was saved to model.kcp\n");
     assert_eq!(place.succeed(&["predict", "model.kcp", "--input", "data/x_test.npy"]).lines().count(), 30);
 }
+
+#[test]
+fn a_package_is_signed_and_its_author_known() {
+    let place = Place::new("signed");
+    place.write("model.rs", MODEL);
+    place.succeed(&["compile", "model.rs", "--backend", "cranelift", "-o", "model.kcp"]);
+    for name in ["ada", "eve"] {
+        let said = place.succeed(&["keygen", "-o", &format!("{name}.key")]);
+        assert_eq!(said, format!("wrote {name}.key, to be kept secret, and {name}.pub, to be given to others\n"));
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(place.path("ada.key")).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    assert_eq!(
+        place.fail(&["keygen", "-o", "ada.key"]),
+        "error: ada.pub is there already; name another file with `-o`\n"
+    );
+    let key = |name: &str| std::fs::read_to_string(place.path(name)).expect("a key").trim().to_owned();
+    let whole = "model.kcp is whole, with code for one machine\n";
+    assert_eq!(place.succeed(&["verify", "model.kcp"]), whole);
+    assert_eq!(
+        place.fail(&["verify", "model.kcp", "--public-key", "ada.pub"]),
+        "error: model.kcp: the package is not signed; its author signs it with `kc sign`\n"
+    );
+    let ada = key("ada.pub");
+    assert_eq!(place.succeed(&["sign", "model.kcp", "--key", "ada.key"]), format!("model.kcp is signed by {ada}\n"));
+    assert_eq!(
+        place.succeed(&["verify", "model.kcp", "--public-key", "ada.pub"]),
+        format!("{whole}model.kcp is signed by {ada}\n")
+    );
+    assert_eq!(
+        place.succeed(&["verify", "model.kcp"]),
+        format!("{whole}it names {ada} as its author; `--public-key FILE` checks that\n")
+    );
+    assert_eq!(
+        place.fail(&["verify", "model.kcp", "--public-key", "eve.pub"]),
+        format!("error: model.kcp: the package is signed by {ada}, not by {}\n", key("eve.pub"))
+    );
+    assert_eq!(
+        place.fail(&["sign", "model.kcp", "--key", "ada.pub"]),
+        "error: ada.pub: this is no secret key: expected `kc-ed25519-secret` and 64 hexadecimal digits\n"
+    );
+}

@@ -1,4 +1,5 @@
 use super::embed::embed;
+use super::library::library;
 use crate::cli::{self, Compile, CompileTarget, Extract, Form};
 use crate::compile::{self, compile_timed};
 use crate::failure::{Context, Failure, Outcome};
@@ -48,7 +49,7 @@ pub fn compile(arguments: &Compile) -> Outcome {
         }
         machines.into_iter().map(|machine| backend(arguments, machine)).collect::<Outcome<Vec<_>>>()?
     };
-    if let Some(form) = arguments.emit {
+    if let Some(form) = arguments.emit.filter(|form| *form != Form::Crate) {
         return give(arguments, &emit(&traced.module, one(&backends)?, form, extract)?);
     }
     let mut module = traced.module;
@@ -71,6 +72,9 @@ pub fn compile(arguments: &Compile) -> Outcome {
             return Err(Failure::new("`--weights`: the package is of another model"));
         }
         package.state = weights.state;
+    }
+    if arguments.emit == Some(Form::Crate) {
+        return library(arguments, &package);
     }
     let path = output_path(arguments);
     package.write(&path).map_err(Failure::new)?;
@@ -132,7 +136,7 @@ fn cuda(arguments: &Compile) -> Outcome<Box<dyn Backend>> {
             "`--backend cranelift` makes no code for a GPU; leave it out, or give `--backend mlir`",
         ));
     }
-    if let Some(Form::Object | Form::Staticlib | Form::Cdylib | Form::Wasm) = arguments.emit {
+    if let Some(Form::Object | Form::Staticlib | Form::Cdylib | Form::Wasm | Form::Crate) = arguments.emit {
         return Err(Failure::new("an object or library is for a CPU; for a GPU there are packages and `--emit ptx`"));
     }
     let architecture = match arguments.arch.unwrap_or(cli::Architecture::Sm80) {
@@ -247,8 +251,8 @@ fn emit(module: &Module, backend: &dyn Backend, form: Form, extract: Extract) ->
         Form::Llvm => kc_codegen::Form::Llvm,
         Form::Asm => kc_codegen::Form::Asm,
         Form::Stablehlo => return Err(Failure::new("`--emit stablehlo` needs no back end")),
-        Form::Object | Form::Staticlib | Form::Cdylib | Form::Wasm => {
-            return Err(Failure::new("an object is no text"));
+        Form::Object | Form::Staticlib | Form::Cdylib | Form::Wasm | Form::Crate => {
+            return Err(Failure::new("an object or crate is no text"));
         }
         Form::Ptx => kc_codegen::Form::Ptx,
     };

@@ -9,8 +9,10 @@ mod evaluate;
 mod explain;
 mod fit;
 mod inspect;
+mod library;
 mod package;
 mod predict;
+mod sign;
 mod summary;
 mod tune;
 
@@ -23,5 +25,6 @@ pub use fit::fit;
 pub use inspect::inspect;
 pub use package::{merge, strip, verify};
 pub use predict::predict;
+pub use sign::{keygen, sign};
 pub use summary::summary;
 pub use tune::tune;

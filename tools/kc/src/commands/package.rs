@@ -1,15 +1,29 @@
+use super::sign;
 use crate::cli::{Merge, Strip, Verify};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Context, Failure, Outcome};
 use crate::output;
 use kc_runtime::Package;
+use kc_runtime::package::PublicKey;
 use std::path::Path;
 
-/// `kc verify`: every hash, and every byte that no hash covers.
+/// `kc verify`: every hash, every byte that no hash covers, and the signature.
 pub fn verify(arguments: &Verify) -> Outcome {
     let package = Package::verify(&arguments.package).map_err(Failure::new)?;
     let count = 1 + package.others.len();
     let machines = if count == 1 { "one machine" } else { &format!("{count} machines") };
-    output::print(&format!("{} is whole, with code for {machines}\n", arguments.package.display()))
+    let path = arguments.package.display();
+    let signature = match &arguments.public_key {
+        Some(key) => {
+            let key: PublicKey = sign::read_key(key)?;
+            Package::read_signed(&arguments.package, &key).context(|| path.to_string())?;
+            format!("{path} is signed by {key}\n")
+        }
+        None => match Package::signer(&arguments.package).context(|| path.to_string())? {
+            Some(key) => format!("it names {key} as its author; `--public-key FILE` checks that\n"),
+            None => String::new(),
+        },
+    };
+    output::print(&format!("{path} is whole, with code for {machines}\n{signature}"))
 }
 
 /// `kc strip`: a package that only predicts.

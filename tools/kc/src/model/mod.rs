@@ -9,6 +9,7 @@ mod store;
 use crate::failure::{Context, Failure, Outcome};
 use kc_ir::tensor::Module;
 use project::Project;
+pub use project::{Source, toml_string};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

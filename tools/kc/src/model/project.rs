@@ -40,6 +40,11 @@ impl Source {
         })
     }
 
+    /// Its root folder.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
     fn dependency(&self) -> String {
         format!("{{ path = {}, default-features = false }}", toml_string(&self.0.join("frontend")))
     }
@@ -172,7 +177,7 @@ impl Project {
 }
 
 /// A path as a TOML basic string.
-fn toml_string(path: &Path) -> String {
+pub fn toml_string(path: &Path) -> String {
     let mut text = String::from('"');
     for character in path.to_string_lossy().chars() {
         match character {
