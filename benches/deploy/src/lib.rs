@@ -1,5 +1,10 @@
 //! What every program of the measurement does: predict once, or predict for long and say how long one takes.
 
+#[cfg(feature = "onnxruntime")]
+pub mod onnxruntime;
+#[cfg(feature = "tract")]
+pub mod tract;
+
 use std::time::Instant;
 
 /// The image that all predict.
@@ -12,11 +17,21 @@ pub fn floats() -> [f32; 784] {
     image().map(f32::from)
 }
 
-/// Kernel and bias of both layers.
-pub fn weights() -> [Vec<f32>; 4] {
-    let bytes = include_bytes!(concat!(env!("OUT_DIR"), "/weights.bin"));
-    let mut values = bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-    [784 * 128, 128, 128 * 10, 10].map(|count| values.by_ref().take(count).collect())
+/// Kernel and bias of the MLP's layers.
+pub fn mlp() -> [Vec<f32>; 4] {
+    split(include_bytes!(concat!(env!("OUT_DIR"), "/mlp.bin")), [784 * 128, 128, 128 * 10, 10])
+}
+
+/// Kernel and bias of the CNN's layers.
+pub fn cnn() -> [Vec<f32>; 8] {
+    let counts = [9 * 32, 32, 9 * 32 * 64, 64, 1600 * 128, 128, 128 * 10, 10];
+    split(include_bytes!(concat!(env!("OUT_DIR"), "/cnn.bin")), counts)
+}
+
+fn split<const N: usize>(bytes: &[u8], counts: [usize; N]) -> [Vec<f32>; N] {
+    let (values, _) = bytes.as_chunks();
+    let mut values = values.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    counts.map(|count| values.by_ref().take(count).collect())
 }
 
 /// Predicts once and prints the class and its probability; with the argument `steady` also prints the nanoseconds of a later

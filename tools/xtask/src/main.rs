@@ -1,5 +1,6 @@
 //! The project's chores: `cargo xtask help` lists them.
 
+mod browser;
 mod cross;
 mod deploy;
 mod imports;
@@ -24,14 +25,14 @@ cargo xtask COMMAND
   mnist [--model mlp|cnn]
                       build kc, get MNIST, train the example, evaluate it; ends with one line:
                       test_accuracy=0.9764 test_loss=0.0801 train_seconds=3.2
-  nightly [STAGE...] [--seeds START..END]
+  nightly [STAGE...] [--seeds START..END] [--minutes N]
                       what is too long for every change: train every example to its accuracy, compile for
-                      TPUs, fuzz every back end and every reader for long
+                      TPUs, fuzz every back end and every reader for long (readers and packages for N minutes, 10 without it)
   bench [--peers] [WORKLOAD...] [KC BENCH'S OPTIONS, AS --NAME=VALUE]
                       measure workloads (a to g, gemm512...: benches/README.md), all where none is named; --peers
                       installs other frameworks and measures them in turns with kc
-  bench --deploy [--peers tract,candle,burn,onnxruntime]
-                      size, start and latency of a deployed MNIST model, beside other frameworks
+  bench --deploy [--peers tract,candle,burn,onnxruntime,onnxruntime.py,torch.py,jax.py,keras.py]
+                      size, start and latency of deployed MNIST models, beside other frameworks
   mlir                build the MLIR plug-in into target/plugins (installs LLVM 22 where it may)
   xla                 get XLA's plug-in for the CPU into target/plugins, for tests (63 MB, by pip)
   help                this text

@@ -1,7 +1,7 @@
 //! `cargo xtask nightly`: what is too long for every change, in stages, and their summary.
 
 use crate::process::{Outcome, cargo, show, tee};
-use crate::{cross, mlir_plugin, mnist, nightly_xla, sanitize};
+use crate::{browser, cross, mlir_plugin, mnist, nightly_xla, sanitize};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
@@ -10,14 +10,21 @@ use std::time::Instant;
 const SEEDS: Range<u64> = 2_000..102_000;
 /// Cases of one run of a suite: what a crash may cost.
 const CHUNK: u64 = 5_000;
-/// How long texts and files with faults are read, in seconds.
-const READING: u64 = 600;
+/// How long texts, files and packages with faults are read, in minutes.
+const MINUTES: u64 = 10;
+
+/// How much a stage does.
+#[derive(Clone, Debug, PartialEq)]
+struct Extent {
+    seeds: Range<u64>,
+    minutes: u64,
+}
 
 struct Stage {
     name: &'static str,
     about: &'static str,
     /// Gives what the summary says of it.
-    run: fn(Range<u64>) -> Outcome<String>,
+    run: fn(&Extent) -> Outcome<String>,
 }
 
 const STAGES: &[Stage] = &[
@@ -31,13 +38,13 @@ const STAGES: &[Stage] = &[
     Stage { name: "graphs", about: "random graphs on every back end, beside the tensor interpreter", run: graphs },
     Stage {
         name: "readers",
-        about: "verifiers, text parsers and readers of files, given faults for ten minutes",
+        about: "verifiers, text parsers and readers of files, given faults for minutes",
         run: readers,
     },
     Stage {
         name: "packages",
-        about: "hostile packages with right hashes, ten minutes under the address sanitizer",
-        run: |_| sanitize::packages(READING),
+        about: "hostile packages with right hashes, minutes under the address sanitizer",
+        run: |extent| sanitize::packages(60 * extent.minutes),
     },
     Stage {
         name: "threads",
@@ -48,6 +55,11 @@ const STAGES: &[Stage] = &[
         name: "aarch64",
         about: "a package for AArch64 under qemu, beside this machine's",
         run: |_| cross::aarch64(),
+    },
+    Stage {
+        name: "browser",
+        about: "the page that recognises digits, in headless Chromium, beside this machine's package",
+        run: |_| browser::digits(),
     },
 ];
 
@@ -62,12 +74,12 @@ pub fn help() -> String {
 
 /// Runs the stages named, or all, each whatever the others found, and prints a table of them.
 pub fn nightly(arguments: &[String]) -> Outcome {
-    let (seeds, names) = read(arguments)?;
+    let (extent, names) = read(arguments)?;
     let (mut lines, mut failed) = (Vec::new(), 0);
     for stage in STAGES.iter().filter(|stage| names.is_empty() || names.contains(&stage.name)) {
         println!("==> {}: {}", stage.name, stage.about);
         let start = Instant::now();
-        let outcome = (stage.run)(seeds.clone());
+        let outcome = (stage.run)(&extent);
         let seconds = start.elapsed().as_secs_f64();
         let says = outcome.unwrap_or_else(|message| {
             failed += 1;
@@ -81,9 +93,9 @@ pub fn nightly(arguments: &[String]) -> Outcome {
     if failed == 0 { Ok(()) } else { Err(String::new()) }
 }
 
-/// The seeds and the names of stages.
-fn read(arguments: &[String]) -> Outcome<(Range<u64>, Vec<&str>)> {
-    let (mut seeds, mut names) = (SEEDS, Vec::new());
+/// How much is done, and the names of stages.
+fn read(arguments: &[String]) -> Outcome<(Extent, Vec<&str>)> {
+    let (mut seeds, mut minutes, mut names) = (SEEDS, MINUTES, Vec::new());
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         if argument == "--seeds" {
@@ -93,29 +105,36 @@ fn read(arguments: &[String]) -> Outcome<(Range<u64>, Vec<&str>)> {
                 .and_then(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?))
                 .filter(|seeds| seeds.start < seeds.end)
                 .ok_or_else(|| format!("`--seeds {range}` is no range; expected START..END"))?;
+        } else if argument == "--minutes" {
+            let number = rest.next().map_or("", String::as_str);
+            minutes = number
+                .parse()
+                .ok()
+                .filter(|minutes| *minutes > 0)
+                .ok_or_else(|| format!("`--minutes {number}` is no number of minutes; expected 1 or more"))?;
         } else if STAGES.iter().any(|stage| stage.name == argument) {
             names.push(argument.as_str());
         } else {
             return Err(format!("unknown stage `{argument}`\n\n{}", help()));
         }
     }
-    Ok((seeds, names))
+    Ok((Extent { seeds, minutes }, names))
 }
 
-fn kernels(seeds: Range<u64>) -> Outcome<String> {
+fn kernels(Extent { seeds, .. }: &Extent) -> Outcome<String> {
     let count = seeds.end - seeds.start;
-    in_chunks("kernels", seeds, "kc-codegen", &["--tests", "random_kernels"])?;
+    in_chunks("kernels", seeds.clone(), "kc-codegen", &["--tests", "random_kernels"])?;
     Ok(format!("{count} kernels on every back end"))
 }
 
-fn graphs(seeds: Range<u64>) -> Outcome<String> {
-    let counts = in_chunks("graphs", seeds, "kc-tests", &["--test", "fuzz", "random_graphs"])?;
+fn graphs(Extent { seeds, .. }: &Extent) -> Outcome<String> {
+    let counts = in_chunks("graphs", seeds.clone(), "kc-tests", &["--test", "fuzz", "random_graphs"])?;
     Ok(counts.iter().map(|(way, graphs)| format!("{way} {graphs}")).collect::<Vec<_>>().join(", "))
 }
 
-fn readers(seeds: Range<u64>) -> Outcome<String> {
+fn readers(Extent { seeds, minutes }: &Extent) -> Outcome<String> {
     let mut command = suite("kc-tests", &["--test", "readers"], seeds.start);
-    command.env("KC_FUZZ_SECONDS", READING.to_string());
+    command.env("KC_FUZZ_SECONDS", (60 * minutes).to_string());
     // all at once, each for that long
     command.args(["--", "--nocapture", "--test-threads=64"]);
     let (success, lines) = tee(&mut command)?;
@@ -124,7 +143,7 @@ fn readers(seeds: Range<u64>) -> Outcome<String> {
     }
     let read = |line: &String| line.split_once(" texts are valid").map(|(kind, _)| kind.to_owned());
     let kinds: Vec<String> = lines.iter().filter_map(read).collect();
-    Ok(format!("{READING} s without a panic; valid: {}", kinds.join(", ")))
+    Ok(format!("{minutes} minutes without a panic; valid: {}", kinds.join(", ")))
 }
 
 /// Runs tests with other seeds than they have, some at a time, whatever they find; gives the sums of the graphs that they count.
@@ -176,10 +195,12 @@ mod tests {
     fn arguments_are_seeds_and_stages() {
         let read = |text: &str| {
             let arguments: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-            read(&arguments).map(|(seeds, names)| (seeds, names.join(" ")))
+            read(&arguments).map(|(extent, names)| (extent.seeds, extent.minutes, names.join(" ")))
         };
-        assert_eq!(read(""), Ok((SEEDS, String::new())));
-        assert_eq!(read("graphs --seeds 5..7 readers"), Ok((5..7, "graphs readers".to_owned())));
+        assert_eq!(read(""), Ok((SEEDS, MINUTES, String::new())));
+        assert_eq!(read("graphs --seeds 5..7 readers"), Ok((5..7, MINUTES, "graphs readers".to_owned())));
+        assert_eq!(read("packages --minutes 2"), Ok((SEEDS, 2, "packages".to_owned())));
+        assert_eq!(read("--minutes 0"), Err("`--minutes 0` is no number of minutes; expected 1 or more".to_owned()));
         assert_eq!(read("--seeds 7..5"), Err("`--seeds 7..5` is no range; expected START..END".to_owned()));
         assert!(
             read("graph").is_err_and(|message| message.starts_with("unknown stage `graph`\n\nstages of `nightly`:\n"))

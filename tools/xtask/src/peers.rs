@@ -85,7 +85,7 @@ pub fn bench(arguments: &[String]) -> Outcome {
     all.retain(|workload| names.is_empty() || names.iter().any(|name| is(&workload.name, name)));
     mlir_plugin::build().map(drop).unwrap_or_else(|reason| println!("without the MLIR plug-in: {reason}"));
     run(cargo().args(["build", "--release", "--package", "kc-tool"]))?;
-    let python = with_peers.then(|| python(&target_dir().join("peers"))).transpose()?;
+    let python = with_peers.then(|| python(&target_dir().join("peers"), PACKAGES)).transpose()?;
     let mut rows = vec![];
     for workload in &all {
         let measured = measure(workload, python.as_deref(), &options)?;
@@ -254,19 +254,19 @@ fn date() -> Outcome<String> {
 /// What the peers need.
 const PACKAGES: &[&str] = &["torch", "numpy", "jax", "keras", "onnx", "onnxscript", "onnxruntime", "openvino"];
 
-/// The Python of a virtual environment that has the peers.
-pub fn python(folder: &Path) -> Outcome<PathBuf> {
+/// The Python of a virtual environment that has these packages of PyPI, installed where they are missing.
+pub fn python(folder: &Path, packages: &[&str]) -> Outcome<PathBuf> {
     let python = folder.join("bin/python");
     let interpreter = python.to_string_lossy().into_owned();
-    if works(program(&interpreter).args(["-c", &format!("import {}", PACKAGES.join(", "))]).env("KERAS_BACKEND", "jax"))
+    if works(program(&interpreter).args(["-c", &format!("import {}", packages.join(", "))]).env("KERAS_BACKEND", "jax"))
     {
         return Ok(python);
     }
     if !works(program("python3").args(["-c", "import venv, ensurepip"])) {
         setup::apt_install(&["python3-venv"])?;
     }
-    println!("installing {} into {}", PACKAGES.join(", "), folder.display());
+    println!("installing {} into {}", packages.join(", "), folder.display());
     run(program("python3").args(["-m", "venv"]).arg(folder))?;
-    run(program(&interpreter).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES))?;
+    run(program(&interpreter).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages))?;
     Ok(python)
 }

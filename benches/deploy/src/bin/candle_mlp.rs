@@ -1,7 +1,7 @@
 use candle_core::{Device, Result, Tensor};
 
 fn main() -> Result<()> {
-    let [w1, b1, w2, b2] = deploy::weights();
+    let [w1, b1, w2, b2] = deploy::mlp();
     let device = Device::Cpu;
     let w1 = Tensor::from_vec(w1, (784, 128), &device)?;
     let b1 = Tensor::from_vec(b1, 128, &device)?;

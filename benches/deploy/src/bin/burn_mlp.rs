@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData, activation};
 type Matrix = Tensor<NdArray, 2>;
 
 fn main() {
-    let [w1, b1, w2, b2] = deploy::weights();
+    let [w1, b1, w2, b2] = deploy::mlp();
     let device = Default::default();
     let matrix = |values: Vec<f32>, shape: [usize; 2]| Matrix::from_data(TensorData::new(values, shape), &device);
     let (w1, b1) = (matrix(w1, [784, 128]), matrix(b1, [1, 128]));

@@ -1,9 +1,9 @@
-kc_runtime::include_model!("mnist.rs");
+kc_runtime::include_model!("mnist_mlp.rs");
 
 use std::time::{Duration, Instant};
 
 fn main() {
-    let model = Mnist::new().expect("the package is whole");
+    let model = MnistMlp::new().expect("the package is whole");
     let image = deploy::image();
     let (rows, _) = image.as_chunks::<28>();
     let image: &[[u8; 28]; 28] = rows.try_into().expect("28 rows");
@@ -17,7 +17,7 @@ fn main() {
 }
 
 /// Predictions a second of threads that share the model.
-fn throughput(model: &Mnist, image: &[[u8; 28]; 28], threads: usize) -> f64 {
+fn throughput(model: &MnistMlp, image: &[[u8; 28]; 28], threads: usize) -> f64 {
     const TIME: Duration = Duration::from_millis(500);
     let start = Instant::now();
     let count = || {

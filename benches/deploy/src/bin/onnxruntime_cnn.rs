@@ -1,0 +1,3 @@
+fn main() {
+    deploy::onnxruntime::main(include_bytes!(concat!(env!("OUT_DIR"), "/cnn.onnx"))).expect("it predicts");
+}

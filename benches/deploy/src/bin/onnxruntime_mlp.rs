@@ -1,0 +1,3 @@
+fn main() {
+    deploy::onnxruntime::main(include_bytes!(concat!(env!("OUT_DIR"), "/mlp.onnx"))).expect("it predicts");
+}

@@ -1,0 +1,3 @@
+fn main() {
+    deploy::tract::main(include_bytes!(concat!(env!("OUT_DIR"), "/cnn.onnx"))).expect("it predicts");
+}

@@ -1,0 +1,3 @@
+fn main() {
+    deploy::tract::main(include_bytes!(concat!(env!("OUT_DIR"), "/mlp.onnx"))).expect("it predicts");
+}
