@@ -1,11 +1,12 @@
 //! [`Array`]: a dense tensor in the machine's memory.
 
 use crate::errors::errors;
+use crate::heap::*;
 use crate::memory::{AlignedBytes, Region};
+use alloc::sync::Arc;
+use core::fmt;
+use core::ops::Range;
 use kc_abi::DType;
-use std::fmt;
-use std::ops::Range;
-use std::sync::Arc;
 
 /// A Rust type that is the element of an [`Array`].
 ///
@@ -112,7 +113,7 @@ impl Array {
     /// An array of the values, in row-major order.
     pub fn from_slice<T: Element>(values: &[T], shape: &[usize]) -> Result<Self, ArrayError> {
         // SAFETY: numbers may be read as bytes.
-        let bytes = unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) };
+        let bytes = unsafe { core::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) };
         Self::from_bytes(T::DTYPE, shape, bytes)
     }
 
@@ -193,7 +194,7 @@ impl Array {
             return Err(ArrayError::DType { actual: self.dtype, requested: T::DTYPE });
         }
         // SAFETY: aligned, initialised, and every bit pattern is a `T`.
-        Ok(unsafe { std::slice::from_raw_parts(self.bytes.as_ptr().cast(), self.elements()) })
+        Ok(unsafe { core::slice::from_raw_parts(self.bytes.as_ptr().cast(), self.elements()) })
     }
 
     /// The elements, to be written.
@@ -203,7 +204,7 @@ impl Array {
         }
         let elements = self.elements();
         // SAFETY: aligned, initialised, every bit pattern is a `T`, and `self` is borrowed exclusively.
-        Ok(unsafe { std::slice::from_raw_parts_mut(self.bytes.as_mut_ptr().cast(), elements) })
+        Ok(unsafe { core::slice::from_raw_parts_mut(self.bytes.as_mut_ptr().cast(), elements) })
     }
 
     /// The first element as a number; `None` of an empty array.
@@ -235,6 +236,7 @@ impl Array {
 
     /// Makes the array one of `rows` rows (extents of the first axis) without new memory; `false`, and no change,
     /// where it was made with fewer rows or has no axis.
+    #[cfg(feature = "train")]
     pub(crate) fn set_rows(&mut self, rows: usize) -> bool {
         let Some((first, rest)) = self.shape.split_first_mut() else { return false };
         let row_bytes = rest.iter().product::<usize>() * self.dtype.bytes();

@@ -4,6 +4,8 @@
 //! saturation; a float becomes a narrower float by rounding to nearest even; a number becomes a truth value by
 //! comparison with 0.
 
+#[cfg(feature = "train")]
+use crate::heap::*;
 use kc_abi::DType;
 
 /// A float of 16 bits, of which so many hold the mantissa.
@@ -212,12 +214,14 @@ fn loop_over<S: Number, D: Number>(source: &[u8], target: &mut [u8], function: i
 }
 
 /// The index of the first element of which `test` holds.
+#[cfg(feature = "train")]
 pub(crate) fn find(dtype: DType, bytes: &[u8], test: impl Fn(f64) -> bool) -> Option<usize> {
     with_type!(dtype, T => bytes.chunks_exact(size_of::<T>()).position(|element| test(T::read(element).to_f64())),
         bool => bytes.iter().position(|&byte| test(f64::from(u8::from(byte != 0)))))
 }
 
 /// The least and the greatest value of an integer type.
+#[cfg(feature = "train")]
 pub(crate) fn range(dtype: DType) -> Option<(i128, i128)> {
     let bits = dtype.bytes() * 8;
     match dtype {
@@ -229,6 +233,7 @@ pub(crate) fn range(dtype: DType) -> Option<(i128, i128)> {
 
 /// The index of the first element that [`convert`] would change: one that the integer type `to` does not have.
 /// To other types it rounds, which changes nothing in this sense.
+#[cfg(feature = "train")]
 pub(crate) fn find_changed(from: DType, bytes: &[u8], to: DType) -> Option<usize> {
     let (least, greatest) = range(to)?;
     if range(from).is_some_and(|(low, high)| low >= least && high <= greatest) {
@@ -250,6 +255,7 @@ pub(crate) fn find_changed(from: DType, bytes: &[u8], to: DType) -> Option<usize
 }
 
 /// Element `index` of `bytes` as text, with as many digits as its type has.
+#[cfg(feature = "train")]
 pub(crate) fn element_text(dtype: DType, bytes: &[u8], index: usize) -> String {
     let value = element_as_f64(dtype, bytes, index);
     match dtype {
@@ -263,7 +269,7 @@ pub(crate) fn element_text(dtype: DType, bytes: &[u8], index: usize) -> String {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "train"))]
 mod tests {
     use super::find_changed;
     use crate::Array;

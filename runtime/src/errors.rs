@@ -1,22 +1,24 @@
 //! Errors with their messages beside them, without the crates of a derive macro: a deployed program's tree of crates is short.
 
 /// Declares an enumeration of errors. Each variant has its documentation, then `#[error("message", arguments)]`, in which fields are
-/// known by their names; the one field of a tuple is `{0}`.
+/// known by their names; the one field of a tuple is `{0}`. A `#[cfg(..)]` may follow.
 macro_rules! errors {
     ($(#[$meta:meta])* pub enum $name:ident { $(
-        $(#[doc = $doc:literal])+ #[error($($message:tt)+)] $variant:ident
+        $(#[doc = $doc:literal])+ #[error($($message:tt)+)] $(#[cfg($condition:meta)])? $variant:ident
         $({ $($(#[doc = $field_doc:literal])+ $field:ident: $field_type:ty),+ $(,)? })?
         $(($type:ty))?
     ),+ $(,)? }) => {
         $(#[$meta])*
         pub enum $name { $(
             $(#[doc = $doc])+
+            $(#[cfg($condition)])?
             $variant $({ $($(#[doc = $field_doc])+ $field: $field_type),+ })? $(($type))?
         ),+ }
 
         impl core::fmt::Display for $name {
             fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 match self { $(
+                    $(#[cfg($condition)])?
                     #[allow(unused_variables)]
                     $name::$variant $({ $($field),+ })? $((errors!(@only it $type)))? =>
                         write!(formatter, $($message)+ $(, errors!(@only it $type))?),

@@ -10,11 +10,20 @@ pub use library::provides;
 pub use math::{evaluate, evaluate2};
 
 /// CPU features, by the names LLVM and Cranelift's callers use, that this machine has. Of a feature that the runtime
-/// cannot detect it is assumed that the machine lacks it.
+/// cannot detect it is assumed that the machine lacks it; without `std` it has those that this program was compiled for.
 pub fn machine_has(feature: &str) -> bool {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     macro_rules! detect {
         ($detect:ident: $($name:tt)*) => {
-            match feature { $($name => std::arch::$detect!($name),)* _ => false }
+            match feature {
+                $(
+                    #[cfg(feature = "std")]
+                    $name => std::arch::$detect!($name),
+                    #[cfg(not(feature = "std"))]
+                    $name => cfg!(target_feature = $name),
+                )*
+                _ => false,
+            }
         };
     }
     #[cfg(target_arch = "x86_64")]
@@ -39,5 +48,14 @@ pub const fn host_target() -> &'static str {
         };
     }
     pick!("x86_64" "linux" "x86_64" "macos" "x86_64" "windows" "aarch64" "linux" "aarch64" "macos" "aarch64" "windows");
+    "unknown"
+}
+
+/// `x86_64`: the first part of [`host_target`], which is there without a system too.
+pub(crate) const fn host_architecture() -> &'static str {
+    macro_rules! pick {
+        ($($arch:literal)*) => { $(if cfg!(target_arch = $arch) { return $arch; })* };
+    }
+    pick!("x86_64" "aarch64");
     "unknown"
 }

@@ -1,10 +1,18 @@
 //! What a compiled Keras model needs to run and to train, without its compiler: [`Package`] is the file,
 //! [`Session`] is the model in execution, [`Array`] is a tensor in memory,
 //! [`fit`], [`evaluate`] and [`predict`] are Keras' loops.
+//!
+//! Without the feature `std` the crate needs `core` and `alloc` alone, and predicts with code that lies where it is executed:
+//! [`Predictor::in_place`].
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
 
 pub mod array;
 pub mod convert;
 mod errors;
+mod heap;
+#[cfg(feature = "std")]
 pub mod image;
 pub mod intrinsics;
 mod memory;
@@ -16,12 +24,16 @@ pub mod package;
 #[cfg(feature = "pjrt")]
 pub mod pjrt;
 pub mod pool;
+#[cfg(feature = "train")]
 pub mod random;
 #[cfg(feature = "npz")]
 pub mod samples;
 mod session;
+#[cfg(feature = "std")]
 pub mod stablehlo;
+#[cfg(feature = "std")]
 mod summary;
+#[cfg(feature = "train")]
 pub mod training;
 
 /// A package that is part of the program: `include_package!("mnist.kcp")`, a path as of [`include_bytes!`], or an expression such
@@ -47,7 +59,7 @@ macro_rules! include_model {
 /// Numbers as the bytes that they are.
 pub fn bytes_mut<T: Element>(values: &mut [T]) -> &mut [u8] {
     // SAFETY: every bit pattern is a value, and the values are borrowed exclusively.
-    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
+    unsafe { core::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
 }
 
 pub use array::{Array, ArrayError, Element};
@@ -55,11 +67,12 @@ pub use intrinsics::Functions;
 pub use kc_abi;
 pub use memory::AlignedBytes;
 pub use package::{Package, PackageError};
-pub use session::{
-    Argument, DeviceOptions, EntryId, LaunchTime, LoadError, Model, Profile, Session, SessionError, SessionOptions,
-    View,
-};
+pub use session::{Argument, EntryId, LoadError, Predictor, SessionError, SessionOptions, View};
+#[cfg(feature = "std")]
+pub use session::{DeviceOptions, LaunchTime, Model, Profile, Session};
+#[cfg(feature = "std")]
 pub use summary::summary_text;
+#[cfg(feature = "train")]
 pub use training::{
     Callback, DataError, Dataset, EvaluateOptions, FitOptions, History, Logs, Training, TrainingError, Verbose,
     evaluate, fit, predict,

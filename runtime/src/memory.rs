@@ -1,12 +1,15 @@
 //! Memory of tensors: allocated, or a part of a package's file.
 
+use crate::heap::*;
+use alloc::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use alloc::sync::Arc;
+use core::ops::{Deref, DerefMut, Range};
+use core::ptr::NonNull;
 use kc_abi::call::ALIGNMENT;
+#[cfg(feature = "std")]
 use memmap2::MmapMut;
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+#[cfg(feature = "std")]
 use std::fs::File;
-use std::ops::{Deref, DerefMut, Range};
-use std::ptr::NonNull;
-use std::sync::Arc;
 
 /// Bytes in memory. Those that are allocated start at a multiple of [`ALIGNMENT`]; parts of a package start where they lie.
 ///
@@ -43,8 +46,13 @@ pub(crate) struct Region {
 }
 
 enum Memory {
-    Mapped { _mapping: MmapMut },
-    Copied { _bytes: AlignedBytes },
+    #[cfg(feature = "std")]
+    Mapped {
+        _mapping: MmapMut,
+    },
+    Copied {
+        _bytes: AlignedBytes,
+    },
     Static,
 }
 
@@ -56,6 +64,7 @@ unsafe impl Sync for Region {}
 impl Region {
     /// Maps a whole file; what is written stays in this process. The file must not be cut off while it is mapped: the process would be
     /// ended by a signal. Files that are replaced by renaming, as packages are, keep what is mapped.
+    #[cfg(feature = "std")]
     pub(crate) fn map(file: &File) -> std::io::Result<Self> {
         if file.metadata()?.len() == 0 {
             return Ok(Region::of_static(&[]));
@@ -80,7 +89,7 @@ impl Region {
     /// All bytes, while no part of them is written.
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: the memory is kept, and initialised.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+        unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }
 
@@ -185,7 +194,7 @@ impl Deref for AlignedBytes {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         // SAFETY: `length` initialised bytes are owned, or a part of the region that is kept.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+        unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
 }
 
@@ -193,7 +202,7 @@ impl DerefMut for AlignedBytes {
     fn deref_mut(&mut self) -> &mut [u8] {
         self.make_writable();
         // SAFETY: `length` initialised bytes are owned, and `self` is borrowed exclusively.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
+        unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
     }
 }
 
@@ -219,8 +228,8 @@ impl From<Vec<u8>> for AlignedBytes {
     }
 }
 
-impl std::fmt::Debug for AlignedBytes {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for AlignedBytes {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(formatter, "{} bytes", self.length)
     }
 }

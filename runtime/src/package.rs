@@ -3,6 +3,7 @@
 //! The layout is in the crate's README.
 
 mod error;
+#[cfg(feature = "std")]
 mod file;
 mod layout;
 pub mod safetensors;
@@ -11,6 +12,7 @@ mod signature;
 mod tools;
 
 pub use error::PackageError;
+#[cfg(feature = "std")]
 pub use file::replace_file;
 pub use layout::{Hash, Section};
 #[cfg(feature = "signature")]
@@ -18,14 +20,17 @@ pub use signature::{PublicKey, SecretKey, SignatureError};
 pub use tools::MergeError;
 
 use crate::array::{Array, shape_text};
-use crate::intrinsics::{host_target, machine_has};
+use crate::heap::*;
+use crate::intrinsics::{host_architecture, host_target, machine_has};
 use crate::memory::{AlignedBytes, Region};
+use alloc::sync::Arc;
 use kc_abi::codec;
 use kc_abi::manifest::{CodeTarget, FORMAT_VERSION, Manifest};
 use layout::{MAXIMUM_VARIANTS, Sections};
+#[cfg(feature = "std")]
 use std::fs::File;
+#[cfg(feature = "std")]
 use std::path::Path;
-use std::sync::Arc;
 
 /// A compiled model: what it is, its machine code for one kind of machine, its constants and its state.
 #[derive(Clone, Debug)]
@@ -68,11 +73,13 @@ impl Package {
     /// constants are hashed and checked; the weights' bytes are read when they are used, and [`Package::verify`] hashes them.
     ///
     /// The file must not be written in place while the package or its state lives; replace it, as [`Package::write`] does.
+    #[cfg(feature = "std")]
     pub fn read(path: &Path) -> Result<Self, PackageError> {
         in_file(path, |region| Self::of_region(region, Check::Load))
     }
 
     /// Reads the manifest for this machine alone.
+    #[cfg(feature = "std")]
     pub fn read_manifest(path: &Path) -> Result<Manifest, PackageError> {
         in_file(path, |region| {
             let sections = Sections::parse(region.bytes())?;
@@ -82,6 +89,7 @@ impl Package {
     }
 
     /// Checks every byte of a package's file: all hashes, those of the weights and of other machines' code included.
+    #[cfg(feature = "std")]
     pub fn verify(path: &Path) -> Result<Self, PackageError> {
         in_file(path, |region| Self::of_region(region, Check::Everything))
     }
@@ -184,6 +192,7 @@ impl Package {
 
     /// Writes the package's file: beside `path` first, then in its place. Where that fails, a file that was at `path` is
     /// unchanged and nothing is left beside it.
+    #[cfg(feature = "std")]
     pub fn write(&self, path: &Path) -> Result<(), PackageError> {
         replace_file(path, &self.to_bytes()?).map_err(|source| PackageError::Write { path: path.to_path_buf(), source })
     }
@@ -212,6 +221,7 @@ impl Variant {
     }
 }
 
+#[cfg(feature = "std")]
 fn in_file<T>(path: &Path, read: impl FnOnce(Arc<Region>) -> Result<T, PackageError>) -> Result<T, PackageError> {
     let region = File::open(path).and_then(|file| Region::map(&file)).map_err(PackageError::Io);
     region
@@ -234,10 +244,15 @@ fn targets(sections: &Sections) -> Result<Vec<CodeTarget>, PackageError> {
     }
 }
 
+/// Whether code for an architecture and system is for this one; without a system its architecture counts.
+fn is_host(target: &str) -> bool {
+    let architecture = target.split('-').next().unwrap_or_default();
+    target == host_target() || cfg!(target_os = "none") && architecture == host_architecture()
+}
+
 /// The first that this machine can execute, else the first.
 fn preferred(targets: &[CodeTarget]) -> usize {
-    let fits =
-        |target: &CodeTarget| target.target == host_target() && target.features.iter().all(|name| machine_has(name));
+    let fits = |target: &CodeTarget| is_host(&target.target) && target.features.iter().all(|name| machine_has(name));
     targets.iter().position(fits).unwrap_or(0)
 }
 
@@ -261,7 +276,7 @@ fn check_target(manifest: &Manifest, target: &CodeTarget) -> Result<(), PackageE
     Ok(())
 }
 
-fn check_kernels(manifest: &Manifest, code: std::ops::Range<usize>) -> Result<(), PackageError> {
+fn check_kernels(manifest: &Manifest, code: core::ops::Range<usize>) -> Result<(), PackageError> {
     let bytes = code.len();
     match manifest.code.kernels.iter().find(|kernel| kernel.offset >= bytes as u64) {
         Some(kernel) => Err(PackageError::Kernel { kernel: kernel.name.clone(), offset: kernel.offset, bytes }),
@@ -270,7 +285,11 @@ fn check_kernels(manifest: &Manifest, code: std::ops::Range<usize>) -> Result<()
 }
 
 /// The state tensors, as parts of the region.
-fn state(manifest: &Manifest, region: &Arc<Region>, range: std::ops::Range<usize>) -> Result<Vec<Array>, PackageError> {
+fn state(
+    manifest: &Manifest,
+    region: &Arc<Region>,
+    range: core::ops::Range<usize>,
+) -> Result<Vec<Array>, PackageError> {
     let mut layout = safetensors::Layout::default();
     for tensor in &manifest.state {
         let extents = tensor.ty.shape.iter().map(|dim| usize::try_from(dim.as_constant()?).ok());

@@ -8,30 +8,50 @@ mod divide;
 mod error;
 mod execute;
 mod executor;
+#[cfg(feature = "std")]
 mod model;
+mod predictor;
 mod prepare;
+#[cfg(feature = "std")]
 mod profile;
 
 pub use argument::{Argument, View};
 pub use error::{LoadError, SessionError};
+#[cfg(feature = "std")]
 pub use model::Model;
+pub use predictor::Predictor;
+#[cfg(feature = "std")]
 pub use profile::{LaunchTime, Profile};
 
 use crate::array::{Array, shape_text};
+use crate::heap::*;
+#[cfg(feature = "std")]
 use crate::image::Image;
-use crate::intrinsics::{Functions, host_target, machine_has, provides};
+use crate::intrinsics::{Functions, provides};
+#[cfg(feature = "std")]
+use crate::intrinsics::{host_target, machine_has};
 use crate::memory::AlignedBytes;
-use crate::package::{Package, Variant};
+use crate::package::Package;
+#[cfg(feature = "std")]
+use crate::package::Variant;
+#[cfg(feature = "std")]
 use crate::pool::Pool;
+#[cfg(feature = "train")]
 use crate::random::initial_seeds;
+use alloc::sync::Arc;
+use core::sync::atomic::AtomicBool;
+#[cfg(feature = "std")]
 use executor::Executor;
 use kc_abi::Dim;
-use kc_abi::call::{ALIGNMENT, INTRINSICS_VERSION, Intrinsic, KernelFn};
+#[cfg(feature = "std")]
+use kc_abi::call::INTRINSICS_VERSION;
+use kc_abi::call::{ALIGNMENT, Intrinsic, KernelFn};
 use kc_abi::library::LibraryFunction;
-use kc_abi::manifest::{Entry, Manifest, StateRole, StateTensor};
+#[cfg(feature = "std")]
+use kc_abi::manifest::StateRole;
+use kc_abi::manifest::{Code, Entry, Manifest, StateTensor};
+#[cfg(feature = "std")]
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// How a session executes.
 #[derive(Clone, Debug, Default)]
@@ -39,16 +59,19 @@ pub struct SessionOptions {
     /// Number of threads, the caller's included; 0 (the default): one for each processor. Results do not depend on it.
     pub threads: usize,
     /// Whether to measure the time of every launch (see [`Session::profile`]); each launch is then waited for.
+    #[cfg(feature = "std")]
     pub profile: bool,
     /// See [`Session::set_interrupt`]; `None` (the default): nothing interrupts.
     pub interrupt: Option<Arc<AtomicBool>>,
     /// See [`Session::set_round_limit`]; `None` (the default): no limit.
     pub round_limit: Option<u64>,
     /// Where a package for XLA runs.
+    #[cfg(feature = "std")]
     pub device: DeviceOptions,
 }
 
 /// What a session of a package for XLA is given.
+#[cfg(feature = "std")]
 #[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
     /// The plug-in's file; `None` (the default): the one that is found (see `kc_runtime::pjrt::find`).
@@ -69,8 +92,9 @@ const PREPARED_PLANS: usize = 8;
 /// let mut session = Session::new(&package, &SessionOptions::default())?;
 /// let image = Array::from_slice(&[0f32; 784], &[1, 28, 28])?;
 /// let probabilities = session.run("predict", &[&image])?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
+#[cfg(feature = "std")]
 pub struct Session {
     /// The state; where it lies on devices, what was last read or written of it.
     state: Vec<Array>,
@@ -88,13 +112,16 @@ struct Program {
     functions: &'static Functions,
     constants: AlignedBytes,
     /// The same model for other machines.
+    #[cfg(feature = "std")]
     others: Vec<Variant>,
     /// Holds what `kernels` point into.
+    #[cfg(feature = "std")]
     image: Option<Image>,
 }
 
 impl Program {
-    fn load(package: &Package, functions: &'static Functions) -> Result<Self, SessionError> {
+    #[cfg(feature = "std")]
+    fn load(package: Package, functions: &'static Functions) -> Result<Self, SessionError> {
         if !package.manifest.code.programs.is_empty() {
             return Self::for_devices(package, functions);
         }
@@ -103,24 +130,53 @@ impl Program {
         let kernels = package.manifest.code.kernels.iter();
         // SAFETY: the package's writer put a kernel at each offset, for the machine and features checked above.
         let kernels = kernels.map(|kernel| unsafe { image.kernel(kernel.offset) }).collect::<Result<_, _>>()?;
-        let mut constants = package.constants.clone();
+        Ok(Program { image: Some(image), ..Self::with_kernels(package, kernels, functions)? })
+    }
+
+    /// `kernels` are those of the package's manifest.
+    fn with_kernels(
+        package: Package,
+        kernels: Vec<KernelFn>,
+        functions: &'static Functions,
+    ) -> Result<Self, SessionError> {
+        let mut constants = package.constants;
         if !constants.as_pointer().addr().is_multiple_of(ALIGNMENT) {
-            constants = memory(package.constants.len(), || "the model's constants".to_owned())?;
-            constants.copy_from_slice(&package.constants);
+            let mut aligned = memory(constants.len(), || "the model's constants".to_owned())?;
+            aligned.copy_from_slice(&constants);
+            constants = aligned;
         }
-        let manifest = Arc::new(package.manifest.clone());
-        let others = package.others.clone();
-        Ok(Program { manifest, kernels, functions, constants, others, image: Some(image) })
+        Ok(Program {
+            manifest: Arc::new(package.manifest),
+            kernels,
+            functions,
+            constants,
+            #[cfg(feature = "std")]
+            others: package.others,
+            #[cfg(feature = "std")]
+            image: None,
+        })
     }
 
     /// A package whose programs are a plug-in's to execute.
-    fn for_devices(package: &Package, functions: &'static Functions) -> Result<Self, SessionError> {
+    #[cfg(feature = "std")]
+    fn for_devices(package: Package, functions: &'static Functions) -> Result<Self, SessionError> {
         if cfg!(not(feature = "pjrt")) {
-            return Err(SessionError::NoPlugins { target: package.manifest.code.target.clone() });
+            return Err(SessionError::NoPlugins { target: package.manifest.code.target });
         }
-        let (manifest, others) = (Arc::new(package.manifest.clone()), package.others.clone());
-        let (kernels, constants) = (Vec::new(), package.constants.clone());
-        Ok(Program { manifest, kernels, functions, constants, others, image: None })
+        let Package { manifest, constants, others, .. } = package;
+        Ok(Program { manifest: Arc::new(manifest), kernels: Vec::new(), functions, constants, others, image: None })
+    }
+
+    /// The entry point `predict`, which must change nothing and call what there is.
+    fn predict(&self) -> Result<EntryId, SessionError> {
+        let predict = self.entry("predict")?;
+        check_calls(&self.manifest, predict, self.functions)?;
+        let entry = &self.manifest.entries[predict.0];
+        if let Some(&index) = entry.updates.first() {
+            let tensor = self.manifest.state.get(index).map_or_else(String::new, |tensor| tensor.name.clone());
+            return Err(SessionError::Updates { entry: entry.name.clone(), tensor });
+        }
+        Ok(predict)
     }
 
     fn entry(&self, name: &str) -> Result<EntryId, SessionError> {
@@ -135,6 +191,7 @@ impl Program {
     }
 
     /// State tensors of zeros.
+    #[cfg(feature = "std")]
     fn zeros(&self) -> Result<Vec<Array>, SessionError> {
         let mut state = Vec::with_capacity(self.manifest.state.len());
         for tensor in &self.manifest.state {
@@ -153,30 +210,28 @@ impl Program {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryId(usize);
 
+#[cfg(feature = "std")]
 impl Session {
     /// Loads a package's code, constants and state. State tensors are zero where the package holds none (call
     /// [`Session::init`]).
     ///
     /// A package is code: only run what you trust.
     pub fn new(package: &Package, options: &SessionOptions) -> Result<Self, SessionError> {
-        Self::open(package, package.state.clone(), options)
-    }
-
-    fn open(package: &Package, state: Option<Vec<Array>>, options: &SessionOptions) -> Result<Self, SessionError> {
-        #[cfg_attr(not(feature = "pjrt"), allow(unused_mut))]
-        let mut session = Self::assemble(Program::load(package, &Functions::ALL)?, state, options)?;
-        #[cfg(feature = "pjrt")]
-        if !package.manifest.code.programs.is_empty() {
-            session.device = Some(device::Device::new(&package.manifest, &package.code, &options.device)?);
-        }
-        Ok(session)
+        Self::from_package(package.clone(), options)
     }
 
     /// The same of a package that is not needed any more: the state of a file is not copied, but read when it is used. What training
     /// writes stays in this process.
     pub fn from_package(mut package: Package, options: &SessionOptions) -> Result<Self, SessionError> {
         let state = package.state.take();
-        Self::open(&package, state, options)
+        #[cfg(feature = "pjrt")]
+        if !package.manifest.code.programs.is_empty() {
+            let code = core::mem::take(&mut package.code);
+            let mut session = Self::assemble(Program::load(package, &Functions::ALL)?, state, options)?;
+            session.device = Some(device::Device::new(session.manifest(), &code, &options.device)?);
+            return Ok(session);
+        }
+        Self::assemble(Program::load(package, &Functions::ALL)?, state, options)
     }
 
     /// A session whose kernels are functions of this process, one for each of the manifest's.
@@ -246,7 +301,7 @@ impl Session {
     /// Another thread sets it, or the handler of a signal. Nothing else is interrupted: all else ends by itself. State tensors may have
     /// some of that call's values then. A plug-in's devices, once started, do not look at it. Returns the flag that there was.
     pub fn set_interrupt(&mut self, flag: Option<Arc<AtomicBool>>) -> Option<Arc<AtomicBool>> {
-        std::mem::replace(&mut self.executor.interrupt, flag)
+        core::mem::replace(&mut self.executor.interrupt, flag)
     }
 
     /// Limits the rounds that all `while` loops of one call may take together; a call with more ends with [`SessionError::Rounds`]. State
@@ -295,6 +350,7 @@ impl Session {
     }
 
     /// Runs `init`: every state tensor gets its first value, with the seeds that Keras draws after `set_random_seed(seed)`.
+    #[cfg(feature = "train")]
     pub fn init(&mut self, seed: u32) -> Result<(), SessionError> {
         let entry = self.entry("init")?;
         let inputs = initial_seeds(&self.manifest().entries[entry.0].inputs, seed)?;
@@ -418,7 +474,7 @@ impl Session {
 
     /// The measurements, which then start anew.
     pub fn take_profile(&mut self) -> Option<Profile> {
-        self.executor.profile.as_mut().map(std::mem::take)
+        self.executor.profile.as_mut().map(core::mem::take)
     }
 }
 
@@ -494,6 +550,7 @@ fn check_calls(manifest: &Manifest, entry: EntryId, functions: &Functions) -> Re
 }
 
 /// Whether this process can execute the package's code.
+#[cfg(feature = "std")]
 fn check_machine(manifest: &Manifest) -> Result<(), SessionError> {
     let code = &manifest.code;
     if code.target.starts_with("nvptx64-") {
@@ -505,6 +562,14 @@ fn check_machine(manifest: &Manifest) -> Result<(), SessionError> {
     if code.intrinsics_version > INTRINSICS_VERSION {
         return Err(SessionError::Intrinsics { package: code.intrinsics_version, runtime: INTRINSICS_VERSION });
     }
+    check_library(code)?;
+    let mut missing: Vec<String> = code.features.iter().filter(|feature| !machine_has(feature)).cloned().collect();
+    missing.sort_unstable();
+    if missing.is_empty() { Ok(()) } else { Err(SessionError::Features { missing }) }
+}
+
+/// Whether this runtime has the functions of the library that the code calls.
+fn check_library(code: &Code) -> Result<(), SessionError> {
     for name in &code.library {
         match LibraryFunction::from_name(name) {
             None => return Err(SessionError::UnknownFunction { function: name.clone() }),
@@ -515,7 +580,5 @@ fn check_machine(manifest: &Manifest) -> Result<(), SessionError> {
             Some(_) => {}
         }
     }
-    let mut missing: Vec<String> = code.features.iter().filter(|feature| !machine_has(feature)).cloned().collect();
-    missing.sort();
-    if missing.is_empty() { Ok(()) } else { Err(SessionError::Features { missing }) }
+    Ok(())
 }

@@ -346,3 +346,38 @@ fn a_model_is_given_the_functions_that_its_kernels_call() {
         Some("the package calls `divine`, which this runtime does not know; update the runtime")
     );
 }
+
+#[test]
+fn code_is_executed_where_it_lies() {
+    let Some(code) = machine_code() else { return };
+    let mut package = compiled(code);
+    package.manifest.entries[0].name = "predict".into();
+    package.state = Some(vec![Array::scalar(100i64)]);
+    let image = kc_runtime::image::Image::load(&package.code).unwrap();
+    let place: &'static [u8] = Box::leak(Box::new(image)).bytes();
+    let x = Array::from_slice(&[42i64], &[1, 1]).unwrap();
+    let predict = |package: Package, place| {
+        // SAFETY: the image's memory is executable, and stays.
+        unsafe { kc_runtime::Predictor::in_place(package, place, &kc_runtime::Functions::ALL) }
+    };
+    let mut predictor = predict(package.clone(), place).unwrap();
+    assert_eq!(predictor.predict(&[&x]).unwrap(), [Array::from_slice(&[142i64], &[1, 1]).unwrap()]);
+    let mut result = [0i64];
+    predictor.predict_to(&[&x], &mut [kc_runtime::bytes_mut(&mut result)]).unwrap();
+    assert_eq!(result, [142]);
+
+    let error = |package, place| predict(package, place).err().unwrap().to_string();
+    let length = place.len();
+    assert_eq!(
+        error(package.clone(), &place[1..]),
+        format!(
+            "the package's manifest is wrong: the {} bytes where the code should lie are not the package's {length} bytes of code",
+            length - 1
+        )
+    );
+    let mut outside = package.clone();
+    outside.manifest.code.kernels[0].offset = 1 << 40;
+    assert_eq!(error(outside, place), "the package's manifest is wrong: kernel `add` is outside the code");
+    package.state = None;
+    assert_eq!(error(package, place), "the package holds no weights; train it first, or run `init` in a session");
+}

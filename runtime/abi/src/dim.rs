@@ -103,7 +103,7 @@ impl Dim {
     }
 
     fn from_terms(mut terms: Vec<Term>) -> Self {
-        terms.sort();
+        terms.sort_unstable();
         let mut merged: Vec<Term> = Vec::with_capacity(terms.len());
         for term in terms {
             match merged.last_mut() {
@@ -284,7 +284,7 @@ impl ops::Mul for Dim {
         for a in &self.terms {
             for b in &other.terms {
                 let mut atoms: Vec<Atom> = a.atoms.iter().chain(&b.atoms).cloned().collect();
-                atoms.sort();
+                atoms.sort_unstable();
                 terms.push(Term { atoms, coefficient: a.coefficient.wrapping_mul(b.coefficient) });
             }
         }

@@ -33,7 +33,7 @@ impl Functions {
             gemm_f64: absent::gemm,
             math_f64: absent::math,
             math2_f64: absent::math2,
-            user_data: std::ptr::null(),
+            user_data: core::ptr::null(),
             library: absent::library,
         },
         has: [false; Intrinsic::ALL.len()],

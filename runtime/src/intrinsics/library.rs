@@ -37,7 +37,7 @@ pub(super) unsafe extern "C" fn library(
     }
     // SAFETY: the caller passes so many regions, and as many attributes as the function has.
     let (regions, attributes) = unsafe {
-        (std::slice::from_raw_parts(regions, count), std::slice::from_raw_parts(attributes, function.attributes()))
+        (core::slice::from_raw_parts(regions, count), core::slice::from_raw_parts(attributes, function.attributes()))
     };
     let mut extents = [Extents { dtype: DType::F64, rows: 0, columns: 0 }; MAX_REGIONS];
     for (extents, region) in extents.iter_mut().zip(regions) {

@@ -66,11 +66,11 @@ fn erf_inv(x: f64) -> f64 {
     let (magnitude, complement) = (x.abs(), 1.0 - x.abs());
     let a = 0.147;
     let log = libm::log(complement * (1.0 + magnitude));
-    let half = 2.0 / (std::f64::consts::PI * a) + log / 2.0;
+    let half = 2.0 / (core::f64::consts::PI * a) + log / 2.0;
     let mut y = libm::sqrt(libm::sqrt(half * half - log / a) - half);
     for _ in 0..4 {
         let error = if magnitude < 0.5 { libm::erf(y) - magnitude } else { complement - libm::erfc(y) };
-        let newton = error / (std::f64::consts::FRAC_2_SQRT_PI * libm::exp(-y * y));
+        let newton = error / (core::f64::consts::FRAC_2_SQRT_PI * libm::exp(-y * y));
         y -= newton / (1.0 + y * newton);
     }
     y.copysign(x)
@@ -83,7 +83,7 @@ fn digamma(x: f64) -> f64 {
     }
     if x < 0.5 {
         let fraction = x - libm::floor(x);
-        return digamma(1.0 - x) - std::f64::consts::PI / libm::tan(std::f64::consts::PI * fraction);
+        return digamma(1.0 - x) - core::f64::consts::PI / libm::tan(core::f64::consts::PI * fraction);
     }
     let (mut x, mut shift) = (x, 0.0);
     while x < 10.0 {

@@ -1,5 +1,7 @@
 use super::layout::{Hash, Section};
 use crate::errors::errors;
+use crate::heap::*;
+#[cfg(feature = "std")]
 use std::path::PathBuf;
 
 errors! {
@@ -8,6 +10,7 @@ errors! {
     pub enum PackageError {
         /// Which file, and why.
         #[error("cannot read the package `{}`: {source}", path.display())]
+        #[cfg(feature = "std")]
         InFile {
             /// The file.
             path: PathBuf,
@@ -16,9 +19,11 @@ errors! {
         },
         /// The system cannot read it.
         #[error("{0}")]
+        #[cfg(feature = "std")]
         Io(std::io::Error),
         /// The system cannot write it.
         #[error("cannot write the package `{}`: {source}; no file was changed", path.display())]
+        #[cfg(feature = "std")]
         Write {
             /// The file.
             path: PathBuf,

@@ -1,10 +1,11 @@
 //! Header, section table and sections of a package's file.
 
 use super::PackageError;
+use crate::heap::*;
+use core::fmt;
+use core::ops::Range;
 use kc_abi::call::ALIGNMENT;
 use kc_abi::manifest::FORMAT_VERSION;
-use std::fmt;
-use std::ops::Range;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// The first bytes of a package: as in PNG, they show a transfer that changed line ends or cut the eighth bit.
@@ -185,7 +186,7 @@ impl<'a> Sections<'a> {
     /// The sections in the order of their places.
     fn in_order(&self) -> Vec<&Entry> {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
-        entries.sort_by_key(|entry| (entry.start, entry.end));
+        entries.sort_unstable_by_key(|entry| (entry.start, entry.end));
         entries
     }
 

@@ -3,12 +3,13 @@
 use crate::array::Array;
 #[cfg(feature = "json")]
 use crate::array::shape_text;
+use crate::heap::*;
+#[cfg(feature = "json")]
+use alloc::collections::BTreeMap;
+use core::fmt::Write;
+use core::ops::Range;
 use kc_abi::DType;
 use kc_abi::call::ALIGNMENT;
-#[cfg(feature = "json")]
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::ops::Range;
 
 /// Why bytes are no safetensors.
 #[cfg(feature = "json")]
@@ -16,14 +17,14 @@ use std::ops::Range;
 pub struct SafetensorsError(String);
 
 #[cfg(feature = "json")]
-impl std::fmt::Display for SafetensorsError {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for SafetensorsError {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         formatter.write_str(&self.0)
     }
 }
 
 #[cfg(feature = "json")]
-impl std::error::Error for SafetensorsError {}
+impl core::error::Error for SafetensorsError {}
 
 const DTYPES: [(DType, &str); 13] = [
     (DType::F64, "F64"),

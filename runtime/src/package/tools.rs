@@ -3,6 +3,7 @@
 use super::{Package, PackageError, Variant, codec};
 use crate::array::Array;
 use crate::errors::{errors, from_errors};
+use crate::heap::*;
 use crate::memory::AlignedBytes;
 use kc_abi::call::{ALIGNMENT, Intrinsic};
 use kc_abi::manifest::{Entry, Kernel, Manifest, Place, StateRole, launches, launches_mut};
@@ -116,13 +117,13 @@ fn kept<T>(all: Vec<T>, keep: &[bool]) -> Vec<T> {
 
 /// New numbers of what is kept.
 fn numbers(keep: &[bool]) -> Vec<usize> {
-    keep.iter().scan(0, |next, &keep| Some(std::mem::replace(next, *next + usize::from(keep)))).collect()
+    keep.iter().scan(0, |next, &keep| Some(core::mem::replace(next, *next + usize::from(keep)))).collect()
 }
 
 /// Leaves out state tensors that no plan has a buffer in.
 fn keep_state(manifest: &mut Manifest, keep: &[bool]) {
     let numbers = numbers(keep);
-    manifest.state = kept(std::mem::take(&mut manifest.state), keep);
+    manifest.state = kept(core::mem::take(&mut manifest.state), keep);
     for entry in &mut manifest.entries {
         entry.updates = entry.updates.iter().filter_map(|&index| numbers.get(index).copied()).collect();
         for buffer in entry.plans_mut().flat_map(|plan| &mut plan.buffers) {
@@ -145,7 +146,7 @@ fn keep_kernels(manifest: &mut Manifest, code: AlignedBytes) -> AlignedBytes {
             launch.kernel = numbers.get(launch.kernel).copied().unwrap_or(usize::MAX);
         }
     }
-    let kernels = kept(std::mem::take(&mut manifest.code.kernels), &launched);
+    let kernels = kept(core::mem::take(&mut manifest.code.kernels), &launched);
     let calls_library = |kernel: &Kernel| {
         kernel.calls.as_ref().is_none_or(|calls| calls.iter().any(|name| name == Intrinsic::Library.name()))
     };
@@ -154,7 +155,7 @@ fn keep_kernels(manifest: &mut Manifest, code: AlignedBytes) -> AlignedBytes {
     }
     // an instruction of AArch64 that takes the page of an address stays right where the code moves by whole pages
     let step = if manifest.code.target.starts_with("x86_64") { ALIGNMENT } else { 4096 };
-    let starts = std::mem::take(&mut manifest.code.parts);
+    let starts = core::mem::take(&mut manifest.code.parts);
     let ends = starts.iter().skip(1).copied().chain([code.len() as u64]);
     let (mut kept_code, mut moved) = (Vec::new(), Vec::new());
     for (start, end) in starts.iter().copied().zip(ends) {

@@ -51,7 +51,7 @@ impl<'a> View<'a> {
     pub fn new<T: Element>(values: &'a [T], shape: &'a [usize]) -> Option<Self> {
         let elements = shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent));
         // SAFETY: numbers may be read as bytes.
-        let bytes = unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) };
+        let bytes = unsafe { core::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) };
         (elements == Some(values.len())).then_some(View { dtype: T::DTYPE, shape, bytes })
     }
 }

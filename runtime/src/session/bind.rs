@@ -3,6 +3,7 @@
 use super::Argument;
 use super::SessionError;
 use crate::array::shape_text;
+use crate::heap::*;
 use kc_abi::manifest::Entry;
 use kc_abi::{Dim, Symbol};
 

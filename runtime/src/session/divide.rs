@@ -1,5 +1,6 @@
 //! Dividing launches among threads.
 
+use crate::heap::*;
 use crate::pool::{DIVIDED_WORK, MAXIMUM_PARTS};
 use kc_abi::call::KernelFn;
 

@@ -1,5 +1,7 @@
 use crate::array::ArrayError;
 use crate::errors::{errors, from_errors};
+use crate::heap::*;
+#[cfg(feature = "std")]
 use crate::image::ImageError;
 use crate::package::PackageError;
 
@@ -69,6 +71,7 @@ errors! {
         },
         /// The code cannot be loaded.
         #[error("{0}")]
+        #[cfg(feature = "std")]
         Image(ImageError),
         /// The session's kernels are functions of this process.
         #[error("a session whose kernels are functions of the process cannot be saved as a package; save its weights")]
@@ -205,7 +208,7 @@ errors! {
         },
         /// A plug-in, or the device.
         #[error("{0}")]
-        Device(Box<dyn std::error::Error + Send + Sync>),
+        Device(Box<dyn core::error::Error + Send + Sync>),
         /// The system has no memory for something.
         #[error("there is no memory for {bytes} bytes: {what}; free memory, or use a smaller model or smaller batches")]
         OutOfMemory {
@@ -216,6 +219,7 @@ errors! {
         },
     }
 }
+#[cfg(feature = "std")]
 from_errors!(ImageError => SessionError::Image);
 
 errors! {

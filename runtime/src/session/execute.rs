@@ -1,8 +1,9 @@
 //! A prepared plan in execution.
 
+use crate::heap::*;
 use crate::pool::{Job, Part};
+use core::sync::atomic::{AtomicBool, Ordering};
 use kc_abi::DType;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is executed next.
 pub(super) enum PreparedStep {

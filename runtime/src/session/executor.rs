@@ -1,15 +1,19 @@
 //! [`Executor`]: the plans of a package's entry points, prepared, and the memory that they need beside the state.
 
+#[cfg(feature = "std")]
+use super::Profile;
 use super::bind::Signature;
 use super::execute::{Limits, Stopped};
 use super::prepare::{Prepared, Surroundings};
-use super::{Argument, EntryId, PREPARED_PLANS, Profile, Program, SessionError, SessionOptions, fit_outputs, memory};
+use super::{Argument, EntryId, PREPARED_PLANS, Program, SessionError, SessionOptions, fit_outputs, memory};
 use crate::array::Array;
+use crate::heap::*;
 use crate::memory::AlignedBytes;
 use crate::pool::Pool;
+use alloc::sync::Arc;
+use core::sync::atomic::AtomicBool;
 use kc_abi::call::ALIGNMENT;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+#[cfg(feature = "std")]
 use std::time::Instant;
 
 /// Executes the entry points of a program over a state, which is the same in every call. One thread uses it at a time.
@@ -19,6 +23,7 @@ pub(super) struct Executor {
     scratch: AlignedBytes,
     scratch_stride: usize,
     pub(super) pool: Arc<Pool>,
+    #[cfg(feature = "std")]
     pub(super) profile: Option<Profile>,
     pub(super) interrupt: Option<Arc<AtomicBool>>,
     pub(super) round_limit: Option<u64>,
@@ -66,6 +71,7 @@ impl Executor {
             entries,
             scratch: memory(scratch_stride * pool.threads(), || "the kernels' scratch memory".to_owned())?,
             arena: AlignedBytes::default(),
+            #[cfg(feature = "std")]
             profile: options.profile.then(Profile::default),
             interrupt: options.interrupt.clone(),
             round_limit: options.round_limit,
@@ -142,7 +148,7 @@ impl Executor {
         let prepared = &mut self.entries[entry.0].prepared[index];
         prepared.patch(self.arena.as_pointer(), |i| inputs[i].pointer().cast_mut(), output);
         let scratch = self.scratch.as_pointer();
-        let (pool, kernels) = (&self.pool, &self.program.manifest.code.kernels);
+        let pool = &self.pool;
         let limits = Limits { interrupt: self.interrupt.as_deref(), rounds: self.round_limit.unwrap_or(u64::MAX) };
         let stopped = |stopped: Stopped| {
             let entry = description.name.clone();
@@ -151,28 +157,38 @@ impl Executor {
                 Stopped::Rounds => SessionError::Rounds { entry, limit: self.round_limit.unwrap_or(u64::MAX) },
             }
         };
-        let Some(profile) = &mut self.profile else {
-            // SAFETY: the pointers are in the tables; the plan was checked against the sizes of all buffers, and its launches keep the
-            // kernels' contract.
-            return unsafe { prepared.execute(scratch, self.scratch_stride, limits, &mut |_, job| pool.run(job)) }
-                .map_err(stopped);
-        };
-        let start = Instant::now();
-        // SAFETY: as above.
-        unsafe {
-            prepared.execute(scratch, self.scratch_stride, limits, &mut |launch, job| {
-                let start = Instant::now();
-                pool.run(job);
-                profile.add_launch(description, kernels, launch, start.elapsed());
-            })
+        #[cfg(feature = "std")]
+        if let Some(profile) = &mut self.profile {
+            let kernels = &self.program.manifest.code.kernels;
+            let start = Instant::now();
+            // SAFETY: as below.
+            unsafe {
+                prepared.execute(scratch, self.scratch_stride, limits, &mut |launch, job| {
+                    let start = Instant::now();
+                    pool.run(job);
+                    profile.add_launch(description, kernels, launch, start.elapsed());
+                })
+            }
+            .map_err(stopped)?;
+            profile.add_step(description, start.elapsed());
+            return Ok(());
         }
-        .map_err(stopped)?;
-        profile.add_step(description, start.elapsed());
-        Ok(())
+        // SAFETY: the pointers are in the tables; the plan was checked against the sizes of all buffers, and its launches keep the
+        // kernels' contract.
+        unsafe { prepared.execute(scratch, self.scratch_stride, limits, &mut |_, job| pool.run(job)) }.map_err(stopped)
+    }
+
+    /// Whether launches are measured.
+    fn is_profiled(&self) -> bool {
+        #[cfg(feature = "std")]
+        return self.profile.is_some();
+        #[cfg(not(feature = "std"))]
+        false
     }
 
     /// The index of the plan that is prepared for the inputs' extents.
     fn prepare<A: Argument>(&mut self, state: &[Array], entry: EntryId, inputs: &[A]) -> Result<usize, SessionError> {
+        let separate = self.is_profiled();
         let program = &self.program;
         let description = &program.manifest.entries[entry.0];
         let EntryState { signature, values, prepared, oldest } = &mut self.entries[entry.0];
@@ -182,7 +198,7 @@ impl Executor {
         }
         let state: Vec<(*mut u8, usize)> = state.iter().map(|a| (a.pointer(), a.bytes().len())).collect();
         // launches are measured by their numbers in the plan for any extents
-        let exact = description.exact.iter().find(|exact| self.profile.is_none() && exact.values == *values);
+        let exact = description.exact.iter().find(|exact| !separate && exact.values == *values);
         let around = Surroundings {
             entry: description,
             plan: exact.map_or(&description.plan, |exact| &exact.plan),
@@ -191,7 +207,7 @@ impl Executor {
             state: &state,
             constants: (program.constants.as_pointer(), program.constants.len()),
             threads: self.pool.threads(),
-            separate: self.profile.is_some(),
+            separate,
         };
         let new = Prepared::new(&around, values, &|symbol| signature.value(symbol, values))?;
         if new.arena_bytes > self.arena.len() {

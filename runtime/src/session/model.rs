@@ -49,7 +49,7 @@ impl Model {
 
     fn load(mut package: Package, threads: usize, functions: &'static Functions) -> Result<Self, SessionError> {
         let Some(state) = package.state.take() else { return Err(SessionError::NoWeights) };
-        let program = Arc::new(Program::load(&package, functions)?);
+        let program = Arc::new(Program::load(package, functions)?);
         super::check_state(&program.manifest, &state)?;
         Self::assemble(program, state, Arc::new(Pool::new(threads)))
     }
@@ -58,13 +58,7 @@ impl Model {
         if !program.manifest.code.programs.is_empty() {
             return Err(SessionError::OnDevice { target: program.manifest.code.target.clone() });
         }
-        let predict = program.entry("predict")?;
-        super::check_calls(&program.manifest, predict, program.functions)?;
-        let entry = &program.manifest.entries[predict.0];
-        if let Some(&index) = entry.updates.first() {
-            let tensor = program.manifest.state.get(index).map_or_else(String::new, |tensor| tensor.name.clone());
-            return Err(SessionError::Updates { entry: entry.name.clone(), tensor });
-        }
+        let predict = program.predict()?;
         let model = Model { program, state, predict, pool, idle: Mutex::new(Vec::new()) };
         model.give_back(model.executor()?);
         Ok(model)

@@ -3,6 +3,7 @@
 use super::SessionError;
 use super::divide::{Ready, divide, work_of};
 use super::execute::{Execution, Limits, Moving, PreparedStep, Scalar, Stopped, Term};
+use crate::heap::*;
 use crate::pool::{Job, Part};
 use kc_abi::call::{ALIGNMENT, Intrinsics, KernelFn};
 use kc_abi::manifest::{Buffer, Entry, Launch, Place, Plan, Step};
@@ -166,7 +167,7 @@ impl Prepared {
             values: values.into(),
             output_shapes,
             arena_bytes,
-            arena: std::ptr::null_mut(),
+            arena: core::ptr::null_mut(),
             pointers,
             inputs: inputs.into(),
             outputs: outputs.into(),
@@ -329,7 +330,7 @@ impl Preparation<'_> {
             return Err(self.wrong(message));
         }
         let position = self.pointers.len();
-        self.pointers.push(std::ptr::null_mut());
+        self.pointers.push(core::ptr::null_mut());
         self.place(position, index, buffer)?;
         Ok(Scalar { position, dtype: buffer.dtype })
     }
@@ -365,7 +366,7 @@ impl Preparation<'_> {
             None => position,
             Some(around) => {
                 let base = self.pointers.len();
-                self.pointers.push(std::ptr::null_mut());
+                self.pointers.push(core::ptr::null_mut());
                 let term = |(around, step, half): &(usize, i64, i64)| Term {
                     number: self.loops[*around].number,
                     step: bytes(*step),
@@ -430,7 +431,7 @@ impl Preparation<'_> {
                 return Err(self.wrong(format!("launch {number} runs kernel {}, which is missing", launch.kernel)));
             };
             let first_pointer = self.pointers.len();
-            self.pointers.resize(first_pointer + launch.buffers.len(), std::ptr::null_mut());
+            self.pointers.resize(first_pointer + launch.buffers.len(), core::ptr::null_mut());
             let mut touched = 0i64;
             for (position, &index) in launch.buffers.iter().enumerate() {
                 let Some(buffer) = self.around.plan.buffers.get(index) else {

@@ -1,6 +1,7 @@
+use crate::heap::*;
+use alloc::collections::BTreeMap;
+use core::time::Duration;
 use kc_abi::manifest::{Entry, Kernel};
-use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// Times of the launches of a session's entry points.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! [dependencies]
-//! kc-runtime = { path = "kc/runtime", default-features = false }
+//! kc-runtime = { path = "kc/runtime", default-features = false, features = ["std"] }
 //! [build-dependencies]
 //! kc-build = { path = "kc/tools/kc-build" }
 //! ```

@@ -53,7 +53,7 @@ fn a_fresh_project_predicts_the_same_bits_with_few_crates() -> Result<(), Box<dy
     let root: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let manifest = format!(
         "[package]\nname = \"digits\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\nkc-runtime = {{ path = {:?}, \
-         default-features = false }}\n\n[build-dependencies]\nkc-build = {{ path = {:?} }}\n",
+         default-features = false, features = [\"std\"] }}\n\n[build-dependencies]\nkc-build = {{ path = {:?} }}\n",
         root.join("runtime"),
         root.join("tools/kc-build")
     );

@@ -59,17 +59,7 @@ pub fn deploy(arguments: &[String]) -> Outcome {
     std::fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     run(cargo().args(["build", "--release", "--package", "kc-tool"]))?;
     let features: Vec<&str> = peers.iter().copied().filter(|peer| RUST.contains(peer)).collect();
-    let mut build = cargo();
-    build.args([
-        "build",
-        "--release",
-        "--quiet",
-        "--manifest-path",
-        "benches/deploy/Cargo.toml",
-        "--bins",
-        "--features",
-    ]);
-    build.arg(features.join(",")).arg("--target-dir").arg(&folder);
+    let mut variables = vec![];
     for network in &NETWORKS {
         let trained = target.join(format!("mnist_{}.kcp", network.name));
         if !trained.exists() {
@@ -77,9 +67,20 @@ pub fn deploy(arguments: &[String]) -> Outcome {
         }
         let package = folder.join(format!("mnist_{}.kcp", network.name));
         run(program(&target.join("release/kc").to_string_lossy()).arg("strip").arg(&trained).arg("-o").arg(&package))?;
-        build.env(format!("KC_DEPLOY_{}", network.name.to_uppercase()), &package);
+        variables.push((format!("KC_DEPLOY_{}", network.name.to_uppercase()), package));
     }
-    run(&mut build)?;
+    let build = |target: &Path, arguments: &[&str]| {
+        let mut command = cargo();
+        command.args(["build", "--release", "--quiet", "--manifest-path", "benches/deploy/Cargo.toml", "--target-dir"]);
+        run(command.arg(target).args(arguments).envs(variables.iter().cloned()))
+    };
+    // as README says for small programs; peers are built to be fast
+    let small = "profile.release.opt-level=\"s\"";
+    build(&folder, &["--config", small, "--bin", "nothing", "--bin", "kc_mlp", "--bin", "kc_cnn"])?;
+    let of_peers = folder.join("peers");
+    if !features.is_empty() {
+        build(&of_peers, &["--bins", "--features", &features.join(",")])?;
+    }
     let of_python: Vec<&str> =
         PYTHON.iter().filter(|(name, _)| peers.contains(name)).map(|(_, package)| *package).collect();
     let needs_python = !of_python.is_empty() || peers.contains(&"onnxruntime");
@@ -93,7 +94,8 @@ pub fn deploy(arguments: &[String]) -> Outcome {
         false => None,
     };
     let binary = |name: &str, weights: u64| {
-        let path = folder.join("release").join(name);
+        let own = name == "nothing" || name.starts_with("kc_");
+        let path = if own { &folder } else { &of_peers }.join("release").join(name);
         let size = path.metadata().ok().map(|file| (file.len(), weights));
         let command = program(&path.to_string_lossy());
         Program { name: name.to_owned(), command, processes: PROCESSES, size, first: vec![] }

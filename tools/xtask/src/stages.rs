@@ -1,6 +1,6 @@
 //! `cargo xtask test`: the stages, in order, and their summary.
 
-use crate::process::{Outcome, cargo, run, show, tee};
+use crate::process::{Outcome, cargo, program, run, show, tee};
 use crate::{imports, mlir_plugin, setup, xla_plugin};
 use std::ops::Add;
 use std::time::Instant;
@@ -50,7 +50,11 @@ const STAGES: &[Stage] = &[
     Stage { name: "imports", about: "the crates import each other as the table allows", run: imports },
     Stage { name: "fmt", about: "cargo fmt --check", run: fmt },
     Stage { name: "clippy", about: "cargo clippy, warnings are errors", run: clippy },
-    Stage { name: "features", about: "the frontend builds without its compiler", run: features },
+    Stage {
+        name: "features",
+        about: "the frontend builds without its compiler, the runtime without std and with each of its features",
+        run: features,
+    },
     Stage { name: "doc", about: "cargo doc, warnings are errors", run: doc },
     Stage { name: "plugin", about: "the MLIR plug-in: formatting, clippy, build, tests; needs LLVM 22", run: plugin },
     Stage { name: "xla", about: "XLA's plug-in for the CPU, for the tests of the back end xla", run: xla },
@@ -128,8 +132,24 @@ fn clippy() -> Outcome<Report> {
         .map(|()| Report::Fine)
 }
 
+/// Machines without a system that the runtime is checked for.
+const BARE: [&str; 2] = ["x86_64-unknown-none", "thumbv7em-none-eabihf"];
+
 fn features() -> Outcome<Report> {
-    run(cargo().args(["check", "--quiet", "--package", "kc", "--no-default-features"])).map(|()| Report::Fine)
+    run(cargo().args(["check", "--quiet", "--package", "kc", "--no-default-features"]))?;
+    let runtime = |arguments: &[&str]| {
+        run(cargo().args(["check", "--quiet", "--package", "kc-runtime", "--no-default-features"]).args(arguments))
+    };
+    for features in ["std", "threads", "train"] {
+        runtime(&["--features", features])?;
+    }
+    for target in BARE {
+        match run(program("rustup").args(["target", "add", target])) {
+            Ok(()) => runtime(&["--target", target])?,
+            Err(reason) => println!("without the check for {target}: {reason}"),
+        }
+    }
+    Ok(Report::Fine)
 }
 
 fn doc() -> Outcome<Report> {

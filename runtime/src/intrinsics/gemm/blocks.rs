@@ -2,7 +2,6 @@
 
 use super::vectors::{Float, MOST_COLUMNS, ROWS, Tile};
 use crate::memory::AlignedBytes;
-use std::cell::RefCell;
 
 /// `c = a*b` or `c += a*b`; strides count elements.
 #[derive(Clone, Copy)]
@@ -56,9 +55,17 @@ const HEIGHT: usize = 384;
 /// From this many rows on, columns of `b` are read so often that it pays to bring them together.
 const PACKED_ROWS: usize = 8 * ROWS;
 
-thread_local! {
-    /// Packed columns of `b`.
-    static PACKED: RefCell<AlignedBytes> = RefCell::new(AlignedBytes::default());
+/// Calls with memory for packed columns of `b`: the thread's own, or, without `std`, memory of this call.
+fn with_packed(compute: impl FnOnce(&mut AlignedBytes)) {
+    #[cfg(feature = "std")]
+    {
+        thread_local! {
+            static PACKED: core::cell::RefCell<AlignedBytes> = core::cell::RefCell::new(AlignedBytes::default());
+        }
+        PACKED.with_borrow_mut(compute);
+    }
+    #[cfg(not(feature = "std"))]
+    compute(&mut AlignedBytes::default());
 }
 
 /// # Safety
@@ -80,7 +87,7 @@ pub(super) unsafe fn multiply<T: Float>(matrices: Matrices<T>) {
         }
         return;
     }
-    PACKED.with_borrow_mut(|packed| {
+    with_packed(|packed| {
         let widest = T::tiles().columns();
         let needed = DEPTH.min(g.k) * WIDTH.min(g.n.next_multiple_of(widest)) * size_of::<T>();
         if packed.len() < needed {
@@ -189,7 +196,7 @@ unsafe fn pack<T: Float>(b: *const T, g: &Matrices<T>, k: usize, width: usize, p
         if g.b_column == 1 {
             for p in 0..k {
                 let to = to.add(p * padded);
-                std::ptr::copy_nonoverlapping(b.offset(p as isize * g.b_row), to, width);
+                core::ptr::copy_nonoverlapping(b.offset(p as isize * g.b_row), to, width);
                 (width..padded).for_each(|j| *to.add(j) = T::ZERO);
             }
             return;

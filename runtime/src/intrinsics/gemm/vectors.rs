@@ -1,6 +1,8 @@
 //! Tiles of a product in the processor's vector registers.
 
-use std::ops::{Add, Mul};
+#[cfg(target_arch = "x86_64")]
+use crate::intrinsics::machine_has;
+use core::ops::{Add, Mul};
 
 /// Rows of a tile.
 pub(super) const ROWS: usize = 6;
@@ -92,11 +94,11 @@ unsafe fn tile<V: Vector, const R: usize, const N: usize>(t: &Tile<V::Element>) 
                 }
             }
         }
-        let rows: [*const V::Element; R] = std::array::from_fn(|i| t.a.wrapping_offset(i as isize * t.a_row));
+        let rows: [*const V::Element; R] = core::array::from_fn(|i| t.a.wrapping_offset(i as isize * t.a_row));
         let mut b = t.b;
         let mut along = 0;
         for _ in 0..t.k {
-            let columns: [V; N] = std::array::from_fn(|j| V::load(b.add(j * V::LANES)));
+            let columns: [V; N] = core::array::from_fn(|j| V::load(b.add(j * V::LANES)));
             for i in 0..R {
                 let factor = V::splat(rows[i].offset(along));
                 for j in 0..N {
@@ -146,6 +148,17 @@ macro_rules! tiles {
 #[derive(Clone, Copy)]
 struct Plain<T>([T; 4]);
 
+/// The fused operation, which `core` has no function for.
+macro_rules! multiply_add {
+    ($type:ty, $x:expr, $factor:expr, $sum:expr) => {{
+        #[cfg(feature = "std")]
+        let result = <$type>::mul_add($x, $factor, $sum);
+        #[cfg(not(feature = "std"))]
+        let result = libm::Libm::<$type>::fma($x, $factor, $sum);
+        result
+    }};
+}
+
 macro_rules! plain {
     ($($type:ty),*) => { $(
         impl Vector for Plain<$type> {
@@ -173,8 +186,8 @@ macro_rules! plain {
             #[inline(always)]
             unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
                 // aarch64 has the fused operation always, x86-64 only with a feature
-                Plain(std::array::from_fn(|i| match cfg!(target_arch = "aarch64") {
-                    true => self.0[i].mul_add(factor.0[i], sum.0[i]),
+                Plain(core::array::from_fn(|i| match cfg!(target_arch = "aarch64") {
+                    true => multiply_add!($type, self.0[i], factor.0[i], sum.0[i]),
                     false => self.0[i] * factor.0[i] + sum.0[i],
                 }))
             }
@@ -186,7 +199,7 @@ plain!(f32, f64);
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::Vector;
-    use std::arch::x86_64::*;
+    use core::arch::x86_64::*;
 
     macro_rules! vector {
         ($name:ident, $register:ty, $element:ty, $lanes:literal, $zero:ident, $load:ident, $store:ident, $splat:ident, $fma:ident) => {
@@ -278,10 +291,10 @@ macro_rules! floats {
                 {
                     static WIDE: Tiles<$type> = tiles!(x86::$wide, "avx2,fma");
                     static WIDEST: Tiles<$type> = tiles!(x86::$widest, "avx512f");
-                    if is_x86_feature_detected!("avx512f") {
+                    if machine_has("avx512f") {
                         return &WIDEST;
                     }
-                    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    if machine_has("avx2") && machine_has("fma") {
                         return &WIDE;
                     }
                 }

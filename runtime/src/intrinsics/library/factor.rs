@@ -89,7 +89,7 @@ pub(super) fn qr<T: Float>(a: &Matrix<T>, q: &mut Matrix<T>, r: &mut Matrix<T>) 
             continue;
         }
         let first = q.get(j, j);
-        let norm = T::of_f64((first.to_f64() * first.to_f64() + rest).sqrt());
+        let norm = T::of_f64(libm::sqrt(first.to_f64() * first.to_f64() + rest));
         let image = -norm.copysign(first);
         (j + 1..m).for_each(|i| q.set(i, j, q.get(i, j) / (first - image)));
         q.set(j, j, image);

@@ -1,8 +1,8 @@
 //! Matrices in regions.
 
+use core::marker::PhantomData;
+use core::ops::{Add, Div, Mul, Neg, Sub};
 use kc_abi::library::Region;
-use std::marker::PhantomData;
-use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// f32 and f64.
 pub(super) trait Float:
@@ -31,7 +31,7 @@ macro_rules! float {
             const ONE: Self = 1.0;
             const NAN: Self = <$ty>::NAN;
             fn sqrt(self) -> Self {
-                <$ty>::sqrt(self)
+                libm::Libm::<$ty>::sqrt(self)
             }
             fn abs(self) -> Self {
                 <$ty>::abs(self)
@@ -120,7 +120,7 @@ impl<T: Float> Matrix<'_, T> {
         if self.column_stride == 1 && apart {
             let (x, y) = (self.place(target, from), self.place(source, from));
             // SAFETY: both rows lie in the matrix up to its last column, so by the promise at `new`; they do not overlap.
-            let (x, y) = unsafe { (std::slice::from_raw_parts_mut(x, count), std::slice::from_raw_parts(y, count)) };
+            let (x, y) = unsafe { (core::slice::from_raw_parts_mut(x, count), core::slice::from_raw_parts(y, count)) };
             x.iter_mut().zip(y).for_each(|(x, &y)| *x = *x - factor * y);
             return;
         }

@@ -118,11 +118,11 @@ impl<'a> Comparison<'a> {
             }
             Comparison::Read { .. } => items.sort_unstable_by(|&a, &b| {
                 if a == b {
-                    std::cmp::Ordering::Equal
+                    core::cmp::Ordering::Equal
                 } else if self.less(a, b) {
-                    std::cmp::Ordering::Less
+                    core::cmp::Ordering::Less
                 } else {
-                    std::cmp::Ordering::Greater
+                    core::cmp::Ordering::Greater
                 }
             }),
         }
@@ -135,7 +135,7 @@ impl<'a> Comparison<'a> {
 /// At the pointer so many u64 must lie, which nothing else uses meanwhile.
 unsafe fn positions<'a>(pointer: *mut u8, count: i64) -> &'a mut [u64] {
     // SAFETY: by the caller.
-    unsafe { std::slice::from_raw_parts_mut(pointer.cast(), count as usize) }
+    unsafe { core::slice::from_raw_parts_mut(pointer.cast(), count as usize) }
 }
 
 /// # Safety
@@ -159,7 +159,7 @@ pub(super) unsafe fn argtop(key: &Region, result: &Region) {
     }
     // SAFETY: by the caller.
     let heap = unsafe { positions(result.pointer, result.columns) };
-    let comparison = Comparison::new(std::slice::from_ref(key), true);
+    let comparison = Comparison::new(core::slice::from_ref(key), true);
     // a heap of the best items so far, the worst of them on top
     (0..).zip(heap.iter_mut()).for_each(|(position, item)| *item = comparison.item(position));
     for root in (0..heap.len() / 2).rev() {

@@ -41,15 +41,15 @@ pub fn library(arguments: &Compile, package: &Package) -> Outcome {
          pub use kc_runtime;\n\n{interface}"
     );
     write(folder.join("src/lib.rs"), &library)?;
-    let features: Vec<String> = kc_build::features(package).iter().map(|feature| format!("{feature:?}")).collect();
-    let features = match features.as_slice() {
-        [] => String::new(),
-        names => format!(", features = [{}]", names.join(", ")),
-    };
+    // without weights the program must make them
+    let own = if package.state.is_some() { "std" } else { "train" };
+    let features: Vec<String> =
+        [own].iter().chain(&kc_build::features(package)).map(|feature| format!("{feature:?}")).collect();
+    let features = features.join(", ");
     let runtime = toml_string(&source.folder().join("runtime"));
     let text = format!(
         "# {MARK}\n[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n\
-         kc-runtime = {{ path = {runtime}, default-features = false{features} }}\n"
+         kc-runtime = {{ path = {runtime}, default-features = false, features = [{features}] }}\n"
     );
     write(manifest, &text)?;
     let without = if package.state.is_some() { "" } else { "; it has no weights: `--weights FILE.kcp` gives it some" };
