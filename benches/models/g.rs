@@ -30,7 +30,7 @@ impl Layer for Scaled {
 fn elementwise() -> kc::Result<Model> {
     let (x, r) = (Input::new([1024]).tensor()?, Input::new([1024]).tensor()?);
     let y = Scaled { base: Base::new("Scaled") }.call(&x)?;
-    let y = ActivationLayer::new("gelu").call(&LayerNormalization::new().call(&y)?)?;
+    let y = Activation::new("gelu").call(&LayerNormalization::new().call(&y)?)?;
     let y = Add::new().call([&y, &r])?;
     let mut model = Model::new([&x, &r], &y)?;
     model.compile(SGD::new(), "mean_squared_error", ())?;

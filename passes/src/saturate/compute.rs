@@ -9,7 +9,7 @@ use crate::simplify;
 use egg::Id;
 use kc_ir::tensor::composites::{
     Activation, CategoricalCrossEntropy, CategoricalCrossEntropyGradient, CategoricalCrossEntropyWithGradient,
-    Composite, ConvolutionBias, Dense, Relu, Scores, Silu,
+    Composite, ConvolutionBias, Dense, Relu, Scores,
 };
 use kc_ir::tensor::ops::{
     Broadcast, Concatenate, Constant, DotGeneral, Extremum, Gather, Projection, Reshape, Slice, Transpose,
@@ -93,9 +93,7 @@ const COMPUTATIONS: &[(&str, Computation)] = &[
     ("relu", |a| activated(a, Activation::Relu)),
     ("logistic", |a| activated(a, Activation::Logistic)),
     ("tanh", |a| activated(a, Activation::Tanh)),
-    ("silu", |a| activated(a, Activation::Silu)),
     ("gelu", |a| activated(a, Activation::Gelu)),
-    ("silu_op", |_| Some(Silu {}.into())),
     // heads and their features, the last two axes of a kernel and of a result, as one axis
     ("heads_joined", |a| a.heads(0).map(|[inputs, heads, features]| reshape(vec![inputs, heads * features]))),
     ("heads_joined_bias", |a| match a.ty(0)?.shape.as_slice() {

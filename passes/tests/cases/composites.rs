@@ -75,7 +75,7 @@ fn around(op: impl Into<Op>, others: &[f64]) -> Vec<Case> {
 }
 
 const ACTIVATIONS: [Activation; 5] =
-    [Activation::Identity, Activation::Relu, Activation::Logistic, Activation::Tanh, Activation::Silu];
+    [Activation::Identity, Activation::Relu, Activation::Logistic, Activation::Tanh, Activation::Gelu];
 
 /// The cases of the composite of that name.
 pub fn cases(name: &str) -> Option<Vec<Case>> {

@@ -21,7 +21,6 @@ pub fn all() -> Vec<(&'static str, Graph)> {
         ("cnn_predict", cnn(Step::Predict)),
         ("cnn_train_step", cnn(Step::Train)),
         ("gates_train_step", gates()),
-        ("variants_predict", variants()),
         ("encoder_train_step", transformer(false)),
         ("decoder_train_step", transformer(true)),
         ("characters_train_step", characters()),
@@ -215,55 +214,17 @@ pub fn cnn(step: Step) -> Graph {
 
 fn normalised(net: &mut Net, x: Value, filters: i64, step: Step) -> Value {
     if step != Step::Train {
-        return normalised_by_statistics(net, x, filters, (true, true));
+        let filters = [Dim::constant(filters)];
+        let statistics = ["mean", "variance", "normalisation/gamma", "normalisation/beta"];
+        let operands = [vec![x], statistics.map(|name| net.input(name, DType::F32, &filters)).to_vec()].concat();
+        let op = BatchNormInfer { axis: 3, epsilon: Real(1e-3), scale: true, center: true };
+        return net.builder.add(op, &operands).unwrap();
     }
     let gamma = net.weight("normalisation/gamma", &[filters]);
     let beta = net.weight("normalisation/beta", &[filters]);
     let op = BatchNormTrain { axis: 3, epsilon: Real(1e-3), scale: true, center: true };
     let results = net.builder.add(op, &[x, gamma, beta]).unwrap();
     net.builder.projections(results).unwrap()[0]
-}
-
-fn normalised_by_statistics(net: &mut Net, x: Value, filters: i64, (scale, center): (bool, bool)) -> Value {
-    let axis = net.builder.tensor_type(x).rank() - 1;
-    let filters = [Dim::constant(filters)];
-    let mut operands = vec![x, net.input("mean", DType::F32, &filters), net.input("variance", DType::F32, &filters)];
-    for (name, given) in [("normalisation/gamma", scale), ("normalisation/beta", center)] {
-        if given {
-            operands.push(net.input(name, DType::F32, &filters));
-        }
-    }
-    net.builder.add(BatchNormInfer { axis, epsilon: Real(1e-3), scale, center }, &operands).unwrap()
-}
-
-/// Inference with the activations, poolings and normalisations that the other networks do not have, and the products of
-/// features with each other.
-pub fn variants() -> Graph {
-    let mut net = Net::new();
-    let batch = Dim::symbol("B");
-    let image: Vec<Dim> = vec![batch.clone(), 8i64.into(), 8i64.into(), 4i64.into()];
-    let mut x = net.input("image", DType::F32, &image);
-    x = net.convolution(x, "logistic", 4, 4, true);
-    x = net.formula([x], |_, [x]| x.logistic());
-    x = net.pooled(x, Reduction::Sum);
-    x = net.formula([x], |_, [x]| x / 4.0);
-    x = net.convolution(x, "tanh", 4, 4, true);
-    x = net.formula([x], |_, [x]| x.tanh());
-    x = net.convolution(x, "silu", 4, 4, true);
-    x = net.formula([x], |_, [x]| x * x.logistic());
-    x = net.convolution(x, "normalised", 4, 8, false);
-    x = normalised_by_statistics(&mut net, x, 8, (false, true));
-    x = net.formula([x], |_, [x]| x.maximum(0.0).minimum(6.0));
-    let features = net.formula([x], |_, [x]| x.mean(&[1, 2]));
-    let kernel = net.weight("projection/kernel", &[8, 8]);
-    let projected = net.builder.matmul(features, kernel).unwrap();
-    let projected = normalised_by_statistics(&mut net, projected, 8, (false, false));
-    let transposed = net.builder.transpose(projected, &[1, 0]).unwrap();
-    let products = net.builder.matmul(transposed, features).unwrap();
-    let gated = net.dense(features, "gated", 8, 8);
-    let gated = net.formula([gated], |_, [x]| x * x.logistic());
-    net.results.extend([projected, products, gated]);
-    net.finish()
 }
 
 /// A transformer block and a classifier of its mean; a decoder's attention is causal and masked.
@@ -371,8 +332,7 @@ pub fn gates() -> Graph {
     net.finish()
 }
 
-/// A gated layer over characters (of few kinds), words and their classes (of many), first position first, and gradient descent: of the
-/// classes' table by formula, of others by the optimizer's op.
+/// A gated layer over characters (of few kinds), words and their classes (of many), first position first, and gradient descent.
 pub fn characters() -> Graph {
     let mut net = Net::new();
     let (batch, positions) = (Dim::symbol("B"), Dim::constant(12));
@@ -417,14 +377,8 @@ pub fn characters() -> Graph {
     let rate = net.input("learning_rate", DType::F32, &[]);
     for (index, weight) in net.weights.clone().into_iter().enumerate() {
         let gradient = net.builder.add(Projection { index }, &[gradients]).unwrap();
-        let updated = match index {
-            // the classes' table
-            4 => net.formula([weight, gradient], |_, [weight, gradient]| weight - gradient * 0.01),
-            _ => {
-                let update = SgdUpdate { momentum: Real(0.0), nesterov: false };
-                net.builder.add(update, &[weight, gradient, rate]).unwrap()
-            }
-        };
+        let update = SgdUpdate { momentum: Real(0.0), nesterov: false };
+        let updated = net.builder.add(update, &[weight, gradient, rate]).unwrap();
         net.results.push(updated);
     }
     net.finish()

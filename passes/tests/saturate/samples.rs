@@ -186,10 +186,6 @@ const SAMPLERS: &[(&str, Sampler)] = &[
     }),
     ("dense-logistic", |d| d.fused_dense()),
     ("dense-tanh", |d| d.fused_dense()),
-    ("dense-silu", |d| {
-        d.fused_dense();
-        d.op("s", Silu {});
-    }),
     ("dense-gelu", |d| {
         d.fused_dense();
         d.op("g", Gelu {});
@@ -203,7 +199,6 @@ const SAMPLERS: &[(&str, Sampler)] = &[
         d.op("s", Broadcast { shape: dims(&shape), axes: vec![2, 3] });
         d.op("d", DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![2], rhs_contract: vec![0] });
     }),
-    ("silu", |d| d.tensor("x", &d.any_shape())),
     ("attention-body", |d| attention(d, Mask::None, &[])),
     ("masked-attention-body", |d| attention(d, Mask::Some, &[])),
     ("attention-gradient-body", |d| attention(d, Mask::None, &["l", "s", "d", "g"])),
@@ -254,12 +249,6 @@ const SAMPLERS: &[(&str, Sampler)] = &[
     ("convolution-relu", |d| {
         d.fused_convolution();
         d.op("r", Relu {});
-    }),
-    ("convolution-logistic", |d| d.fused_convolution()),
-    ("convolution-tanh", |d| d.fused_convolution()),
-    ("convolution-silu", |d| {
-        d.fused_convolution();
-        d.op("s", Silu {});
     }),
     ("batch-norm-infer", |d| batch_norm(d, true, true)),
     ("batch-norm-infer-without-one", |d| {
@@ -328,30 +317,6 @@ const SAMPLERS: &[(&str, Sampler)] = &[
         d.splat("zero", 0.0, &shape);
         d.op("s", SelectAndScatter { window });
     }),
-    ("contraction-of-repeated", |d| {
-        let [batch, rows, inner, columns] = [0; 4].map(|_| d.extent());
-        d.tensor("x", &[batch, inner]);
-        d.op("s", Broadcast { shape: dims(&[batch, rows, inner]), axes: vec![0, 2] });
-        if d.one_of(&[true, false]) {
-            d.tensor("y", &[inner, columns]);
-            d.op("d", dot([&[], &[], &[2], &[0]]));
-        } else {
-            d.tensor("y", &[columns, batch, inner]);
-            d.op("d", dot([&[0], &[1], &[2], &[2]]));
-        }
-    }),
-    ("sum-of-products-with-repeated", |d| {
-        let [batch, rows, inner, columns] = [0; 4].map(|_| 1 + d.extent() / 2);
-        d.tensor("y", &[batch, columns]);
-        d.op("s", Broadcast { shape: dims(&[batch, rows, columns]), axes: vec![0, 2] });
-        if d.one_of(&[true, false]) {
-            d.tensor("x", &[batch, rows, inner]);
-            d.op("d", dot([&[], &[], &[0, 1], &[0, 1]]));
-        } else {
-            d.tensor("x", &[rows, inner, batch]);
-            d.op("d", dot([&[2], &[0], &[0], &[1]]));
-        }
-    }),
     ("product-of-rows", |d| {
         let features = rows_of_table(d, &[GatherMode::Clip, GatherMode::Invalid]);
         if d.one_of(&[true, false]) {
@@ -367,12 +332,15 @@ const SAMPLERS: &[(&str, Sampler)] = &[
         d.op("p", Transpose { permutation: d.one_of(&[[1, 0, 2], [1, 2, 0], [0, 2, 1]]).to_vec() });
     }),
     ("descent-of-rows", |d| {
-        descent_of_rows(d);
+        let (windows, [rows, columns]) = indexed_rows(d);
+        let shape = [d.extent(), d.extent()];
+        d.tensor("p", &shape);
+        d.tensor("g", &[rows, columns, shape[1]]);
+        d.tensor("r", &[]);
+        d.splat("zero", 0.0, &shape);
+        let mode = d.one_of(&[ScatterMode::Clip, ScatterMode::Drop]);
+        d.op("s", Scatter { kind: ScatterKind::Add, windows, mode });
         d.op("a", SgdUpdate { momentum: Real(0.0), nesterov: false });
-    }),
-    ("descent-of-rows-by-formula", |d| {
-        let shape = descent_of_rows(d);
-        d.op("b", Broadcast { shape: dims(&shape), axes: vec![] });
     }),
     ("neighbours", neighbours),
     ("three-neighbours", |d| beside_each_other(d, &["x", "y", "z"])),
@@ -407,19 +375,6 @@ fn rows_of_table(d: &Draw, modes: &[GatherMode]) -> i64 {
     d.tensor("t", &[d.extent(), features]);
     d.op("g", Gather { windows, sizes: dims(&[1, features]), mode: d.one_of(modes) });
     features
-}
-
-/// The update `s` of rows `i` of a table by gradients `g`, and the rate `r`; the table's shape.
-fn descent_of_rows(d: &Draw) -> Vec<i64> {
-    let (windows, [rows, columns]) = indexed_rows(d);
-    let shape = vec![d.extent(), d.extent()];
-    d.tensor("p", &shape);
-    d.tensor("g", &[rows, columns, shape[1]]);
-    d.tensor("r", &[]);
-    d.splat("zero", 0.0, &shape);
-    let mode = d.one_of(&[ScatterMode::Clip, ScatterMode::Drop]);
-    d.op("s", Scatter { kind: ScatterKind::Add, windows, mode });
-    shape
 }
 
 /// `x` and `y` one behind the other among zeros.

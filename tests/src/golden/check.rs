@@ -12,15 +12,7 @@ use std::collections::BTreeMap;
 
 /// Compares what a runner computes with what Keras computed; the errors are one line a tensor.
 pub fn check(case: &Case, runner: Runner) -> Result<(), String> {
-    let model = models::build(case).map_err(|error| error.to_string())?;
-    let mut module = model.module().map_err(|error| error.to_string())?;
-    if matches!(case.kind, Kind::Layer | Kind::LayerTrain) {
-        let call = model.stateless_call(case.kind == Kind::LayerTrain).map_err(|error| error.to_string())?;
-        module.functions = vec![gradients(&module, &call).map_err(|error| error.to_string())?, call];
-    }
-    if case.kind == Kind::Losses {
-        module.functions = vec![model.stateless_call(false).map_err(|error| error.to_string())?];
-    }
+    let module = module(case)?;
     let names = if case.kind == Kind::Losses { Names::none() } else { Names::new(case, &module)? };
     let mut execution = runner.load(&module, 1)?;
     if let Some(init) = module.function("init") {
@@ -40,6 +32,20 @@ pub fn check(case: &Case, runner: Runner) -> Result<(), String> {
         Kind::Losses => losses::compare(&mut comparison, &mut *execution)?,
     }
     if comparison.wrong.is_empty() { Ok(()) } else { Err(comparison.wrong.join("\n")) }
+}
+
+/// The functions that a case is compared by.
+pub fn module(case: &Case) -> Result<Module, String> {
+    let model = models::build(case).map_err(|error| error.to_string())?;
+    let mut module = model.module().map_err(|error| error.to_string())?;
+    if matches!(case.kind, Kind::Layer | Kind::LayerTrain) {
+        let call = model.stateless_call(case.kind == Kind::LayerTrain).map_err(|error| error.to_string())?;
+        module.functions = vec![gradients(&module, &call).map_err(|error| error.to_string())?, call];
+    }
+    if case.kind == Kind::Losses {
+        module.functions = vec![model.stateless_call(false).map_err(|error| error.to_string())?];
+    }
+    Ok(module)
 }
 
 /// The derivatives of `sum(out * g_out)` over the floating-point outputs, by the floating-point inputs and the trainable weights, as

@@ -8,7 +8,7 @@ mod names;
 pub mod ops;
 mod sequences;
 
-pub use check::check;
+pub use check::{check, module};
 
 use crate::arrays::Tolerance;
 use kc::datasets::read_npz;

@@ -111,6 +111,7 @@ pub fn build(case: &super::Case) -> Result<Model> {
         "net_shared" => net_shared(),
         "net_encoder" => net_encoder(),
         "net_nested" => net_nested(),
+        "train_sgd__text" => train_text(optimizer(&case.optimizer)?),
         "train_sgd__mlp_constraint" => train_mlp_constraint(optimizer(&case.optimizer)?),
         "train_adam__cnn_bn" => train_cnn_bn(optimizer(&case.optimizer)?),
         "losses" | "losses_ctc" => super::losses::model(case),
@@ -215,6 +216,17 @@ fn net_shared() -> Result<Model> {
 fn mlp(optimizer: OptimizerSpec) -> Result<Model> {
     let mut model = Sequential::new()
         .add(Input::new([8]))
+        .add(Dense::new(16).activation("relu"))
+        .add(Dense::new(4).activation("softmax"));
+    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])?;
+    Ok(model.into())
+}
+
+fn train_text(optimizer: OptimizerSpec) -> Result<Model> {
+    let mut model = Sequential::new()
+        .add(Input::new([6]).dtype("int32"))
+        .add(Embedding::new(40, 8))
+        .add(GlobalAveragePooling1D::new())
         .add(Dense::new(16).activation("relu"))
         .add(Dense::new(4).activation("softmax"));
     model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])?;

@@ -1,6 +1,6 @@
 //! Contractions and convolutions with what follows them in the same kernel.
 
-use super::{Composition, Gelu, Silu};
+use super::{Composition, Gelu};
 use crate::tensor::ops::{Binary, Convolution, DotGeneral, Unary};
 use crate::tensor::{Builder, TypeError, Value};
 use serde::{Deserialize, Serialize};
@@ -17,8 +17,6 @@ pub enum Activation {
     Logistic,
     /// tanh x
     Tanh,
-    /// x / (1 + e^-x)
-    Silu,
     /// x (1 + erf(x / sqrt 2)) / 2
     Gelu,
 }
@@ -33,7 +31,6 @@ impl Activation {
             }
             Activation::Logistic => b.unary(Unary::Logistic, x),
             Activation::Tanh => b.unary(Unary::Tanh, x),
-            Activation::Silu => b.add(Silu {}, &[x]),
             Activation::Gelu => b.add(Gelu {}, &[x]),
         }
     }

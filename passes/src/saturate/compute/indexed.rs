@@ -4,7 +4,7 @@ use super::{Arguments, Computation};
 use kc_ir::Dim;
 use kc_ir::tensor::Op;
 use kc_ir::tensor::ops::{
-    Broadcast, Concatenate, Constant, DotGeneral, Gather, GatherMode, Pad, Reduce, ReduceWindow, Reduction, Transpose,
+    Concatenate, Constant, DotGeneral, Gather, GatherMode, Pad, ReduceWindow, Reduction, Transpose,
 };
 
 /// Every computation, by the name that right sides call it by.
@@ -52,53 +52,6 @@ pub(super) const COMPUTATIONS: &[(&str, Computation)] = &[
         let moved = permutation.iter().filter_map(|axis| batch.iter().position(|other| other == axis));
         Some(Transpose { permutation: moved.chain([batch.len()]).collect() }.into())
     }),
-    // a contraction of what a left operand repeats along axes that stay
-    ("product_of_one", |a| {
-        let (contraction, axes) = (a.contraction(0)?, repeated(a, 1, 2)?.of);
-        let place = |old: &[usize]| places(old, axes);
-        let (lhs_batch, lhs_contract) = (place(&contraction.lhs_batch)?, place(&contraction.lhs_contract)?);
-        Some(DotGeneral { lhs_batch, lhs_contract, ..contraction.clone() }.into())
-    }),
-    // its repetition
-    ("repeated_product", |a| {
-        let (contraction, axes) = (a.contraction(0)?, repeated(a, 1, 2)?.of);
-        let (rank, right) = (a.broadcast(1)?.shape.len(), a.ty(3)?);
-        let free = contraction.lhs_free(rank);
-        let rhs_free = contraction.rhs_free(right.rank());
-        let lhs = &a.broadcast(1)?.shape;
-        let batch = contraction.lhs_batch.len();
-        let left = contraction.lhs_batch.iter().chain(&free).map(|&axis| lhs[axis].clone());
-        let shape: Vec<Dim> = left.chain(rhs_free.iter().map(|&axis| right.shape[axis].clone())).collect();
-        let kept = free.iter().enumerate().filter(|(_, axis)| axes.contains(axis)).map(|(place, _)| batch + place);
-        let axes = (0..batch).chain(kept).chain(batch + free.len()..shape.len()).collect();
-        Some(Broadcast { shape, axes }.into())
-    }),
-    // a contraction without the summed axes along which its right operand repeats itself
-    ("product_of_sums", |a| {
-        let (contraction, repeated) = (a.contraction(0)?, repeated(a, 1, 2)?);
-        if !repeated.along.iter().all(|axis| contraction.rhs_contract.contains(axis)) {
-            return None;
-        }
-        let summed = summed_on_the_left(contraction, &repeated.along);
-        let left: Vec<usize> = (0..a.ty(3)?.rank()).filter(|axis| !summed.contains(axis)).collect();
-        let stays = |axis: &&usize| !summed.contains(axis);
-        let lhs_contract: Vec<usize> = contraction.lhs_contract.iter().filter(stays).copied().collect();
-        let rhs_contract: Vec<usize> =
-            contraction.rhs_contract.iter().filter(|axis| !repeated.along.contains(axis)).copied().collect();
-        let op = DotGeneral {
-            lhs_batch: places(&contraction.lhs_batch, &left)?,
-            rhs_batch: places(&contraction.rhs_batch, repeated.of)?,
-            lhs_contract: places(&lhs_contract, &left)?,
-            rhs_contract: places(&rhs_contract, repeated.of)?,
-        };
-        Some(op.into())
-    }),
-    // the sum over those axes of its left operand
-    ("sum_along_repeated", |a| {
-        let mut axes = summed_on_the_left(a.contraction(0)?, &repeated(a, 1, 2)?.along);
-        axes.sort_unstable();
-        Some(Reduce { kind: Reduction::Sum, axes }.into())
-    }),
     // two paddings of zeros around neighbours, as one
     ("pad_of_both", |a| {
         let (first, second, _) = neighbours(a)?;
@@ -122,33 +75,6 @@ fn rows(gather: &Gather, a: &Arguments, matrix: usize) -> Option<usize> {
     let whole = windows.collapsed == [0] && windows.index_map == [0] && gather.sizes[1] == *features;
     // the row is the last axis where all others are those of the indices
     (there && whole && gather.sizes[0].is(1) && windows.operand_batch.is_empty()).then_some(*last)
-}
-
-/// The axes of a broadcast.
-struct Repeated<'a> {
-    /// Those of its operand.
-    of: &'a [usize],
-    /// The others.
-    along: Vec<usize>,
-}
-
-/// The axes of a broadcast that repeats its operand along whole axes only, at least one.
-fn repeated<'a>(a: &'a Arguments, broadcast: usize, operand: usize) -> Option<Repeated<'a>> {
-    let (broadcast, ty) = (a.broadcast(broadcast)?, a.ty(operand)?);
-    let same = broadcast.axes.iter().zip(&ty.shape).all(|(&axis, extent)| broadcast.shape[axis] == *extent);
-    let along: Vec<usize> = (0..broadcast.shape.len()).filter(|axis| !broadcast.axes.contains(axis)).collect();
-    (same && !along.is_empty()).then_some(Repeated { of: &broadcast.axes, along })
-}
-
-/// Where axes are among others, all of them.
-fn places(axes: &[usize], among: &[usize]) -> Option<Vec<usize>> {
-    axes.iter().map(|axis| among.iter().position(|other| other == axis)).collect()
-}
-
-/// The left operand's axes that are summed together with those of the right one.
-fn summed_on_the_left(contraction: &DotGeneral, right: &[usize]) -> Vec<usize> {
-    let pairs = contraction.lhs_contract.iter().zip(&contraction.rhs_contract);
-    pairs.filter(|(_, axis)| right.contains(axis)).map(|(&axis, _)| axis).collect()
 }
 
 /// Two paddings of tensors that lie one right behind the other, and the axis on which they do.

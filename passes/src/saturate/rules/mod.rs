@@ -4,8 +4,6 @@
 //! come in the order that [`simplify`](crate::simplify) puts them in (broadcasts, then constants last), so no rule commutes.
 
 use super::rule::{Bound, Numeric, Rule};
-use crate::Target;
-use kc_ir::tensor::{Graph, TypeError};
 
 macro_rules! rules {
     ($($name:literal: $left:literal => $right:literal $(if $($condition:literal)and+)?, $numeric:expr, $algebra:literal;)*) => {
@@ -63,19 +61,3 @@ pub const TOPICS: &[(&str, &[Rule])] = &[
     ("optimizer", optimizer::RULES),
     ("movement", movement::RULES),
 ];
-
-/// The rules as a table: algebra, numeric class, and in which of the graphs each finds something.
-pub fn table(graphs: &[(&str, &Graph)], target: &Target) -> Result<String, TypeError> {
-    let mut text = String::from("| rule | algebra | class | fires in |\n|---|---|---|---|\n");
-    let options = super::SaturationOptions::default();
-    let reports = graphs.iter().map(|(name, graph)| Ok((*name, super::saturate(graph, target, &options)?.report)));
-    let reports = reports.collect::<Result<Vec<_>, TypeError>>()?;
-    for rule in all() {
-        let fires: Vec<&str> =
-            reports.iter().filter(|(_, report)| report.fired.contains_key(rule.name)).map(|(name, _)| *name).collect();
-        let fires = fires.join(", ");
-        let space = if fires.is_empty() { "" } else { " " };
-        text += &format!("| {} | `{}` | {} | {fires}{space}|\n", rule.name, rule.algebra, rule.numeric);
-    }
-    Ok(text)
-}

@@ -5,5 +5,4 @@ use super::*;
 #[rustfmt::skip]
 rules! {
     "descent-of-rows": "(sgd_update ?a ?p (scatter ?s ?zero ?i ?g) ?r)" => "(scatter ?s ?p ?i (multiply ?g (broadcast (!filling ?g) (negate ?r))))" if "splat ?zero 0" and "adds ?s", REASSOCIATES, "p - r sum of g at i = p with -r g added at i, which touches those rows only";
-    "descent-of-rows-by-formula": "(subtract ?p (multiply (scatter ?s ?zero ?i ?g) (broadcast ?b ?r)))" => "(scatter ?s ?p ?i (multiply ?g (broadcast (!filling ?g) (negate ?r))))" if "splat ?zero 0" and "adds ?s", REASSOCIATES, "the same without the optimizer's op";
 }

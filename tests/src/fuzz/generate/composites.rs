@@ -7,7 +7,7 @@ use kc_ir::tensor::{Op, Real, TypeError, Value};
 use kc_ir::{DType, Dim, TensorType};
 
 const ACTIVATIONS: [Activation; 5] =
-    [Activation::Identity, Activation::Relu, Activation::Logistic, Activation::Tanh, Activation::Silu];
+    [Activation::Identity, Activation::Relu, Activation::Logistic, Activation::Tanh, Activation::Gelu];
 
 impl Generator {
     /// One of all composites, of values that suit it.

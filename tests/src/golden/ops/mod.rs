@@ -14,6 +14,7 @@ use crate::arrays::{Tolerance, difference};
 use crate::runner::Runner;
 use kc::ops::{self, Tensor};
 use kc_ir::DType;
+use kc_ir::tensor::Module;
 use kc_runtime::Array;
 
 /// How far an element may be off: as far as the computations of two compilers differ in that dtype.
@@ -25,6 +26,18 @@ fn tolerance(dtype: DType, at_least: f64) -> Tolerance {
         _ => return Tolerance { atol: 0.0, rtol: 0.0 },
     };
     Tolerance { atol: at_least.max(relative), rtol: at_least.max(relative) }
+}
+
+/// What the calls of a row compute, and where Keras' table has them the derivatives.
+pub fn module(row: &Row) -> Result<Module, String> {
+    // a call that is not there yet is a line of `gaps.txt`
+    let tensors: Vec<Tensor> = row.calls.iter().filter_map(|call| calls::results(call).ok()).flatten().collect();
+    let (mut module, _) = ops::module(&tensors).map_err(|error| error.to_string())?;
+    if row.calls.iter().any(|call| call.gradients.is_some()) {
+        let gradients = super::check::gradients(&module, &module.functions[0]).map_err(|error| error.to_string())?;
+        module.functions.push(gradients);
+    }
+    Ok(module)
 }
 
 /// Compares what a runner computes with what Keras computed; the errors are one line a tensor.
