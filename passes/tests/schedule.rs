@@ -11,7 +11,10 @@ use kc_ir::kernel::{Program, print_program, verify_program};
 use kc_ir::manifest::{Input, InputRole, Output};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::text::parse_module;
-use kc_ir::tensor::{Argument, Builder, Function, Graph, Literal, ResultSlot, Scalar, Value, interpret};
+use kc_ir::tensor::{
+    Argument, AssociativeScanOptions, Builder, Function, Graph, Literal, ResultSlot, Scalar, TypeError, Value,
+    interpret,
+};
 use kc_ir::{DType, Dim, Symbol, TensorType};
 use kc_passes::{Contraction, Target, differentiate, plan, schedule};
 use std::path::Path;
@@ -465,5 +468,36 @@ fn erfc_is_accurate_where_it_is_small() {
             let is_near = (e - g).abs() <= 1e-5 * e + 1e-38 || (e.is_nan() && g.is_nan());
             assert!(is_near, "erfc({x}) is {g}, expected {e}");
         }
+    }
+}
+
+/// Running sums weave halves together, level above level, and their derivative takes them apart: what kernels execute grows with the
+/// number of ops, not by a factor at every level.
+#[test]
+fn kernels_of_running_sums_grow_with_the_graph() {
+    let mut sizes = vec![];
+    for rows in [9, 33, 129, 513] {
+        let mut b = Builder::new();
+        let x = b.parameter("x", TensorType::new(DType::F32, [rows, 3i64])).unwrap();
+        let mut sum = |b: &mut Builder, before: &[Value], after: &[Value]| {
+            b.binary(Binary::Add, before[0], after[0]).map(|sum| vec![sum])
+        };
+        let options = AssociativeScanOptions::default();
+        let sums = b.associative_scan::<TypeError>(&[x], &options, &mut sum).unwrap()[0];
+        let squares = b.binary(Binary::Multiply, sums, sums).unwrap();
+        let loss = b.reduce(Reduction::Sum, &[0, 1], squares).unwrap();
+        let gradient = b.add(Gradient {}, &[loss, x]).unwrap();
+        let results = b.projections(gradient).unwrap();
+        let function = function(differentiate(&b.finish(results)).unwrap());
+        let argument = sample(function.graph.tensor_type(function.graph.parameters[0]), 1, 7);
+        let expected = interpret(&function.graph, std::slice::from_ref(&argument)).unwrap();
+        let target = &targets()[1];
+        let lines = print_program(&schedule(&function, target).unwrap()).lines().count();
+        sizes.push((rows, function.graph.nodes.len(), lines));
+        let given = run(&function, target, &[], std::slice::from_ref(&argument)).unwrap();
+        compare(&format!("{rows} rows"), &expected, &given).unwrap();
+    }
+    for (rows, ops, lines) in &sizes {
+        assert!(*lines < 16 * ops, "{rows} rows: {lines} lines of kernels for {ops} ops; {sizes:?}");
     }
 }

@@ -43,8 +43,12 @@ pub(super) struct Clusters {
     pub clusters: Vec<Cluster>,
     /// The cluster of each op; `None` for floating ones.
     pub cluster_of: Vec<Option<usize>>,
+    /// Ops that would float, but for how often kernels would compute again what is behind them: their values are stored.
+    pub long: Vec<Value>,
     /// The clusters that each op reads through itself and floating operands (its own cluster, if it has one).
     reads: Vec<BTreeSet<usize>>,
+    /// How many ops a kernel computes where it reads each op: of one in a cluster 1, which stands for a load.
+    computed: Vec<usize>,
 }
 
 /// The clusters in levels: each is above those that it reads.
@@ -167,6 +171,12 @@ pub(super) fn reduced_axes(op: &Op) -> Vec<usize> {
     }
 }
 
+/// The largest number of ops that a kernel computes for one that floats.
+///
+/// A move of elements asks for its operand at other indices, so what two moves read is computed for each of them: without a limit, kernels
+/// that weave halves together and take them apart again, level above level, would double at every level.
+const LONGEST: usize = 128;
+
 /// How many clusters back a reduction looks for one with the same rows: far ones have left the caches.
 const NEAR: usize = 64;
 
@@ -176,7 +186,9 @@ impl Clusters {
         let mut this = Clusters {
             clusters: vec![],
             cluster_of: vec![None; graph.nodes.len()],
+            long: vec![],
             reads: vec![BTreeSet::new(); graph.nodes.len()],
+            computed: vec![1; graph.nodes.len()],
         };
         for value in graph.values() {
             this.place(graph, value);
@@ -263,6 +275,15 @@ impl Clusters {
             }
             Role::Reduction => Some(self.place_reduction(graph, value, &reads)),
         };
+        let joined = joined.or_else(|| {
+            let computed = self.computed_by(graph, value);
+            if computed <= LONGEST {
+                self.computed[value.index()] = computed;
+                return None;
+            }
+            self.long.push(value);
+            Some(self.create(Space::Map(graph.tensor_type(value).shape.clone())))
+        });
         if let Some(cluster) = joined {
             self.cluster_of[value.index()] = Some(cluster);
             self.clusters[cluster].members.push(value);
@@ -271,6 +292,30 @@ impl Clusters {
             reads = BTreeSet::from([cluster]);
         }
         self.reads[value.index()] = reads;
+    }
+
+    /// How many ops a kernel computes where it reads a floating op: at one index each elementwise function once, of what moves read
+    /// everything for each of them.
+    fn computed_by(&self, graph: &Graph, value: Value) -> usize {
+        let mut total = 0;
+        let mut open = vec![value];
+        let mut seen = BTreeSet::from([value]);
+        while let Some(next) = open.pop() {
+            total += 1;
+            let node = graph.node(next);
+            for &operand in &node.operands {
+                let floats = self.cluster_of[operand.index()].is_none();
+                if role(&node.op) != Role::Elementwise {
+                    total += self.computed[operand.index()];
+                } else if seen.insert(operand) {
+                    match role(&graph.node(operand).op) {
+                        Role::Elementwise if floats => open.push(operand),
+                        _ => total += self.computed[operand.index()],
+                    }
+                }
+            }
+        }
+        total
     }
 
     /// Clusters of the operands, the latest first.

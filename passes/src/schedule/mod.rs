@@ -151,7 +151,7 @@ impl<'f> Draft<'f> {
         graph.results = results;
         let mut clusters = Clusters::of(&graph);
         last.into_iter().for_each(|value| clusters.expel(&graph, value));
-        let mut roots = beside;
+        let mut roots = [beside, clusters.long.clone()].concat();
         for cluster in &clusters.clusters {
             if let Space::Alone { op } = cluster.space {
                 roots.extend(attention::buffers(&graph, op));

@@ -186,6 +186,20 @@ impl Generator {
                 let beta = self.positive(beta)?;
                 self.builder.add(RandomBeta {}, &[alpha, beta, key]).map(Some)
             }
+            "random_binomial" => {
+                if ty.elements().evaluate(&|_| Some(17)).is_none_or(|elements| elements > 40) {
+                    return Ok(None);
+                }
+                // of few expected successes and of many
+                let trials = self.positive(x)?;
+                let scale = self.builder.splat_like(self.random.pick(&[1.0, 32.0]), trials)?;
+                let trials = self.builder.binary(Binary::Multiply, trials, scale)?;
+                let probability = self.of_type(&ty)?;
+                let probability = self.builder.unary(Unary::Logistic, probability)?;
+                let dtype = self.random.pick(&[DType::F32, DType::F32, DType::F64, DType::F16, DType::Bf16]);
+                let key = self.key()?;
+                self.builder.add(RandomBinomial { dtype }, &[trials, probability, key]).map(Some)
+            }
             other => Err(TypeError::new(other, "no random graph has this composite; add it to the generator")),
         }
     }

@@ -50,7 +50,7 @@ impl Generator {
                 _ => self.bits(),
             },
             94..96 => self.sort(),
-            96..98 if self.depth < DEPTH => match self.random.below(8) {
+            96..98 if self.depth < DEPTH => match self.random.below(10) {
                 0 => self.choice_of_regions(),
                 1 => self.repeated(),
                 2..4 => self.scan(),
