@@ -416,7 +416,7 @@ fn an_op_without_a_gradient_says_so() {
 
 #[test]
 fn factors_without_a_derivative_say_so() {
-    let error = |shape: [i64; 2], function: CustomFunction| {
+    let error = |shape: [Dim; 2], function: CustomFunction| {
         let mut b = Builder::new();
         let x = b.parameter("x", TensorType::new(DType::F32, shape)).unwrap();
         let results = b.custom_call(function, &[x]).unwrap();
@@ -427,11 +427,11 @@ fn factors_without_a_derivative_say_so() {
     };
     let full = Factors::Full;
     assert_eq!(
-        error([2, 3], CustomFunction::Qr { factors: Factors::Reduced }),
-        "qr: the factors of f32[2, 3] have no derivative here; expected reduced ones of a matrix with no more columns than rows"
+        error([Dim::symbol("B"), Dim::constant(3)], CustomFunction::Qr { factors: full }),
+        "qr: f32[B, 3] is not known to be square, expected that or known extents for its derivative"
     );
     assert_eq!(
-        error([3, 2], CustomFunction::Svd { factors: full }),
+        error([3, 2].map(Dim::constant), CustomFunction::Svd { factors: full }),
         "svd: the full factors of f32[3, 2] have no derivative; expected reduced ones"
     );
 }

@@ -378,8 +378,17 @@ for name in ("cholesky", "det", "inv", "logdet", "pinv"):
 gradient("solve", SPD[0], draw((3, 2)))
 gradient("solve_triangular", LOWER, draw((3,)), lower=True)
 gradient("qr", TALL)
+gradient("qr", TALL, mode="complete")
+gradient("qr", TALL.T)
 gradient("norm", X, axis=1)
 gradient("rfft", draw((2, 6)), None)
 gradient("stft", SIGNAL, 5, 2, 6)
+
+LENGTHS = jnp.asarray([7, 6, 4], "int32")
+for beams in ((1, 1), (4, 3), (100, 5)):
+    call("ctc_decode", LOGITS, LENGTHS, strategy="beam_search", beam_width=beams[0], top_paths=beams[1])
+call("ctc_decode", LOGITS, LENGTHS, strategy="beam_search", beam_width=6, top_paths=2, mask_index=4)
+call("ctc_decode", jnp.zeros((2, 1, 4)), jnp.ones(2, "int32"), strategy="beam_search", beam_width=3, top_paths=6)
+call("ctc_decode", 3 * draw((2, 30, 4)), jnp.asarray([30, 17], "int32"), strategy="beam_search", beam_width=5, top_paths=2)
 
 recorder.write("ops_nn.npz")

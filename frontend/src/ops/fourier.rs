@@ -33,18 +33,30 @@ pub fn ifft2(x: impl Into<Complex>) -> Complex {
     declared::ifft2(real, imag).results::<2>().into()
 }
 
-/// The first half, and one more, of the Fourier transform of real numbers along the last axis. `fft_length` cuts or extends the axis
-/// (default, `None`: as it is).
+/// The first half, and one more, of the Fourier transform of real numbers along the last axis: the parts are two results, `.results()`;
+/// it is a [`Complex`] wherever one is expected.
 #[track_caller]
-pub fn rfft(x: impl Into<Tensor>, fft_length: impl Into<Option<i64>>) -> Complex {
-    declared::rfft(x, fft_length).results::<2>().into()
+pub fn rfft(x: impl Into<Tensor>) -> super::Call<RFFT> {
+    declared::rfft(x)
 }
 
-/// The inverse of [`rfft`]: `fft_length` real numbers (default, `None`: twice as many as there are, but two).
+/// The inverse of [`rfft`].
 #[track_caller]
-pub fn irfft(x: impl Into<Complex>, fft_length: impl Into<Option<i64>>) -> Tensor {
+pub fn irfft(x: impl Into<Complex>) -> super::Call<IRFFT> {
     let Complex { real, imag } = x.into();
-    declared::irfft(real, imag, fft_length)
+    declared::irfft(real, imag)
+}
+
+impl From<super::Call<RFFT>> for Complex {
+    fn from(call: super::Call<RFFT>) -> Complex {
+        call.results::<2>().into()
+    }
+}
+
+impl From<super::Call<STFT>> for Complex {
+    fn from(call: super::Call<STFT>) -> Complex {
+        call.results::<2>().into()
+    }
 }
 
 /// What frames of a signal are multiplied by.
@@ -217,7 +229,10 @@ mod declared {
         /// As [`super::ifft2`], of parts.
         ifft2 IFFT2(real, imag) {} = |_, &[real, imag]| transform_both(CustomFunction::InverseFft, parts(real, imag)?);
         /// As [`super::rfft`].
-        rfft RFFT(x; fft_length: Option<i64>) {} = |_, &[x]| {
+        rfft RFFT(x) {
+            /// How many elements are transformed: the axis is cut or extended by zeros (default: all).
+            fft_length: Option<i64> = None,
+        } = |_, &[x]| {
             let [x, _] = parts(x, x)?;
             let length = match fft_length {
                 Some(length) => length,
@@ -229,7 +244,10 @@ mod declared {
             forward(x, length)
         };
         /// As [`super::irfft`], of parts.
-        irfft IRFFT(real, imag; fft_length: Option<i64>) = |_, &[real, imag]| {
+        irfft IRFFT(real, imag) {
+            /// The number of elements of the result (default: twice as many as there are, but two).
+            fft_length: Option<i64> = None,
+        } = |_, &[real, imag]| {
             let parts = parts(real, imag)?;
             let length = match fft_length {
                 Some(length) => length,

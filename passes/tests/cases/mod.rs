@@ -132,6 +132,8 @@ fn custom_calls() -> Vec<Case> {
         of(CustomFunction::Lu, vec![matrices(&[3, 5], 0.3)]),
         qr(Factors::Reduced, &[2, 4, 3]),
         qr(Factors::Full, &[3, 3]),
+        qr(Factors::Full, &[2, 5, 3]),
+        qr(Factors::Reduced, &[2, 2, 4]),
         of(CustomFunction::Eigh, vec![matrices(&[2, 4, 4], 0.5)]),
         of(CustomFunction::Eig, vec![small(&[3, 3])]),
         svd(Factors::Reduced, &[2, 4, 3]),

@@ -4,6 +4,7 @@ use super::super::arguments::wrong;
 use super::super::declare::functions;
 use super::super::formulas::{concatenate, iota, pad, slice, with_axis};
 use super::super::promotion::float;
+use super::beam::Beams;
 use kc_ir::tensor::composites::LogSoftmax;
 use kc_ir::tensor::ops::{ArgReduce, Direction, DotGeneral, Extremum, Reduction, Sort};
 use kc_ir::tensor::{Builder, ScanOptions, Scanned, Tensor as Formula, TypeError, Value, express};
@@ -110,24 +111,35 @@ fn round(b: &mut Builder, repeats: Value, carried: &[Value], elements: &[Value])
 }
 
 functions! {
-    /// The labels of the likeliest classes at each time of `(batch, time, classes)`, up to the lengths `(batch,)`, followed by -1, as
-    /// `(1, batch, time)`; and the negative sums of their scores, `(batch, 1)`: two results, `.results()`.
+    /// The likeliest labels of `(batch, time, classes)` up to the lengths `(batch,)`, followed by -1, as `(paths, batch, time)`; and their
+    /// scores `(batch, paths)`: two results, `.results()`. `"greedy"` gives one path and the negative sum of what was chosen,
+    /// `"beam_search"` the logarithms of the probabilities.
     ctc_decode CTCDecode(inputs, sequence_lengths) {
-        /// `"greedy"`: at each time the likeliest class (default).
+        /// `"greedy"`: at each time the likeliest class (default); `"beam_search"`: the likeliest paths.
         strategy: String = "greedy".to_string(),
-        /// Whether equal neighbours are one label (default: yes).
+        /// Paths that a beam search follows (default: 100).
+        beam_width: i64 = 100,
+        /// Paths that a beam search gives (default: 1).
+        top_paths: i64 = 1,
+        /// Whether equal neighbours are one label, where the strategy is greedy (default: yes).
         merge_repeated: bool = true,
         /// The class that stands between labels (default: 0).
         mask_index: i64 = 0,
     } = |scope, &[inputs, lengths]| {
-        if strategy != "greedy" {
-            return Err(wrong(format!("the strategy is `{strategy}`, expected `greedy`")));
-        }
         let inputs = float(inputs);
         let inputs = if inputs.ty().dtype == DType::F64 { inputs } else { inputs.convert(DType::F32) };
         let [batch, time, _] = &inputs.shape()[..] else { return Err(wrong("expected inputs (batch, time, classes)")) };
         if lengths.shape() != [batch.clone()] {
             return Err(wrong("expected one length for each of the batch"));
+        }
+        match strategy.as_str() {
+            "greedy" => {}
+            "beam_search" => {
+                return Beams { width: beam_width, top: top_paths, mask_index }.search(inputs, *lengths);
+            }
+            other => {
+                return Err(wrong(format!("the strategy is `{other}`, expected `greedy` or `beam_search`")));
+            }
         }
         let shape = [batch.clone(), time.clone()];
         let place = iota(scope, DType::I32, &shape, 1);
@@ -149,6 +161,6 @@ functions! {
         let order = is_blank.convert(DType::I32);
         let sort = Sort { axis: 1, keys: 1, direction: Direction::Ascending };
         let [_, labels] = scope.ops(sort, &[order, labels]);
-        Ok([with_axis(labels, 0), with_axis(-scores.sum(&[1]), 1)])
+        Ok(vec![with_axis(labels, 0), with_axis(-scores.sum(&[1]), 1)])
     };
 }

@@ -2,6 +2,7 @@
 
 mod activations;
 mod attention;
+mod beam;
 mod blocks;
 mod convolution;
 mod crossentropy;

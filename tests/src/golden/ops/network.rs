@@ -162,6 +162,8 @@ pub fn call(c: &Call) -> Result<Vec<Tensor>, String> {
             one(ops::ctc_loss(c.x(0)?, c.x(1)?, c.x(2)?, c.x(3)?).mask_index(c.int("mask_index", 0)))
         };
         "ctc_decode" => several(ops::ctc_decode(c.x(0)?, c.x(1)?)
+            .strategy(c.named("strategy").and_then(Value::as_str).unwrap_or("greedy"))
+            .beam_width(c.int("beam_width", 100)).top_paths(c.int("top_paths", 1))
             .merge_repeated(c.named("merge_repeated").is_none()).mask_index(c.int("mask_index", 0)).tensors());
         "cast" => one(ops::cast(c.x(0)?, text(c, 1)?));
         "saturate_cast" => one(ops::saturate_cast(c.x(0)?, text(c, 1)?));
@@ -257,8 +259,8 @@ pub fn call(c: &Call) -> Result<Vec<Tensor>, String> {
         "fft" => Ok(parts(ops::fft(complex(c)?)));
         "fft2" => Ok(parts(ops::fft2(complex(c)?)));
         "ifft2" => Ok(parts(ops::ifft2(complex(c)?)));
-        "rfft" => Ok(parts(ops::rfft(c.x(0)?, c.value(1, "fft_length").and_then(Value::as_i64))));
-        "irfft" => one(ops::irfft(complex(c)?, c.value(1, "fft_length").and_then(Value::as_i64)));
+        "rfft" => several(ops::rfft(c.x(0)?).fft_length(c.value(1, "fft_length").and_then(Value::as_i64)).tensors());
+        "irfft" => one(ops::irfft(complex(c)?).fft_length(c.value(1, "fft_length").and_then(Value::as_i64)));
         "stft" => several(ops::stft(c.x(0)?, int(c, 1)?, int(c, 2)?, int(c, 3)?)
             .window(frame_window(c)).center(c.named("center").is_none()).tensors());
         "istft" => one(ops::istft(complex(c)?, int(c, 1)?, int(c, 2)?, int(c, 3)?)
@@ -311,7 +313,7 @@ pub fn special(key: &str, [a, b, p, i]: [Tensor; 4]) -> Result<Vec<Tensor>, Stri
         }
         "extract_sequences" => one(ops::extract_sequences(a, 3, 1)),
         "fft_real" => one(ops::fft((a, b)).real),
-        "rfft_imag" => one(ops::rfft(a, 8).imag),
+        "rfft_imag" => one(ops::Complex::from(ops::rfft(a).fft_length(8)).imag),
         "moments_var" => several(ops::moments(a, [0, 1]).tensors()).map(|both| both[1..].to_vec()),
         "image_resize_bilinear" => one(ops::image::resize(image(p), [6, 7])),
         "affine_transform" => one(ops::image::affine_transform(image(p), [[1.0, 0.1, 0.2, -0.1, 1.0, 0.3, 0.0, 0.0]])),

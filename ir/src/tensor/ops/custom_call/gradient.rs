@@ -1,7 +1,7 @@
 //! Gradients of library functions. `X'` stands for the cotangent of `X`.
 
 use super::{CustomFunction, Diagonal, Factors, Triangle};
-use crate::tensor::ops::{Backward, Binary, Cotangents, Pad};
+use crate::tensor::ops::{Backward, Binary, Concatenate, Cotangents, Pad};
 use crate::tensor::{Builder, TypeError, Value};
 use kc_abi::{Dim, TensorType};
 
@@ -189,20 +189,68 @@ fn with_edges(b: &mut Builder, x: Value, low: [i64; 2], high: [i64; 2]) -> Made 
     b.add(Pad { low: on_axes(low), high: on_axes(high), interior: vec![0; rank] }, &[x, zero])
 }
 
-/// `A' = (Q' + Q copyltu(R R'^T - Q'^T Q)) R^-T`, where `copyltu` mirrors the lower triangle (Walter and Lehmann, 2010); of matrices with at
-/// least as many rows as columns.
+/// Of a matrix with no more columns than rows by [`thin_qr`]. Of a wide one `[A1 A2]` with square `A1 = Q R1` and `R2 = Q^T A2`:
+/// `A1'` is that of `Q' + A2 R2'^T` and `R1'`, and `A2' = Q R2'`. Of all rows of `Q = [Q1 Q2]`, `Q2` counts by [`of_completion`].
 fn qr(b: &mut Builder, a: Value, results: &[Value], given: &[Value], factors: Factors) -> Made {
     let batch = b.matrix_batch("qr", a)?;
-    let ty = b.tensor_type(a);
-    let (m, n) = (&ty.shape[batch], &ty.shape[batch + 1]);
-    let tall = m == n || matches!((m.as_constant(), n.as_constant()), (Some(m), Some(n)) if m >= n);
-    if !tall || (factors == Factors::Full && m != n) {
-        let message = format!(
-            "the factors of {ty} have no derivative here; expected reduced ones of a matrix with no more columns than rows"
-        );
-        return Err(TypeError::new("qr", message));
-    }
+    let ty = b.tensor_type(a).clone();
+    let (rows, columns) = (ty.shape[batch].clone(), ty.shape[batch + 1].clone());
     let ([q, r], [of_q, of_r]) = ([results[0], results[1]], [given[0], given[1]]);
+    if rows == columns {
+        return thin_qr(b, q, r, of_q, of_r);
+    }
+    let (Some(m), Some(n)) = (rows.as_constant(), columns.as_constant()) else {
+        let message = format!("{ty} is not known to be square, expected that or known extents for its derivative");
+        return Err(TypeError::new("qr", message));
+    };
+    if m < n {
+        let square = with_edges(b, r, [0, 0], [0, m - n])?;
+        let of_square = with_edges(b, of_r, [0, 0], [0, m - n])?;
+        let of_rest = with_edges(b, of_r, [0, -m], [0, 0])?;
+        let rest = with_edges(b, a, [0, -m], [0, 0])?;
+        let transposed = b.matrix_transpose(of_rest)?;
+        let through_rest = b.matrix_product(rest, transposed)?;
+        let of_q = b.binary(Binary::Add, of_q, through_rest)?;
+        let left = thin_qr(b, q, square, of_q, of_square)?;
+        let right = b.matrix_product(q, of_rest)?;
+        return b.add(Concatenate { axis: batch + 1 }, &[left, right]);
+    }
+    if factors == Factors::Reduced {
+        return thin_qr(b, q, r, of_q, of_r);
+    }
+    let [q1, of_q1] = [with_edges(b, q, [0, 0], [0, n - m])?, with_edges(b, of_q, [0, 0], [0, n - m])?];
+    let [q2, of_q2] = [with_edges(b, q, [0, -n], [0, 0])?, with_edges(b, of_q, [0, -n], [0, 0])?];
+    let [r, of_r] = [with_edges(b, r, [0, 0], [n - m, 0])?, with_edges(b, of_r, [0, 0], [n - m, 0])?];
+    let through_q2 = of_completion(b, [q1, q2], of_q2, [m, n])?;
+    let of_q1 = b.binary(Binary::Add, of_q1, through_q2)?;
+    thin_qr(b, q1, r, of_q1, of_r)
+}
+
+/// What the cotangent of `Q2` gives that of `Q1`: `Q2' Z + [Z^T M; -M]` with `M = Q2'^T (Q1 + Q2 Z)` and `Z = Q1b (Q1a - 1)^-1` for the
+/// first `n` rows `Q1a` of `Q1` and the others `Q1b`, where reflections have made `Q` (Roberts and Roberts, 2020).
+fn of_completion(b: &mut Builder, [q1, q2]: [Value; 2], of_q2: Value, [m, n]: [i64; 2]) -> Made {
+    let ty = b.tensor_type(q1).clone();
+    let batch = ty.rank() - 2;
+    let [above, below] = [with_edges(b, q1, [0, 0], [n - m, 0])?, with_edges(b, q1, [-n, 0], [0, 0])?];
+    let one = b.unit_matrix(ty.dtype, &ty.shape[..batch], &ty.shape[batch + 1])?;
+    let reflected = b.binary(Binary::Subtract, above, one)?;
+    let [reflected, below] = [b.matrix_transpose(reflected)?, b.matrix_transpose(below)?];
+    let z_transposed = b.solve(reflected, below)?;
+    let z = b.matrix_transpose(z_transposed)?;
+    let through_z = b.matrix_product(q2, z)?;
+    let sum = b.binary(Binary::Add, q1, through_z)?;
+    let of_q2_transposed = b.matrix_transpose(of_q2)?;
+    let middle = b.matrix_product(of_q2_transposed, sum)?;
+    let first = b.matrix_product(of_q2, z)?;
+    let top = b.matrix_product(z_transposed, middle)?;
+    let bottom = b.scaled(middle, -1.0)?;
+    let second = b.add(Concatenate { axis: batch }, &[top, bottom])?;
+    b.binary(Binary::Add, first, second)
+}
+
+/// `A' = (Q' + Q copyltu(R R'^T - Q'^T Q)) R^-T`, where `copyltu` mirrors the lower triangle (Walter and Lehmann, 2010); of as many columns
+/// of `Q` as `A` has.
+fn thin_qr(b: &mut Builder, q: Value, r: Value, of_q: Value, of_r: Value) -> Made {
     let of_r = b.triangle(of_r, Triangle::Upper, 0)?;
     let of_r = b.matrix_transpose(of_r)?;
     let left = b.matrix_product(r, of_r)?;
