@@ -170,6 +170,13 @@ impl Default for Activation {
 impl Activation {
     /// The activation of a tensor.
     pub fn apply(&self, scope: &mut Scope, x: Value) -> Result<Value> {
+        if *self == Activation::Linear {
+            return Ok(x);
+        }
+        scope.activation(x, |scope, x| self.of(scope, x))
+    }
+
+    fn of(&self, scope: &mut Scope, x: Value) -> Result<Value> {
         let axis = |axis: i64| -> Result<usize> {
             let ty = scope.tensor_type(x);
             if ty.rank() == 0 {

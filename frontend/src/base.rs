@@ -3,6 +3,7 @@
 use crate::initializers::Initializer;
 use crate::random::Seed;
 use crate::regularizers::Regularizer;
+use crate::remat_scope::RematScope;
 use kc_ir::tensor::Location;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub struct Base {
     auto_name: Arc<OnceLock<String>>,
     trainable: bool,
     activity_regularizer: Regularizer,
+    remat: Option<Arc<RematScope>>,
     location: (&'static str, u32),
     /// Seeds that are drawn when the layer is built, by what they are for.
     seeds: Arc<Mutex<BTreeMap<String, Seed>>>,
@@ -39,6 +41,7 @@ impl Base {
             auto_name: Arc::default(),
             trainable: true,
             activity_regularizer: Regularizer::None,
+            remat: RematScope::current(),
             location: crate::error::caller(),
             seeds: Arc::default(),
         }
@@ -113,6 +116,11 @@ impl Base {
     /// Says what the layer's outputs add to the loss.
     pub fn set_activity_regularizer(&mut self, regularizer: Regularizer) {
         self.activity_regularizer = regularizer;
+    }
+
+    /// The scope that the layer was made in, of what derivatives compute again.
+    pub(crate) fn remat(&self) -> Option<&Arc<RematScope>> {
+        self.remat.as_ref()
     }
 
     /// File and line where the layer was made.

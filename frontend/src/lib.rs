@@ -36,6 +36,7 @@ pub mod ops;
 pub mod optimizers;
 pub mod random;
 pub mod regularizers;
+mod remat_scope;
 #[cfg(feature = "saving")]
 pub mod saving;
 mod scope;
@@ -58,6 +59,7 @@ pub use keras_tensor::{AsTensor, Call, Input, IntoShape, IntoTensors, KerasTenso
 pub use layer::{Config, IntoLayer, Layer, LayerArguments, LayerRef};
 pub use model::{IntoModel, Model, Sequential};
 pub use ops::remat::remat;
+pub use remat_scope::{OpenRematScope, RematScope};
 pub use scope::Scope;
 pub use trace_main::{missing, trace_main};
 
@@ -77,7 +79,7 @@ pub mod prelude {
     pub use crate::regularizers::*;
     pub use crate::{
         Array, Base, Call, Config, Dataset, EvaluateOptions, History, Input, IntoLayer, KerasTensor, Layer,
-        LayerArguments, LayerRef, Logs, Model, Scope, Sequential, Verbose, cells, layers, ops,
+        LayerArguments, LayerRef, Logs, Model, RematScope, Scope, Sequential, Verbose, cells, layers, ops,
     };
     pub use kc_ir::tensor::Value;
     pub use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};

@@ -81,6 +81,8 @@ struct Frame {
     identity: u64,
     path: String,
     trainable: bool,
+    /// Whether derivatives compute activation functions again.
+    activations_again: bool,
 }
 
 /// The context in which layers, losses, metrics and optimizers build their ops. It is a [`Builder`] that also knows the
@@ -412,7 +414,7 @@ impl Scope {
         let result = self.enter(layer, |scope| {
             let types: Vec<TensorType> = values.iter().map(|&value| scope.tensor_type(value).clone()).collect();
             scope.build_layer(layer, &types)?;
-            let outputs = layer.forward(scope, &values)?;
+            let outputs = scope.forward(layer, &values)?;
             scope.regularize_activity(layer.base().activity_regularizer(), &outputs)?;
             let said = layer.compute_mask(scope, &values, &masks)?;
             let own = outputs.into_iter().enumerate().map(|(position, value)| {
@@ -423,6 +425,61 @@ impl Scope {
         });
         self.masks = outside;
         result
+    }
+
+    /// Traces a layer that is built, in training as a region that derivatives compute again where the layer's [`RematScope`] says so.
+    fn forward(&mut self, layer: &dyn Layer, inputs: &[Value]) -> Result<Vec<Value>> {
+        let base = layer.base();
+        let remat = base.remat().filter(|_| self.training).cloned();
+        let Some(remat) = remat.filter(|remat| remat.is_of_layer(base.name(), None) != Some(false)) else {
+            return layer.forward(self, inputs);
+        };
+        let (before, losses) = (self.current.clone(), self.losses.len());
+        let region = self.builder.begin_region(&[]);
+        let outputs = match layer.forward(self, inputs) {
+            Ok(outputs) => outputs,
+            Err(error) => {
+                self.builder.end_region(region, &[])?;
+                return Err(error);
+            }
+        };
+        // what the layer changed and said beside its outputs lies in the region too
+        let known = |index: &usize| before.get(index).or_else(|| self.initial.get(index));
+        let changed = self.current.iter().filter(|(index, value)| known(index) != Some(value));
+        let (changed, states): (Vec<usize>, Vec<Value>) = changed.map(|(&index, &value)| (index, value)).unzip();
+        let losses = self.losses.split_off(losses);
+        let masks =
+            outputs.iter().enumerate().filter_map(|(position, &output)| Some((position, self.mask_of(output)?)));
+        let (masked, masks): (Vec<usize>, Vec<Value>) = masks.unzip();
+        let results = [&outputs[..], &states, &losses, &masks].concat();
+        let types: Vec<TensorType> = outputs.iter().map(|&output| self.tensor_type(output).clone()).collect();
+        let traced = self.builder.end_region(region, &results)?;
+        let mut values = match remat.is_of_layer(base.name(), Some(&types)) {
+            Some(true) => self.builder.remat_of(&traced)?,
+            _ => self.builder.inline_region(&traced)?,
+        };
+        let masks = values.split_off(values.len() - masks.len());
+        self.losses.extend(values.split_off(values.len() - losses.len()));
+        self.current.extend(changed.into_iter().zip(values.split_off(outputs.len())));
+        self.masks.extend(masked.into_iter().map(|position| values[position]).zip(masks));
+        Ok(values)
+    }
+
+    /// Traces the function that a layer has as `activation`.
+    pub(crate) fn activation(
+        &mut self,
+        x: Value,
+        function: impl FnOnce(&mut Scope, Value) -> Result<Value>,
+    ) -> Result<Value> {
+        if !self.training || !self.frames.last().is_some_and(|frame| frame.activations_again) {
+            return function(self, x);
+        }
+        let region = self.builder.begin_region(&[]);
+        let result = function(self, x);
+        let results: Vec<Value> = result.iter().copied().collect();
+        let traced = self.builder.end_region(region, &results)?;
+        result?;
+        Ok(self.builder.remat_of(&traced)?[0])
     }
 
     fn regularize_activity(&mut self, regularizer: &Regularizer, outputs: &[Value]) -> Result<()> {
@@ -457,7 +514,8 @@ impl Scope {
         };
         let location = base.location(&path);
         let outside = self.builder.set_location(Some(location.clone()));
-        self.frames.push(Frame { identity: base.identity(), path: path.clone(), trainable });
+        let activations_again = base.remat().is_some_and(|remat| remat.is_of_activations());
+        self.frames.push(Frame { identity: base.identity(), path: path.clone(), trainable, activations_again });
         let result = trace(self);
         self.frames.pop();
         self.builder.set_location(outside);

@@ -114,3 +114,74 @@ fn no_steps_to_accumulate_make_every_step_an_update() {
     let sgd = SGD::new().learning_rate(0.1).gradient_accumulation_steps(0);
     assert_close(&weights_after(sgd, &[1.0, 1.0]), &[0.8, 0.64]);
 }
+
+/// A model of layers with masks, state, random numbers and a loss of their own, made in a scope.
+fn scoped(scope: Option<RematScope>) -> Sequential {
+    kc::utils::clear_session();
+    kc::utils::set_random_seed(5);
+    let open = scope.map(|scope| scope.enter().unwrap());
+    let mut model = Sequential::new()
+        .add(Input::new([6, 4]))
+        .add(Masking::new())
+        .add(LSTM::new(5))
+        .add(Dense::new(8).activation("gelu").activity_regularizer(L2::new(0.1)).name("wide"))
+        .add(BatchNormalization::new())
+        .add(Dropout::new(0.3))
+        .add(Dense::new(3).activation("softmax"));
+    drop(open);
+    model.compile(SGD::new().learning_rate(0.1), "sparse_categorical_crossentropy", ()).unwrap();
+    model
+}
+
+/// How many regions of the train step derivatives compute again, those within each other counted too.
+fn computed_again(model: &Sequential) -> usize {
+    fn count(graph: &kc_ir::tensor::Graph) -> usize {
+        let own = |node: &kc_ir::tensor::Node| usize::from(node.op.operation().name() == "remat");
+        let inner = |node: &kc_ir::tensor::Node| -> usize {
+            node.op.operation().regions().into_iter().map(|region| count(region.graph())).sum()
+        };
+        graph.nodes.iter().map(|node| own(node) + inner(node)).sum()
+    }
+    count(&model.module().unwrap().function("train_step").unwrap().graph)
+}
+
+#[test]
+fn layers_of_a_remat_scope_train_to_the_same_weights() {
+    let values = |count: usize| (0..count).map(|i| ((i * 7919) % 1009) as f32 / 504.5 - 1.0);
+    let mut x: Vec<f32> = values(16 * 24).collect();
+    x[20..24].fill(0.0);
+    let y: Vec<i64> = (0..16).map(|i| i % 3).collect();
+    let (x, y) = (array(&x, &[16, 6, 4]), Array::from_slice(&y, &[16]).unwrap());
+    let trained = |scope: Option<RematScope>| {
+        let mut model = scoped(scope);
+        let count = computed_again(&model);
+        model.fit(&x, &y, Fit::new().epochs(3).batch_size(8).verbose(Verbose::Silent)).unwrap();
+        let weights = model.get_weights().unwrap();
+        let all = weights.iter().filter(|weight| weight.dtype() == DType::F32);
+        (count, all.flat_map(|weight| weight.as_slice::<f32>().unwrap().to_vec()).collect::<Vec<f32>>())
+    };
+    let (none, plain) = trained(None);
+    assert_eq!(none, 0);
+    let scopes = [
+        (RematScope::new(), 6),
+        // of the cell's gates each, of the dense layers both
+        (RematScope::new().mode("activations"), 7),
+        (RematScope::new().mode("larger_than").output_size_threshold(7), 4),
+        (RematScope::new().mode("list_of_layers").layer_names(["wide"]), 1),
+        (RematScope::new().mode(None), 0),
+    ];
+    for (scope, expected) in scopes {
+        let (count, weights) = trained(Some(scope.clone()));
+        assert_eq!(count, expected, "{scope:?}");
+        assert_close(&weights, &plain);
+    }
+}
+
+#[test]
+fn the_mode_of_a_remat_scope_is_known() {
+    let error = RematScope::new().mode("activation").enter().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`RematScope`: unknown mode `activation`; did you mean `activations`? Known are: full, activations, larger_than, list_of_layers"
+    );
+}

@@ -24,6 +24,13 @@ impl Builder {
         self.projections(tuple)
     }
 
+    /// The results of a region without parameters, whose ops are added as if there had been no region.
+    pub fn inline_region(&mut self, body: &TracedRegion) -> Result<Vec<Value>, TypeError> {
+        let captures = body.captures().to_vec();
+        let body = body.region(self, &captures)?;
+        self.inline(body.graph(), &captures)
+    }
+
     /// The results of `value`, with a derivative of its own. `value` gets the arguments and returns the results and residuals; `pullback`
     /// gets the residuals and the results' cotangents and returns a cotangent of each argument, of its type. Other values that the
     /// closures read have no derivative.
