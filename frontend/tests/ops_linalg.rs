@@ -57,7 +57,41 @@ fn derivatives_in_a_direction() -> kc::Result<()> {
     close(exponential, ops::exp(&x));
     close(d_sum, ops::sum((&t * &t + &x * &x) * &scale));
     close(d_exponential, ops::exp(&x) * &t);
+    // one tensor twice, along two directions
+    let product = |(a, b): (Tensor, Tensor)| -> Tensor { &a * &b * &b };
+    let (_, derivative) = ops::jvp(product, (x.clone(), x.clone()), (t.clone(), x.clone()))?;
+    close(derivative, &x * &x * &t + 2 * (&x * &x * &x));
     let wrong = ops::jvp(|x: Tensor| x, Tensor::from([1.0]), Tensor::from([1.0, 2.0]));
     assert!(wrong.expect_err("the types differ").to_string().contains("`ops::jvp`"));
+    Ok(())
+}
+
+/// Squares are added until the largest element is above 100: as often as the numbers say.
+#[test]
+fn derivatives_in_a_direction_go_through_loops_of_any_length() -> kc::Result<()> {
+    let scale = Tensor::from([0.5, 0.25]);
+    let repeated = |x: Tensor| -> Tensor {
+        let (x, count): (Tensor, Tensor) = ops::while_loop(
+            |(x, _): (Tensor, Tensor)| ops::max(x).less(100),
+            |(x, count): (Tensor, Tensor)| (&x + &x * &x * &scale, count + 1),
+            (ops::sin(&x) + 2, Tensor::from(0)),
+        )
+        .results();
+        x * count
+    };
+    let (value, derivative) = ops::jvp(repeated, Tensor::from([0.5, -1.0]), Tensor::from([2.0, 1.0]))?;
+    let mut x = [0.5f64.sin() + 2.0, (-1f64).sin() + 2.0];
+    let mut t = [2.0 * 0.5f64.cos(), (-1f64).cos()];
+    let mut rounds = 0.0;
+    while x[0].max(x[1]) < 100.0 {
+        for (i, scale) in [0.5, 0.25].into_iter().enumerate() {
+            t[i] *= 1.0 + 2.0 * scale * x[i];
+            x[i] += scale * x[i] * x[i];
+        }
+        rounds += 1.0;
+    }
+    let share = |found: Tensor, right: [f64; 2]| found / Tensor::from(right.map(|right| (rounds * right) as f32));
+    close(share(value, x), [1.0, 1.0]);
+    close(share(derivative, t), [1.0, 1.0]);
     Ok(())
 }
