@@ -25,10 +25,12 @@ pub enum Error {
     #[error("{0}")]
     Op(#[from] TypeError),
     /// Data, files or compiled code could not be used.
-    #[error("{message}")]
+    #[error("{message}{}", .place.map(line).unwrap_or_default())]
     Run {
         /// What happened, and what to do.
         message: String,
+        /// File and line of the call, where it is one of a model's.
+        place: Option<(&'static str, u32)>,
     },
 }
 
@@ -66,7 +68,7 @@ impl Error {
 
     /// The error with its place, where it has none yet.
     pub(crate) fn at(mut self, here: (&'static str, u32)) -> Self {
-        if let Error::Model { place, .. } = &mut self {
+        if let Error::Model { place, .. } | Error::Run { place, .. } = &mut self {
             place.get_or_insert(here);
         }
         self
@@ -74,7 +76,7 @@ impl Error {
 
     /// An error of data, files or compiled code.
     pub fn run(message: impl Into<String>) -> Self {
-        Error::Run { message: message.into() }
+        Error::Run { message: message.into(), place: None }
     }
 }
 

@@ -137,10 +137,18 @@ fn a_layer_with_several_outputs_and_a_metric_of_ones_own() {
     assert_eq!(logs.get("loss"), logs.get("mse"));
 }
 
+/// The message, behind which stands a line of this file.
+fn placed(error: kc::Error) -> String {
+    let text = error.to_string();
+    let (message, place) = text.split_once("\n  --> ").expect("a place");
+    assert!(place.starts_with(&format!("{}:", file!())), "{place}");
+    message.to_string()
+}
+
 #[test]
 fn what_cannot_be_trained_is_named() {
     let (x, y) = points(6);
-    let message = |x: &Array, y: &Array| classifier().fit(x, y, quiet()).unwrap_err().to_string();
+    let message = |x: &Array, y: &Array| placed(classifier().fit(x, y, quiet()).unwrap_err());
     let wide = Array::zeros(DType::F32, &[6, 3]).unwrap();
     assert_eq!(
         message(&wide, &y),
@@ -194,14 +202,14 @@ fn a_loop_without_an_end_is_ended() {
     let zeros = Array::from_slice(&[0f32, 0.0], &[1, 2]).unwrap();
     model.set_round_limit(Some(1000));
     assert_eq!(
-        model.predict(&zeros).unwrap_err().to_string(),
+        placed(model.predict(&zeros).unwrap_err()),
         "the `while` loops of `predict` take more than 1000 rounds, which is the session's limit; mend the condition that does not \
          end them, or allow more rounds"
     );
     model.set_round_limit(None);
     let flag = Arc::new(AtomicBool::new(true));
     model.set_interrupt(Some(flag.clone()));
-    assert_eq!(model.predict(&zeros).unwrap_err().to_string(), "`predict` was interrupted in a `while` loop");
+    assert_eq!(placed(model.predict(&zeros).unwrap_err()), "`predict` was interrupted in a `while` loop");
     model.set_interrupt(None);
     // an interrupted prediction has the samples before
     let options = EvaluateOptions { interrupt: Some(flag.clone()), ..QUIET };

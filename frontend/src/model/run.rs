@@ -1,6 +1,7 @@
 //! `fit`, `evaluate` and `predict`.
 
 use super::Model;
+use crate::error::caller;
 use crate::random::numpy;
 use crate::{Error, Result};
 use kc_runtime::{Array, Callback, Dataset, EvaluateOptions, FitOptions, History, Logs, TrainingError, Verbose};
@@ -126,7 +127,8 @@ impl Model {
     /// The data is checked once, before the first step: shapes, labels, NaN.
     #[track_caller]
     pub fn fit(&mut self, x: impl IntoArrays, y: impl IntoArrays, mut arguments: Fit) -> Result<History> {
-        self.needs_compile("fit")?;
+        let here = caller();
+        self.needs_compile("fit").map_err(|error| error.at(here))?;
         let sample_weights = arguments.sample_weight.into_iter().collect();
         let data = Dataset { features: x.into_arrays(), targets: y.into_arrays(), sample_weights };
         let options = FitOptions {
@@ -138,7 +140,8 @@ impl Model {
         };
         let history = self.with_session(|session| {
             kc_runtime::fit(session, &data, &options, &mut arguments.callbacks).map_err(failed)
-        })?;
+        });
+        let history = history.map_err(|error| error.at(here))?;
         numpy(|random| *random = history.order.clone());
         Ok(history)
     }
@@ -152,13 +155,16 @@ impl Model {
     /// [`Model::evaluate`] with a batch size, a number of steps, or without a progress bar.
     #[track_caller]
     pub fn evaluate_with(&self, x: impl IntoArrays, y: impl IntoArrays, options: &EvaluateOptions) -> Result<Logs> {
-        self.needs_compile("evaluate")?;
+        let here = caller();
+        self.needs_compile("evaluate").map_err(|error| error.at(here))?;
         self.engine.see();
         let data = Dataset { features: x.into_arrays(), targets: y.into_arrays(), sample_weights: Vec::new() };
         self.with_session(|session| kc_runtime::evaluate(session, &data, options, &mut []).map_err(failed))
+            .map_err(|error| error.at(here))
     }
 
     /// The model's only output for the samples.
+    #[track_caller]
     pub fn predict(&self, x: impl IntoArrays) -> Result<Array> {
         let options = EvaluateOptions { verbose: Verbose::Silent, ..EvaluateOptions::default() };
         let mut outputs = self.predict_with(x, &options)?;
@@ -168,17 +174,20 @@ impl Model {
                 "model `{}` has {} outputs, expected 1: use `predict_with`",
                 self.base.name(),
                 rest + 1
-            ))),
+            ))
+            .at(caller())),
         }
     }
 
     /// All of the model's outputs for the samples.
+    #[track_caller]
     pub fn predict_with(&self, x: impl IntoArrays, options: &EvaluateOptions) -> Result<Vec<Array>> {
+        let here = caller();
         let data = Dataset { features: x.into_arrays(), ..Dataset::default() };
         self.with_session(|session| kc_runtime::predict(session, &data, options, &mut []).map_err(failed))
+            .map_err(|error| error.at(here))
     }
 
-    #[track_caller]
     fn needs_compile(&self, method: &str) -> Result<()> {
         if self.compiled.is_some() {
             return Ok(());
@@ -186,8 +195,7 @@ impl Model {
         Err(Error::model(format!(
             "model `{}` must be compiled before `{method}`: call `model.compile(optimizer, loss, metrics)`",
             self.base.name()
-        ))
-        .at(crate::error::caller()))
+        )))
     }
 }
 

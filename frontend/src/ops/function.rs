@@ -24,6 +24,11 @@ pub trait Function: fmt::Debug + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// How many of the first operands are not what the caller gave (a random function's key): errors do not show them.
+    fn hidden(&self) -> usize {
+        0
+    }
+
     /// The computation: the results' formulas from those of the operands. An error says what was expected.
     fn build<'s, 'b>(
         &self,
@@ -101,7 +106,7 @@ pub(super) fn infer(
 ) -> Result<Vec<TensorType>> {
     let types: Vec<TensorType> = operands.iter().map(Tensor::result_type).collect::<Result<_>>()?;
     try_infer(function, operands, &types).map_err(|error| {
-        let given: Vec<String> = types.iter().map(type_text).collect();
+        let given: Vec<String> = types.iter().skip(function.hidden()).map(type_text).collect();
         let given = if given.is_empty() { String::new() } else { format!(" got {}:", given.join(" and ")) };
         let own = error.op.is_empty() || error.op == function.name();
         let op = if own { String::new() } else { format!("{}: ", error.op) };

@@ -109,6 +109,9 @@ macro_rules! draws {
             fn class(&self) -> &'static str {
                 stringify!($class)
             }
+            fn hidden(&self) -> usize {
+                1
+            }
             fn build<'s, 'b>(
                 &self,
                 _: &'s Scope<'b>,

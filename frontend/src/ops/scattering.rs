@@ -274,6 +274,14 @@ impl Function for Slice {
         if rank == 0 {
             return Ok(vec![*x]);
         }
+        for (axis, (wanted, extent)) in self.shape.iter().zip(&extents).enumerate() {
+            let beyond = (extent.clone() - wanted.clone()).as_constant().is_some_and(|rest| rest < 0);
+            if beyond || wanted.as_constant().is_some_and(|wanted| wanted < -1) {
+                return Err(wrong(format!(
+                    "the box has the extent {wanted} on axis {axis}, expected at most {extent}, or -1 for all from the start"
+                )));
+            }
+        }
         let Some(starts) = &self.starts else {
             if self.shape.iter().any(|extent| extent.is(-1)) {
                 return Err(wrong("an extent of -1 needs a start that is an array"));

@@ -73,7 +73,9 @@ fn of_vectors<'s, 'b>(
     let over = |kind: Reduction, x: Formula<'s, 'b>| reduce(kind, x, &[axis], keepdims);
     Ok(match *order {
         Order::Default => over(Reduction::Sum, x.square()).sqrt(),
-        Order::Named(ref name) => return Err(wrong(format!("vectors have no norm of the order `{name}`"))),
+        Order::Named(ref name) => {
+            return Err(wrong(format!("vectors have no norm of the order `{name}`, expected a number")));
+        }
         Order::Number(2.0) => over(Reduction::Sum, x.square()).sqrt(),
         // of no elements 0
         Order::Number(f64::INFINITY) => over(Reduction::Max, x.abs()).maximum(0.0),
@@ -119,8 +121,15 @@ fn of_matrices<'s, 'b>(
         Order::Number(f64::NEG_INFINITY) => of_sums(columns, rows, Reduction::Min),
         Order::Number(2.0) => of_singular_values(Reduction::Max)?,
         Order::Number(-2.0) => of_singular_values(Reduction::Min)?,
-        other => return Err(wrong(format!("matrices have no norm of the order {other:?}"))),
+        Order::Number(order) => return Err(no_norm_of_matrices(&order.to_string())),
+        Order::Named(name) => return Err(no_norm_of_matrices(&format!("`{name}`"))),
     })
+}
+
+fn no_norm_of_matrices(order: &str) -> TypeError {
+    wrong(format!(
+        "matrices have no norm of the order {order}, expected `fro`, `nuc`, 1, -1, 2, -2, infinity or -infinity"
+    ))
 }
 
 /// A shape without axes.
