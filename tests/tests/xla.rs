@@ -290,7 +290,7 @@ fn processors_exchange_what_is_divided() {
 #[test]
 fn tpus_exchange_what_is_divided() {
     let Some(path) = std::env::var_os("KC_LIBTPU") else {
-        eprintln!("skipped: KC_LIBTPU names no plug-in; `cargo xtask nightly xla` sets it");
+        eprintln!("skipped: KC_LIBTPU names no plug-in; `cargo xtask nightly tpu` sets it");
         return;
     };
     let topology = Topology::new(Plugin::open(path.as_ref()).expect("libtpu"), "v5e:2x4").expect("eight devices");

@@ -31,9 +31,10 @@ const STAGES: &[Stage] = &[
     Stage { name: "mnist", about: "the training of every example to its accuracy", run: |_| mnist::check_all(None) },
     Stage {
         name: "xla",
-        about: "StableHLO shown to jaxlib and IREE; all functions and MNIST on XLA; the examples compiled for TPUs",
+        about: "StableHLO shown to jaxlib and IREE; all functions, and MNIST, on XLA's plug-in for the CPU",
         run: |_| nightly_xla::check(),
     },
+    Stage { name: "tpu", about: "the examples compiled for TPUs, which need not be there", run: |_| nightly_xla::tpu() },
     Stage { name: "kernels", about: "random kernels on every back end, beside the kernel interpreter", run: kernels },
     Stage { name: "graphs", about: "random graphs on every back end, beside the tensor interpreter", run: graphs },
     Stage {
