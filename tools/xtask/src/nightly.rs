@@ -34,7 +34,11 @@ const STAGES: &[Stage] = &[
         about: "StableHLO shown to jaxlib and IREE; all functions, and MNIST, on XLA's plug-in for the CPU",
         run: |_| nightly_xla::check(),
     },
-    Stage { name: "tpu", about: "the examples compiled for TPUs, which need not be there", run: |_| nightly_xla::tpu() },
+    Stage {
+        name: "tpu",
+        about: "the examples compiled for TPUs, which need not be there",
+        run: |_| nightly_xla::tpu(),
+    },
     Stage { name: "kernels", about: "random kernels on every back end, beside the kernel interpreter", run: kernels },
     Stage { name: "graphs", about: "random graphs on every back end, beside the tensor interpreter", run: graphs },
     Stage {
