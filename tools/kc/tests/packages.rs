@@ -406,6 +406,7 @@ fn a_package_is_signed_and_its_author_known() {
         place.succeed(&["verify", "model.kcp"]),
         format!("{whole}it names {ada} as its author; `--public-key FILE` checks that\n")
     );
+    assert!(place.succeed(&["inspect", "model.kcp"]).contains(&format!("\nsigned by  {ada}, not checked\n")));
     assert_eq!(
         place.fail(&["verify", "model.kcp", "--public-key", "eve.pub"]),
         format!("error: model.kcp: the package is signed by {ada}, not by {}\n", key("eve.pub"))

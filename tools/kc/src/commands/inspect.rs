@@ -11,6 +11,9 @@ pub fn inspect(arguments: &Inspect) -> Outcome {
     let code = &manifest.code;
     output::print(&format!("{}: {}, {}\n", manifest.model.name, code.backend, code.target))?;
     output::print(&facts(&package))?;
+    if let Some(key) = Package::signer(&arguments.package).map_err(Failure::new)? {
+        output::print(&format!("{:<10} {key}, not checked\n", "signed by"))?;
+    }
     let mut rows = vec![["entry point", "inputs", "outputs", "code"].map(str::to_owned).to_vec()];
     for (number, entry) in manifest.entries.iter().enumerate() {
         let types = |all: Vec<String>| if all.is_empty() { "-".to_owned() } else { all.join(", ") };
