@@ -41,16 +41,17 @@ pub fn aarch64() -> Outcome<String> {
         setup::apt_install(&["qemu-user-static"])?;
     }
     run(program("rustup").args(["target", "add", TARGET]))?;
-    // rust-lld and musl, which come with Rust, make the program: no other compiler is needed
-    run(cargo().env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld").args([
-        "build",
-        "--release",
-        "--package",
-        "kc-run",
-        "--target",
-        TARGET,
-    ]))?;
+    // rust-lld and musl, which come with Rust, make the program: no other compiler is needed. musl has all of libdl in its own
+    // library; an empty one stands for it where Rust's copy of musl brings none.
     let target = target_dir();
+    let libraries = target.join("libdl");
+    std::fs::create_dir_all(&libraries)
+        .and_then(|()| std::fs::write(libraries.join("libdl.a"), b"!<arch>\n"))
+        .map_err(|error| format!("cannot write {}: {error}", libraries.display()))?;
+    run(cargo()
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUSTFLAGS", format!("-L {}", libraries.display()))
+        .args(["build", "--release", "--package", "kc-run", "--target", TARGET]))?;
     let other = target.join("mnist_mlp_aarch64.kcp");
     run(program(&target.join("release/kc").to_string_lossy())
         .args(["compile", MODEL, "--target", "aarch64-linux", "--weights"])
