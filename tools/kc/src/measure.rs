@@ -91,7 +91,8 @@ pub fn kernel_times(session: &mut Session, entry: &str, inputs: &[Array], repeat
 }
 
 /// A peer: a program of another house that is told `ENTRY BATCH_SIZE CALLS` a line and answers with the seconds it took
-/// or with `unknown`.
+/// or with `unknown`. On Unix it is stopped between question and question, since the idle threads of some frameworks go on spinning for
+/// hundreds of milliseconds, on the processors that the others are measured on.
 pub struct Peer {
     name: String,
     child: Child,
@@ -117,7 +118,19 @@ impl Peer {
         };
         let mut peer = Peer { name: String::new(), child, stdin, stdout: BufReader::new(stdout) };
         peer.name = peer.line()?;
+        peer.pause(true);
         Ok(peer)
+    }
+
+    /// Stops the peer, or lets it go on.
+    fn pause(&self, stop: bool) {
+        #[cfg(unix)]
+        if let Ok(child) = libc::pid_t::try_from(self.child.id()) {
+            // SAFETY: the child is not waited for before it is dropped, so that its number is its own.
+            unsafe { libc::kill(child, if stop { libc::SIGSTOP } else { libc::SIGCONT }) };
+        }
+        #[cfg(not(unix))]
+        let _ = stop;
     }
 
     /// The peer's name and version.
@@ -127,10 +140,12 @@ impl Peer {
 
     /// The time of so many calls; `None` where the peer has no such entry point.
     pub fn time(&mut self, entry: &str, batch_size: usize, calls: u32) -> Outcome<Option<Duration>> {
+        self.pause(false);
         writeln!(self.stdin, "{entry} {batch_size} {calls}")
             .and_then(|()| self.stdin.flush())
             .context(|| self.ended())?;
         let line = self.line()?;
+        self.pause(true);
         if line == "unknown" {
             return Ok(None);
         }
@@ -177,8 +192,8 @@ impl Program for PeerEntry<'_> {
     }
 }
 
-/// How long a sample lasts at least, against the clock's resolution.
-const SAMPLE: Duration = Duration::from_millis(2);
+/// How long a sample lasts at least: many slices of the scheduler's, so that no single interruption is a sample.
+const SAMPLE: Duration = Duration::from_millis(10);
 
 /// Milliseconds of one call of a program.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -192,7 +207,7 @@ pub struct Time {
 }
 
 /// The time of one call of each program, from `repeats` samples, taken in turns, so that a slow moment of the machine
-/// meets all of them.
+/// meets all of them. Before each sample the program runs unmeasured: the one before it has left caches and threads cold.
 pub fn times(programs: &mut [Box<dyn Program + '_>], repeats: usize) -> Outcome<Vec<Time>> {
     let mut calls = Vec::new();
     for program in &mut *programs {
@@ -205,6 +220,7 @@ pub fn times(programs: &mut [Box<dyn Program + '_>], repeats: usize) -> Outcome<
     let mut samples = vec![Vec::new(); programs.len()];
     for _ in 0..repeats.max(1) {
         for ((program, calls), samples) in programs.iter_mut().zip(&calls).zip(&mut samples) {
+            program.run(calls.div_ceil(4))?;
             samples.push(program.run(*calls)?.as_secs_f64() * 1e3 / f64::from(*calls));
         }
     }
@@ -232,8 +248,8 @@ mod tests {
 
     #[test]
     fn times_are_those_of_one_call() {
-        // Times are taken from the end: 1000 us a call twice to find the number of calls, then three samples.
-        let mut programs: Vec<Box<dyn Program>> = vec![Box::new(Clock(vec![700, 900, 500, 1000, 1000]))];
+        // Times are taken from the end: 5000 us a call twice to find the number of calls, then three samples after a warm-up each.
+        let mut programs: Vec<Box<dyn Program>> = vec![Box::new(Clock(vec![700, 1, 900, 1, 500, 1, 5000, 5000]))];
         assert_eq!(
             times(&mut programs, 3).expect("a clock does not fail"),
             [Time { median: 0.7, least: 0.5, greatest: 0.9 }]

@@ -77,7 +77,7 @@ pub fn bench(arguments: &[String]) -> Outcome {
     let with_peers = options.iter().any(|option| *option == "--peers");
     let known: Vec<String> = all.iter().map(|workload| workload.name.clone()).collect();
     let is = |workload: &str, name: &str| {
-        workload == name || workload.strip_suffix(|c: char| c.is_ascii_digit()) == Some(name)
+        workload.strip_prefix(name).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == 'x'))
     };
     if let Some(unknown) = names.iter().find(|name| !known.iter().any(|workload| is(workload, name))) {
         return Err(format!("unknown workload `{unknown}`; known are: {}", known.join(", ")));
