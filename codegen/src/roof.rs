@@ -5,7 +5,9 @@ use kc_ir::kernel::{Access, Index, Kernel, KernelBuilder};
 use kc_ir::{DType, tensor::Scalar};
 use kc_runtime::image::{Image, ImageError};
 use kc_runtime::kc_abi::call::{Environment, KernelFn};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Barrier, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Chains of multiply-adds that do not depend on each other, each of one vector.
 const CHAINS: usize = 12;
@@ -64,32 +66,43 @@ impl Roof {
 
     /// Operations a nanosecond of so many threads: f32, a multiply-add counts as two.
     pub fn operations_per_nanosecond(&self, threads: usize) -> f64 {
-        let start = Instant::now();
-        let operations: f64 = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| self.multiply_add())).collect();
-            let own = self.multiply_add();
-            others.into_iter().filter_map(|other| other.join().ok()).fold(own, |sum, other| sum + other)
+        let operations = AtomicU64::new(0);
+        let time = at_once(threads, || {
+            operations.fetch_add(self.multiply_add() as u64, Ordering::Relaxed);
         });
-        operations / start.elapsed().as_nanos() as f64
+        operations.into_inner() as f64 / time.as_nanos() as f64
     }
 
     /// Bytes a nanosecond that so many threads read and write, copying from memory to memory.
     pub fn bytes_per_nanosecond(&self, threads: usize) -> f64 {
         let mut arrays: Vec<(Vec<f32>, Vec<f32>)> =
             (0..threads.max(1)).map(|_| (vec![1.0; COPIED], vec![0.0; COPIED])).collect();
-        let start = Instant::now();
-        std::thread::scope(|scope| {
-            for (from, to) in &mut arrays {
-                scope.spawn(|| {
-                    let buffers = [from.as_mut_ptr().cast::<u8>(), to.as_mut_ptr().cast::<u8>()];
-                    let environment = Environment { intrinsics: std::ptr::null(), scratch: std::ptr::null_mut() };
-                    // SAFETY: both arrays have as many elements as the kernel is told, and it calls nothing.
-                    unsafe { (self.copy)(buffers.as_ptr(), [COPIED as i64].as_ptr(), 0, 1, &environment) };
-                });
-            }
+        let free: Mutex<Vec<_>> = Mutex::new(arrays.iter_mut().collect());
+        let time = at_once(threads, || {
+            let Some((from, to)) = free.lock().unwrap_or_else(PoisonError::into_inner).pop() else { return };
+            let buffers = [from.as_mut_ptr().cast::<u8>(), to.as_mut_ptr().cast::<u8>()];
+            let environment = Environment { intrinsics: std::ptr::null(), scratch: std::ptr::null_mut() };
+            // SAFETY: each thread has two arrays of its own with as many elements as the kernel is told, and it calls nothing.
+            unsafe { (self.copy)(buffers.as_ptr(), [COPIED as i64].as_ptr(), 0, 1, &environment) };
         });
-        (arrays.len() * COPIED * 2 * size_of::<f32>()) as f64 / start.elapsed().as_nanos() as f64
+        (arrays.len() * COPIED * 2 * size_of::<f32>()) as f64 / time.as_nanos() as f64
     }
+}
+
+/// How long so many threads take that do the same from one moment on. Starting them does not count.
+fn at_once(threads: usize, work: impl Fn() + Sync) -> Duration {
+    let ready = Barrier::new(threads.max(1));
+    let timed = || {
+        ready.wait();
+        let start = Instant::now();
+        work();
+        start.elapsed()
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(timed)).collect();
+        let own = timed();
+        others.into_iter().filter_map(|other| other.join().ok()).fold(own, Duration::max)
+    })
 }
 
 fn multiply_adds(lanes: u32) -> Kernel {

@@ -2,7 +2,7 @@
 
 use crate::region::Extract;
 use kc_ir::tensor::ops::{DotGeneral, Scan, While};
-use kc_ir::tensor::{Builder, Graph, Op, Region, TypeError, Value};
+use kc_ir::tensor::{Builder, Graph, Node, Op, Region, TypeError, Value};
 use std::collections::{BTreeSet, HashMap};
 
 /// The same function with less in its loops: values that only depend on what a body reads besides its sequences are computed once,
@@ -44,6 +44,8 @@ struct Rounds<'g> {
     invariant: Vec<bool>,
     /// Of those the ones that depend on a capture at all.
     captured: Vec<bool>,
+    /// Transposes that are right operands of contractions.
+    carried_out: BTreeSet<Value>,
 }
 
 impl<'g> Rounds<'g> {
@@ -60,16 +62,23 @@ impl<'g> Rounds<'g> {
                 ),
             };
         }
-        Rounds { body, invariant, captured }
+        let right = |node: &Node| match &node.op {
+            Op::DotGeneral(_) => Some(node.operands[1]),
+            _ => None,
+        };
+        let is_transpose = |value: &Value| matches!(body.node(*value).op, Op::Transpose(_));
+        let carried_out = body.nodes.iter().filter_map(right).filter(is_transpose).collect();
+        Rounds { body, invariant, captured, carried_out }
     }
 
-    /// Whether a value is computed once rather than in each round: moves of elements cost nothing where they are read.
+    /// Whether a value is computed once rather than in each round: moves of elements cost nothing where they are read, but those that
+    /// a contraction needs carried out.
     fn leaves(&self, value: Value) -> bool {
         let node = self.body.node(value);
         let moves = matches!(
             &node.op,
             Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Reverse(_) | Op::StopGradient(_)
-        );
+        ) && !self.carried_out.contains(&value);
         let is_worth_it = !moves && !matches!(node.op, Op::Parameter(_));
         let (invariant, captured) = (self.invariant[value.index()], self.captured[value.index()]);
         invariant && captured && is_worth_it && node.ty.as_tensor().is_some()
@@ -126,7 +135,7 @@ fn region_of(body: &Graph, parameters: &[Value], results: &[Value]) -> Result<Re
 fn hoist_while(builder: &mut Builder, this: &While, mut operands: Vec<Value>) -> Result<Vec<Value>, TypeError> {
     let mut regions = vec![];
     // each region takes what leaves either
-    let (condition, body) = (this.condition.graph(), this.body.graph());
+    let (condition, body) = (this.condition.graph(), &with_free_axes_last(this.body.graph(), this.carried)?);
     let mut added: Vec<Vec<Value>> = vec![];
     for region in [condition, body] {
         let mut bound: HashMap<Value, Value> =
@@ -164,8 +173,39 @@ fn hoist_while(builder: &mut Builder, this: &While, mut operands: Vec<Value>) ->
     builder.projections(tuple)
 }
 
+/// A body in which the right operands of contractions that are the same in all rounds have their free axes last, where vectors run
+/// along them: they are transposed once instead of in each round.
+fn with_free_axes_last(body: &Graph, captures_from: usize) -> Result<Graph, TypeError> {
+    let rounds = Rounds::of(body, captures_from);
+    let mut builder = Builder::new();
+    let mut values: Vec<Value> = Vec::with_capacity(body.nodes.len());
+    for node in &body.nodes {
+        let mut operands: Vec<Value> = node.operands.iter().map(|operand| values[operand.index()]).collect();
+        builder.set_location(node.location.clone());
+        let mut op = node.op.clone();
+        if let Op::DotGeneral(dot) = &mut op
+            && !rounds.invariant[node.operands[0].index()]
+            && rounds.captured[node.operands[1].index()]
+            && rounds.invariant[node.operands[1].index()]
+        {
+            let rank = body.tensor_type(node.operands[1]).rank();
+            let permutation = [&dot.rhs_batch[..], &dot.rhs_contract, &dot.rhs_free(rank)].concat();
+            if !permutation.is_sorted() {
+                let (batch, contract) = (dot.rhs_batch.len(), dot.rhs_contract.len());
+                operands[1] = builder.transpose(operands[1], &permutation)?;
+                (dot.rhs_batch, dot.rhs_contract) = ((0..batch).collect(), (batch..batch + contract).collect());
+            }
+        }
+        values.push(match op {
+            Op::Parameter(parameter) => builder.parameter(&parameter.name, parameter.ty)?,
+            op => builder.add(op, &operands)?,
+        });
+    }
+    Ok(builder.finish(body.results.iter().map(|result| values[result.index()]).collect()))
+}
+
 fn hoist_scan(builder: &mut Builder, scan: &Scan, operands: Vec<Value>) -> Result<Vec<Value>, TypeError> {
-    let body = scan.body.graph();
+    let body = &with_free_axes_last(scan.body.graph(), scan.carried + scan.sequences)?;
     let captures_from = scan.carried + scan.sequences;
     let rounds = Rounds::of(body, captures_from);
     let mut bound: HashMap<Value, Value> =

@@ -1,5 +1,6 @@
 //! What elementwise functions cost, for the cost model and for the choice between computing again and storing.
 
+use kc_ir::tensor::Op;
 use kc_ir::tensor::ops::{Binary, CustomFunction, Unary};
 
 /// What a load and a store of an element cost, in the same unit.
@@ -24,6 +25,16 @@ impl Executed {
             Executed::Operations(count) => count,
             Executed::Exponentials(count) => EXPONENTIAL * count,
         }
+    }
+}
+
+/// What computing an element of an elementwise op costs, in additions; 0 for ops that compute nothing.
+pub(crate) fn elementwise(op: &Op) -> f64 {
+    match op {
+        Op::Unary(function) => unary(*function).operations(),
+        Op::Binary(function) => binary(*function).operations(),
+        Op::Compare(_) | Op::Select(_) | Op::Convert(_) | Op::Reduce(_) => 1.0,
+        _ => 0.0,
     }
 }
 

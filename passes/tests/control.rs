@@ -199,6 +199,35 @@ fn what_is_the_same_in_all_rounds_leaves_the_loop() {
     assert_eq!(hoist(&hoisted).map(|again| simplify(&again)), Ok(simplify(&hoisted)));
 }
 
+#[test]
+fn a_matrix_is_transposed_once() {
+    let graph = graph(|b, p| {
+        let by_rows = DotGeneral { rhs_contract: vec![1], ..vector_by_matrix() };
+        let matrix = b.broadcast(p[2], &[Dim::constant(2), Dim::constant(2)], &[1])?;
+        let matrix = b.unary(Unary::Tanh, matrix)?;
+        let scanned = b.scan(&[p[2]], &p[..1], &ScanOptions::default(), |b, carried, elements| {
+            let product = b.add(by_rows.clone(), &[carried[0], matrix])?;
+            let next = add(b, product, elements[0])?;
+            Ok::<_, TypeError>((vec![next], vec![]))
+        })?;
+        Ok(scanned.carried)
+    });
+    let hoisted = hoist(&simplify(&graph)).unwrap();
+    let text = print_graph(&hoisted);
+    assert_eq!(verify(&hoisted), Ok(()), "{text}");
+    assert_eq!(interpret(&hoisted, &arguments()), interpret(&graph, &arguments()), "{text}");
+    let contracted = hoisted.nodes.iter().find_map(|node| match &node.op {
+        Op::Scan(scan) => scan.body.graph().nodes.iter().find_map(|node| match &node.op {
+            Op::DotGeneral(dot) => Some((dot.clone(), scan.body.graph().node(node.operands[1]).op.clone())),
+            _ => None,
+        }),
+        _ => None,
+    });
+    let (dot, operand) = contracted.expect("a contraction in the loop");
+    assert_eq!(dot.rhs_contract, [0], "{text}");
+    assert!(matches!(operand, Op::Parameter(_)), "{text}");
+}
+
 /// `f32[2] x f32[2, 2]`
 fn vector_by_matrix() -> DotGeneral {
     DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![0], rhs_contract: vec![0] }

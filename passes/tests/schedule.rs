@@ -16,7 +16,7 @@ use kc_ir::tensor::{
     interpret,
 };
 use kc_ir::{DType, Dim, Symbol, TensorType};
-use kc_passes::{Contraction, Target, differentiate, plan, schedule};
+use kc_passes::{Contraction, Target, differentiate, plan, schedule, schedule_apart};
 use std::path::Path;
 
 /// Machines whose programs differ.
@@ -280,6 +280,16 @@ fn every_network_of_the_folder() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(!paths.is_empty());
+}
+
+#[test]
+fn parts_along_the_last_axis_need_no_conditions() {
+    let text = include_str!("schedule/parts_along_the_last_axis.txt");
+    let module = parse_module(text.split_once("---\n").expect("a program follows").0).unwrap();
+    for target in targets() {
+        let program = print_program(&schedule_apart(&module.functions[0], &target).unwrap());
+        assert!(!program.contains(" = if "), "{program}");
+    }
 }
 
 /// Attention and its gradients over several blocks of rows and columns; no buffer holds all scores.

@@ -25,6 +25,17 @@ pub(super) enum Space {
     Alone { op: Value },
 }
 
+impl Space {
+    /// Elements of the largest members of a cluster whose own indices these are; 0 for loops that an op has of its own.
+    pub fn elements(&self) -> Dim {
+        match self {
+            Space::Map(shape) => shape.iter().cloned().product(),
+            Space::Rows { outer, inner } => outer.iter().chain(inner).cloned().product(),
+            Space::Root { .. } | Space::Regions { .. } | Space::Alone { .. } => Dim::default(),
+        }
+    }
+}
+
 /// Ops that become one kernel.
 #[derive(Clone, Debug)]
 pub(super) struct Cluster {

@@ -71,12 +71,26 @@ pub(super) struct Emitter<'a> {
     pub gathers: bool,
     /// The windows that a loop on trial asks for.
     pub wanted: Option<Wanted>,
+    /// Where parts of values meet along the last axis.
+    pub seams: Seams,
+}
+
+/// Positions along a last axis where what is computed changes: the ends of what is padded and of concatenated parts. Between two of
+/// them vectors need no condition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seams {
+    /// The axis' extent.
+    pub extent: i64,
+    /// The positions, ascending, within the extent.
+    pub at: Vec<i64>,
 }
 
 /// What is known in a scope.
 #[derive(Clone, Default)]
 struct Known {
     values: HashMap<(Value, At, u32), Register>,
+    /// The first and the last position that an index has in all rounds and lanes.
+    ranges: HashMap<Index, (i64, i64)>,
     windows: HashMap<(Value, Vec<Index>), Window>,
 }
 
@@ -97,6 +111,7 @@ impl<'a> Emitter<'a> {
             known: vec![Known::default()],
             gathers: false,
             wanted: None,
+            seams: Seams::default(),
         }
     }
 
@@ -171,6 +186,34 @@ impl<'a> Emitter<'a> {
         self.b.open_otherwise(vec![value]);
         let value = self.scope(otherwise)?;
         Ok(self.b.close_branch(vec![value])[0])
+    }
+
+    /// Says between which positions an index lies in the innermost scope, in all lanes.
+    pub fn bind_range(&mut self, index: &Index, first: i64, last: i64) {
+        if let Some(scope) = self.known.last_mut() {
+            scope.ranges.insert(index.clone(), (first, last));
+        }
+    }
+
+    /// The first and the last position that an index has, where that is known.
+    fn range(&self, index: &Index) -> Option<(i64, i64)> {
+        if let Some(&range) = self.known.iter().rev().find_map(|scope| scope.ranges.get(index)) {
+            return Some(range);
+        }
+        match index {
+            Index::Constant(n) => Some((*n, *n)),
+            Index::Add(a, b) => {
+                let (a, b) = (self.range(a)?, self.range(b)?);
+                Some((a.0.checked_add(b.0)?, a.1.checked_add(b.1)?))
+            }
+            Index::Multiply(a, b) => {
+                let (a, b) = (self.range(a)?, self.range(b)?);
+                let products =
+                    [a.0.checked_mul(b.0)?, a.0.checked_mul(b.1)?, a.1.checked_mul(b.0)?, a.1.checked_mul(b.1)?];
+                Some((products.into_iter().min()?, products.into_iter().max()?))
+            }
+            _ => None,
+        }
     }
 
     /// The number of open scopes.
@@ -474,6 +517,16 @@ impl<'a> Emitter<'a> {
                 moved.push(coordinate);
                 continue;
             }
+            let range = self.range(&coordinate.index).map(|(first, last)| (first - low, last - low));
+            if let (Some((first, last)), Some(extent), 0) = (range, shape[axis].as_constant(), interior) {
+                if last < 0 || first >= extent {
+                    return self.value(filler, &At::Multi(vec![]));
+                }
+                if first >= 0 && last < extent {
+                    moved.push(Coordinate { index: coordinate.index - low, step: coordinate.step });
+                    continue;
+                }
+            }
             if coordinate.step != 0 && self.lanes > 1 {
                 return Err(Unsuited);
             }
@@ -513,10 +566,18 @@ impl<'a> Emitter<'a> {
         if rest.is_empty() {
             return self.value(*operand, &At::Multi(moved));
         }
+        let end = start + self.ty(*operand).shape[axis].clone();
+        if let (Some((first, last)), Some(end)) = (self.range(&coordinates[axis].index), end.as_constant()) {
+            if last < end {
+                return self.value(*operand, &At::Multi(moved));
+            }
+            if first >= end {
+                return self.concatenated(rest, axis, coordinates, Dim::constant(end));
+            }
+        }
         if coordinates[axis].step != 0 && self.lanes > 1 {
             return Err(Unsuited);
         }
-        let end = start + self.ty(*operand).shape[axis].clone();
         let limit = self.extent(&end);
         let condition = self.less(coordinates[axis].index.clone(), limit);
         self.branch(

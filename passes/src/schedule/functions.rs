@@ -245,6 +245,9 @@ fn power_of_two(b: &mut KernelBuilder, n: Register) -> Register {
     b.bitcast(DType::F32, bits)
 }
 
+/// `1.5 * 2^23`: numbers from 2^23 to 2^24 have a last place of 1 in f32.
+const MAGIC: f64 = 12_582_912.0;
+
 /// e^x in f32: `2^n * e^r` with `|r| <= ln(2)/2` and the series of e^r up to r^7 (minimax-like by its remainder of 5e-9); within
 /// 2 ulp for all x, subnormal results included.
 fn exp(b: &mut KernelBuilder, x: Register) -> Register {
@@ -253,7 +256,10 @@ fn exp(b: &mut KernelBuilder, x: Register) -> Register {
     let clamped = b.binary(Binary::Minimum, clamped, high);
     let log2_e = constant(b, x, std::f64::consts::LOG2_E);
     let scaled = b.binary(Binary::Multiply, clamped, log2_e);
-    let n = b.unary(Unary::RoundEven, scaled);
+    // added to a number whose last place is 1, the product is rounded to an integer, which the last bits of the sum are
+    let last_place = constant(b, x, MAGIC);
+    let shifted = b.binary(Binary::Add, scaled, last_place);
+    let n = b.binary(Binary::Subtract, shifted, last_place);
     // ln 2 in two parts, the first exact in few bits
     let (first, second) = (constant(b, x, -0.693359375), constant(b, x, 2.121_944_400_546_905_8e-4));
     let r = b.multiply_add(n, first, clamped);
@@ -261,7 +267,9 @@ fn exp(b: &mut KernelBuilder, x: Register) -> Register {
     let series =
         polynomial(b, r, &[1.0, 1.0, 1.0 / 2.0, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0, 1.0 / 5040.0]);
     // 2^n in two factors, since n may exceed the exponents of normal numbers
-    let whole = b.convert(DType::I32, n);
+    let bits = b.bitcast(DType::I32, shifted);
+    let of_zero = constant(b, bits, f64::from((MAGIC as f32).to_bits()));
+    let whole = b.binary(Binary::Subtract, bits, of_zero);
     let one = constant(b, whole, 1.0);
     let half = b.binary(Binary::ShiftRight, whole, one);
     let rest = b.binary(Binary::Subtract, whole, half);

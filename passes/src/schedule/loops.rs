@@ -57,6 +57,31 @@ impl Emitter<'_> {
         Ok(carried)
     }
 
+    /// The same over a last axis: a loop for each part between two seams.
+    pub fn last_axis(
+        &mut self,
+        lanes: u32,
+        extent: &Dim,
+        initial: &[Register],
+        mut body: impl FnMut(&mut Self, Index, &[Register]) -> Result<Vec<Register>, Unsuited>,
+    ) -> Result<Vec<Register>, Unsuited> {
+        if lanes == 1 || self.seams.at.is_empty() || !extent.is(self.seams.extent) {
+            let length = self.extent(extent);
+            return self.vector_loop(lanes, Index::Constant(0), length, initial, body);
+        }
+        let mut carried = initial.to_vec();
+        let mut start = 0;
+        for end in self.seams.at.clone().into_iter().chain([self.seams.extent]) {
+            let length = Index::Constant(end - start);
+            carried = self.vector_loop(lanes, Index::Constant(start), length, &carried, |this, axis, carried| {
+                this.bind_range(&axis, start, end - 1);
+                body(this, axis, carried)
+            })?;
+            start = end;
+        }
+        Ok(carried)
+    }
+
     /// Nested loops over the extents, the last one of several lanes; the body gets the index on each axis.
     pub fn nest(
         &mut self,
@@ -77,13 +102,13 @@ impl Emitter<'_> {
         body: &mut dyn FnMut(&mut Self, Vec<Coordinate>, &[Register]) -> Result<Vec<Register>, Unsuited>,
     ) -> Result<Vec<Register>, Unsuited> {
         let [extent, rest @ ..] = extents else { return body(self, outer, initial) };
-        let end = self.extent(extent);
         if rest.is_empty() {
-            return self.vector_loop(lanes, Index::Constant(0), end, initial, |this, axis, carried| {
+            return self.last_axis(lanes, extent, initial, |this, axis, carried| {
                 let coordinates = outer.iter().cloned().chain([Coordinate::lanes(axis)]).collect();
                 body(this, coordinates, carried)
             });
         }
+        let end = self.extent(extent);
         self.for_carrying(0, end, 1, initial, |this, axis, carried| {
             let coordinates = outer.iter().cloned().chain([Coordinate::fixed(axis)]).collect();
             this.nest_inside(lanes, rest, coordinates, carried, body)

@@ -3,14 +3,22 @@
 use super::cluster::reduced_axes;
 use super::emit::{At, Coordinate, Emitter, Unsuited};
 use super::loops::Stored;
+use crate::operations::LOAD_AND_STORE;
 use crate::target::NOMINAL_EXTENT;
 use kc_ir::kernel::{Index, Instruction, Register};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Op, Scalar, Value};
 use kc_ir::{DType, Dim};
 
-/// Elements that one task computes.
+/// Elements that one task computes where each costs little more than loading and storing it.
 const ELEMENTS_PER_TASK: i64 = 8192;
+
+/// Elements that one task computes where each costs so many additions beside being loaded and stored.
+pub(super) fn elements_per_task(operations: f64) -> i64 {
+    let share = LOAD_AND_STORE / (LOAD_AND_STORE + operations).max(1.0);
+    // a power of two, so that tasks of whole vectors stay such
+    1 << ((2.0 * ELEMENTS_PER_TASK as f64 * share) as i64).clamp(256, ELEMENTS_PER_TASK).ilog2()
+}
 
 /// The extent in which unknown extents count when work is divided.
 pub(super) fn nominal(dim: &Dim) -> i64 {
@@ -36,8 +44,8 @@ pub(super) fn divide(em: &mut Emitter, units: &Dim, per_task: i64) -> (Dim, Inde
 
 /// Elements of each of several equal tasks: a multiple of `unit`, and if there is one, a divisor of `elements`, so that no task
 /// needs code for a shorter end.
-fn equal_tasks(elements: i64, unit: i64) -> i64 {
-    let fewest = (elements + ELEMENTS_PER_TASK - 1) / ELEMENTS_PER_TASK;
+fn equal_tasks(elements: i64, per_task: i64, unit: i64) -> i64 {
+    let fewest = (elements + per_task - 1) / per_task;
     let divides = |tasks: &i64| elements % (tasks * unit) == 0;
     match (fewest..=2 * fewest).find(divides) {
         Some(tasks) => elements / tasks,
@@ -46,11 +54,17 @@ fn equal_tasks(elements: i64, unit: i64) -> i64 {
 }
 
 /// All elements in row-major order; `lanes` at a time. Suits clusters that read everything at their own position.
-pub(super) fn flat(em: &mut Emitter, lanes: u32, shape: &[Dim], outputs: &[Stored]) -> Result<Dim, Unsuited> {
+pub(super) fn flat(
+    em: &mut Emitter,
+    lanes: u32,
+    per_task: i64,
+    shape: &[Dim],
+    outputs: &[Stored],
+) -> Result<Dim, Unsuited> {
     let elements: Dim = shape.iter().cloned().product();
     let per_task = match elements.as_constant() {
-        Some(n) if n > ELEMENTS_PER_TASK => equal_tasks(n, i64::from(lanes.max(16))),
-        _ => ELEMENTS_PER_TASK,
+        Some(n) if n > per_task => equal_tasks(n, per_task, i64::from(lanes.max(16))),
+        _ => per_task,
     };
     let (tasks, first, length) = divide(em, &elements, per_task);
     em.vector_loop(lanes, first, length, &[], |em, position, _| {
@@ -61,18 +75,23 @@ pub(super) fn flat(em: &mut Emitter, lanes: u32, shape: &[Dim], outputs: &[Store
 }
 
 /// Row after row, `lanes` elements of the last axis at a time.
-pub(super) fn nested(em: &mut Emitter, lanes: u32, shape: &[Dim], outputs: &[Stored]) -> Result<Dim, Unsuited> {
+pub(super) fn nested(
+    em: &mut Emitter,
+    lanes: u32,
+    per_task: i64,
+    shape: &[Dim],
+    outputs: &[Stored],
+) -> Result<Dim, Unsuited> {
     let [rows @ .., last] = shape else {
         em.store_all(outputs, &At::Multi(vec![]))?;
         return Ok(Dim::constant(1));
     };
     let count: Dim = rows.iter().cloned().product();
-    let (tasks, first, length) = divide(em, &count, (ELEMENTS_PER_TASK / nominal(last)).max(1));
+    let (tasks, first, length) = divide(em, &count, (per_task / nominal(last)).max(1));
     let end = em.hold(first.clone() + length);
     em.for_each(first, end, 1, |em, row| {
         let outer: Vec<Coordinate> = em.unravel(rows, row).into_iter().map(Coordinate::fixed).collect();
-        let extent = em.extent(last);
-        em.vector_loop(lanes, Index::Constant(0), extent, &[], |em, column, _| {
+        em.last_axis(lanes, last, &[], |em, column, _| {
             let at = At::Multi(outer.iter().cloned().chain([Coordinate::lanes(column)]).collect());
             em.store_all(outputs, &at)?;
             Ok(vec![])
@@ -84,11 +103,11 @@ pub(super) fn nested(em: &mut Emitter, lanes: u32, shape: &[Dim], outputs: &[Sto
 
 /// Blocks of the last two axes, element after element: for clusters that read across rows, as transposes do, so that the lines
 /// of memory that one row touches are still in the nearest cache for the next rows.
-pub(super) fn blocked(em: &mut Emitter, shape: &[Dim], outputs: &[Stored]) -> Result<Dim, Unsuited> {
+pub(super) fn blocked(em: &mut Emitter, per_task: i64, shape: &[Dim], outputs: &[Stored]) -> Result<Dim, Unsuited> {
     const BLOCK: i64 = 16;
-    let [outer @ .., rows, columns] = shape else { return nested(em, 1, shape, outputs) };
+    let [outer @ .., rows, columns] = shape else { return nested(em, 1, per_task, shape, outputs) };
     let units: Vec<Dim> = outer.iter().cloned().chain([columns.ceil_div(BLOCK)]).collect();
-    let per_task = (ELEMENTS_PER_TASK / (nominal(rows) * BLOCK)).max(1);
+    let per_task = (per_task / (nominal(rows) * BLOCK)).max(1);
     let (tasks, first, length) = divide(em, &units.iter().cloned().product(), per_task);
     let end = em.hold(first.clone() + length);
     em.lanes = 1;
@@ -113,6 +132,7 @@ pub(super) fn blocked(em: &mut Emitter, shape: &[Dim], outputs: &[Stored]) -> Re
 pub(super) fn rows(
     em: &mut Emitter,
     lanes: u32,
+    per_task: i64,
     outer: &[Dim],
     inner: &[Dim],
     members: &[Value],
@@ -120,7 +140,7 @@ pub(super) fn rows(
 ) -> Result<Dim, Unsuited> {
     let count: Dim = outer.iter().cloned().product();
     let length: Dim = inner.iter().cloned().product();
-    let (tasks, first, rows) = divide(em, &count, (ELEMENTS_PER_TASK / nominal(&length)).max(1));
+    let (tasks, first, rows) = divide(em, &count, (per_task / nominal(&length)).max(1));
     let end = em.hold(first.clone() + rows);
     let phases = phases(em, members);
     em.for_each(first, end, 1, |em, row| {

@@ -25,15 +25,19 @@ mod roots;
 mod store;
 
 use crate::Target;
+use crate::operations;
 use cluster::{Clusters, Space};
 use control::Assembly;
-use emit::{Emitter, Unsuited};
+use emit::{Emitter, Seams, Unsuited};
 use kc_ir::kernel::{Access, Kernel, Launch, MemoryId, Program, Role, Step};
 use kc_ir::tensor::ops::StopGradient;
 use kc_ir::tensor::{Argument, Function, Graph, Node, Op, ResultSlot, TypeError, Value};
 use kc_ir::{Dim, Symbol};
 use std::collections::{BTreeMap, BTreeSet};
 use store::Stored;
+
+/// Operations of an element from which on two vectors are computed at a time: those of one exponential function.
+const LONG_CHAIN: f64 = 12.0;
 
 /// Schedules an entry point whose `gradient` ops are expanded.
 ///
@@ -222,6 +226,40 @@ impl<'f> Draft<'f> {
             open.extend(node.operands.iter().copied().filter(computed).filter(|&operand| seen.insert(operand)));
         }
         false
+    }
+
+    /// Where along an axis of that extent, the last of values that these are computed from, parts of them meet.
+    fn seams(&self, needed: &BTreeSet<Value>, extent: i64) -> Seams {
+        /// More parts than this are better computed element by element than each by code of its own.
+        const MOST: usize = 15;
+        let mut at = BTreeSet::new();
+        let mut open: Vec<Value> = needed.iter().copied().collect();
+        let mut seen = needed.clone();
+        while let Some(value) = open.pop() {
+            let node = self.graph.node(value);
+            let last_of = |value: &Value| self.graph.node(*value).ty.as_tensor()?.shape.last()?.as_constant();
+            if last_of(&value) == Some(extent) {
+                let axis = self.graph.tensor_type(value).rank() - 1;
+                match &node.op {
+                    Op::Pad(pad) if pad.interior[axis] == 0 => at.extend([pad.low[axis], extent - pad.high[axis]]),
+                    Op::Concatenate(concatenate) if concatenate.axis == axis => {
+                        let mut end = 0;
+                        at.extend(node.operands.iter().filter_map(last_of).map(|part| {
+                            end += part;
+                            end
+                        }));
+                    }
+                    _ => {}
+                }
+            }
+            let computed = |operand: &Value| !self.stored.is_leaf(&self.graph, *operand);
+            open.extend(node.operands.iter().copied().filter(computed).filter(|&operand| seen.insert(operand)));
+        }
+        at.retain(|position| (1..extent).contains(position));
+        if at.len() > MOST {
+            at.clear();
+        }
+        Seams { extent, at: at.into_iter().collect() }
     }
 
     /// The members of a cluster that its stored members need.
@@ -445,16 +483,23 @@ impl<'f> Draft<'f> {
             }
         };
         let lanes = along.map_or(target.lanes(), |extent| target.lanes_along(extent));
+        if let Some(extent) = along.and_then(Dim::as_constant) {
+            start.seams = self.seams(&needed, extent);
+        }
+        let operations = self.operations(number).unwrap_or_default();
+        let per_task = map::elements_per_task(operations);
+        // functions are long chains of operations: two vectors at a time hide each other's latency
+        let together = if target.block_threads == 1 && operations >= LONG_CHAIN { 2 } else { 1 };
         let attempt = |lanes: u32, flat: bool| -> Result<(Kernel, Vec<Symbol>, Dim), Unsuited> {
             let mut em = start.clone();
             let tasks = match &cluster.space {
-                Space::Map(shape) if flat => map::flat(&mut em, lanes, shape, &stored)?,
-                Space::Map(shape) if lanes == 1 => map::blocked(&mut em, shape, &stored)?,
-                Space::Map(shape) => map::nested(&mut em, lanes, shape, &stored)?,
+                Space::Map(shape) if flat => map::flat(&mut em, lanes, per_task, shape, &stored)?,
+                Space::Map(shape) if lanes == 1 => map::blocked(&mut em, per_task, shape, &stored)?,
+                Space::Map(shape) => map::nested(&mut em, lanes, per_task, shape, &stored)?,
                 Space::Regions { .. } => return Err(Unsuited),
                 _ if flat => return Err(Unsuited),
                 Space::Alone { op } => attention::attention(&mut em, lanes, *op, memory_of, &stored)?,
-                Space::Rows { outer, inner } => map::rows(&mut em, lanes, outer, inner, &members, &stored)?,
+                Space::Rows { outer, inner } => map::rows(&mut em, lanes, per_task, outer, inner, &members, &stored)?,
                 Space::Root { op, .. } => match self.graph.node(*op).op {
                     Op::DotGeneral(_) | Op::Convolution(_) => {
                         let operands = contraction::operands(&self.graph, *op);
@@ -474,19 +519,43 @@ impl<'f> Draft<'f> {
             let dims = em.dims.clone();
             Ok((em.b.finish(dims.len() as u32), dims, tasks))
         };
-        attempt(target.lanes_along(&elements), true)
-            .or_else(|Unsuited| attempt(lanes, false))
+        attempt(together * target.lanes_along(&elements), true)
+            .or_else(|Unsuited| attempt(together * lanes, false))
             .or_else(|Unsuited| attempt(1, false))
             .map_err(|Unsuited| TypeError::new(name, "no kernel computes this combination of ops"))
     }
 
     /// Arithmetic operations of a cluster, where they outweigh the bytes it moves; else 0.
     fn work(&self, number: usize) -> Dim {
-        match self.clusters.clusters[number].space {
-            Space::Root { op, .. } => contraction::operations(&self.graph, op) + library::operations(&self.graph, op),
-            Space::Alone { op } => attention::operations(&self.graph, op),
-            _ => Dim::default(),
+        /// Multiply-adds of a contraction in the time of an addition that stands among functions.
+        const CONTRACTED: f64 = 10.0;
+        match &self.clusters.clusters[number].space {
+            &Space::Root { op, .. } => contraction::operations(&self.graph, op) + library::operations(&self.graph, op),
+            &Space::Alone { op } => attention::operations(&self.graph, op),
+            space @ (Space::Map(_) | Space::Rows { .. }) => match self.operations(number) {
+                Some(each) if each > operations::LOAD_AND_STORE => {
+                    space.elements() * Dim::constant((CONTRACTED * each) as i64)
+                }
+                _ => Dim::default(),
+            },
+            Space::Regions { .. } => Dim::default(),
         }
+    }
+
+    /// What an element of an elementwise cluster or of one of rows costs, in additions; `None` for other clusters.
+    fn operations(&self, number: usize) -> Option<f64> {
+        let all = map::nominal(&match &self.clusters.clusters[number].space {
+            space @ (Space::Map(_) | Space::Rows { .. }) => space.elements(),
+            _ => return None,
+        });
+        // of a reduction as often as of what it reduces
+        let times = |value: &Value| {
+            let node = self.graph.node(*value);
+            let over = if matches!(node.op, Op::Reduce(_)) { node.operands[0] } else { *value };
+            map::nominal(&self.graph.tensor_type(over).elements()) as f64 / all as f64
+        };
+        let needed = self.needed(number);
+        Some(needed.iter().map(|value| times(value) * operations::elementwise(&self.graph.node(*value).op)).sum())
     }
 
     /// A name for people: the layer and the most telling op.

@@ -66,11 +66,21 @@ impl Program for EagerEntry<'_, '_> {
     }
 }
 
-/// Mean milliseconds of each launch, and the part of the whole time that they make up.
+/// A launch of an entry point's plan.
+pub struct Launch {
+    /// The kernel's name.
+    pub kernel: String,
+    /// How often one execution of the entry point launches it: once for each round of the loops around.
+    pub calls: f64,
+    /// Mean milliseconds that one execution spends in it, in all rounds.
+    pub milliseconds: f64,
+}
+
+/// The times of launches, and the part of the whole time that they make up.
 #[derive(Default)]
 pub struct Kernels {
-    /// The kernels' names with their times, in the order of the plan.
-    pub launches: Vec<(String, f64)>,
+    /// In the order of the plan.
+    pub launches: Vec<Launch>,
     /// From 0 to 1.
     pub share: Option<f64>,
 }
@@ -81,13 +91,17 @@ pub fn kernel_times(session: &mut Session, entry: &str, inputs: &[Array], repeat
     let failed = || format!("cannot run `{entry}`");
     session.run(entry, &inputs).context(failed)?;
     session.take_profile();
-    for _ in 0..repeats.max(1) {
+    let repeats = repeats.max(1);
+    for _ in 0..repeats {
         session.run(entry, &inputs).context(failed)?;
     }
     let profile = session.take_profile().unwrap_or_default();
-    let mean = |launch: &LaunchTime| launch.time.as_secs_f64() * 1e3 / launch.calls.max(1) as f64;
-    let launches = profile.launches(entry).iter().map(|launch| (launch.kernel.clone(), mean(launch))).collect();
-    Ok(Kernels { launches, share: profile.kernel_share(entry) })
+    let mean = |launch: &LaunchTime| Launch {
+        kernel: launch.kernel.clone(),
+        calls: launch.calls as f64 / repeats as f64,
+        milliseconds: launch.time.as_secs_f64() * 1e3 / repeats as f64,
+    };
+    Ok(Kernels { launches: profile.launches(entry).iter().map(mean).collect(), share: profile.kernel_share(entry) })
 }
 
 /// A peer: a program of another house that is told `ENTRY BATCH_SIZE CALLS` a line and answers with the seconds it took

@@ -172,6 +172,7 @@ impl Translator<'_> {
             }
             (DType::F32, DType::F64) => self.cast("arith.extf", x, "f32", "f64", lanes),
             (DType::F64, _) if to == DType::F32 => self.cast("arith.truncf", x, "f64", "f32", lanes),
+            (DType::F32, b) if lanes > 1 && b.bits() <= 32 => self.to_integers(x, b, lanes),
             (a, b) if a.is_float() => {
                 let name = if b.is_signed_integer() { "llvm.fptosi.sat" } else { "llvm.fptoui.sat" };
                 self.op(&format!(
@@ -198,5 +199,24 @@ impl Translator<'_> {
                 self.cast(operation, x, lane_type(a), lane_type(b), lanes)
             }
         }
+    }
+
+    /// Vectors of f32 as integers, saturated, NaN as 0. LLVM's own saturating conversion of vectors works lane by lane.
+    fn to_integers(&mut self, x: &str, to: DType, lanes: u32) -> String {
+        let signed = to.is_signed_integer();
+        let (low, high) = kc_ir::tensor::integer_range(to);
+        let ty = vector_of("f32", lanes);
+        // one past the largest is a power of two, which f32 has
+        let [least, past] = [low as f64, (high + 1) as f64]
+            .map(|limit| self.scalar_constant(DType::F32, kc_ir::tensor::Scalar::Float(limit), lanes));
+        let zero = self.splat_constant("0.0", "f32", lanes);
+        let is_inside = self.op(&format!("arith.cmpf olt, {x}, {past} : {ty}"));
+        let is_above = self.op(&format!("arith.cmpf oge, {x}, {past} : {ty}"));
+        let inside = self.choose(&is_inside, x, &zero, "f32", lanes);
+        let inside = self.op(&format!("arith.maximumf {inside}, {least} : {ty}"));
+        let operation = if signed { "arith.fptosi" } else { "arith.fptoui" };
+        let whole = self.cast(operation, &inside, "f32", lane_type(to), lanes);
+        let largest = self.scalar_constant(to, kc_ir::tensor::Scalar::Int(high), lanes);
+        self.choose(&is_above, &largest, &whole, lane_type(to), lanes)
     }
 }

@@ -184,10 +184,13 @@ fn near_share(near: i64, element: i64, apart: &Dim, width: i64) -> i64 {
 /// The tile with the least estimated time where an incomplete tile takes twice as long as a whole one: its rows are copied.
 fn packed_tile(target: &Target, lanes: u32, rows: &Dim, columns: i64) -> Tile {
     let rows = nominal(rows);
+    // too few rows to be divided: the threads divide the columns
+    let shared_by = if rows < 2 * LEAST_LINES { i64::from(target.threads) } else { 1 };
     let vectors_needed = (columns + i64::from(lanes) - 1) / i64::from(lanes);
     let tiles = super::tiles(target, rows, vectors_needed);
     let total = |tile: &Tile| {
         let column_tiles = (vectors_needed + tile.vectors - 1) / tile.vectors;
+        let column_tiles = (column_tiles + shared_by - 1) / shared_by * shared_by;
         let row_tiles = rows / tile.rows + 2 * (rows % tile.rows).min(1);
         column_tiles * row_tiles * tile_time(*tile)
     };

@@ -1,7 +1,7 @@
 use crate::cli::{Bench, BenchEntry, BenchMode, Device};
 use crate::compile;
 use crate::failure::{Context, Failure, Outcome};
-use crate::measure::{self, EagerEntry, Kernels, Peer, PeerEntry, Time};
+use crate::measure::{self, EagerEntry, Kernels, Launch, Peer, PeerEntry, Time};
 use crate::{model, output, plugins, synthetic, table};
 use kc_codegen::eager::Eager;
 use kc_codegen::roof::Roof;
@@ -249,11 +249,17 @@ fn as_table(figures: &[Figure]) -> String {
 fn as_kernels(figures: &[Figure]) -> String {
     let mut text = String::new();
     for figure in figures.iter().filter(|figure| !figure.kernels.launches.is_empty()) {
-        let total: f64 = figure.kernels.launches.iter().map(|(_, time)| time).sum();
-        let mut rows =
-            vec![vec![format!("{} {} {}", figure.entry, figure.program, figure.mode), "ms".into(), "%".into()]];
-        for (kernel, time) in &figure.kernels.launches {
-            rows.push(vec![format!("  {kernel}"), format!("{time:.4}"), format!("{:.1}", 100.0 * time / total)]);
+        let total: f64 = figure.kernels.launches.iter().map(|launch| launch.milliseconds).sum();
+        let head = format!("{} {} {}", figure.entry, figure.program, figure.mode);
+        let mut rows = vec![vec![head, "calls".into(), "ms".into(), "%".into()]];
+        for Launch { kernel, calls, milliseconds } in &figure.kernels.launches {
+            let share = 100.0 * milliseconds / total;
+            rows.push(vec![
+                format!("  {kernel}"),
+                calls.to_string(),
+                format!("{milliseconds:.4}"),
+                format!("{share:.1}"),
+            ]);
         }
         text += &format!("\n{}", table::columns(&rows));
         if let Some(share) = figure.kernels.share {
@@ -271,7 +277,7 @@ fn as_json(figures: &[Figure], limits: Option<Limits>, arguments: &Bench) -> ser
                 .kernels
                 .launches
                 .iter()
-                .map(|(name, time)| json!({"kernel": name, "milliseconds": time}))
+                .map(|launch| json!({"kernel": launch.kernel, "calls": launch.calls, "milliseconds": launch.milliseconds}))
                 .collect();
             let mut object = json!({
                 "entry": figure.entry,

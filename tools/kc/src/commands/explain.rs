@@ -64,7 +64,7 @@ fn kernel_times(module: &Module, backend: &dyn Backend, arguments: &Explain) -> 
     let entry = entry.ok_or_else(|| Failure::new(format_args!("the package has no `{}`", arguments.entry)))?;
     let inputs = synthetic::inputs(entry, arguments.batch_size)?;
     let kernels = measure::kernel_times(&mut session, &arguments.entry, &inputs, REPEATS)?;
-    Ok(kernels.launches.into_iter().map(|(_, time)| time).collect())
+    Ok(kernels.launches.into_iter().map(|launch| launch.milliseconds).collect())
 }
 
 impl Explained {
