@@ -172,7 +172,7 @@ impl Translator<'_> {
             }
             (DType::F32, DType::F64) => self.cast("arith.extf", x, "f32", "f64", lanes),
             (DType::F64, _) if to == DType::F32 => self.cast("arith.truncf", x, "f64", "f32", lanes),
-            (DType::F32, b) if lanes > 1 && b.bits() <= 32 => self.to_integers(x, b, lanes),
+            (DType::F32, b) if lanes > 1 && b.bits() <= 32 => self.float_to_integers(x, b, lanes),
             (a, b) if a.is_float() => {
                 let name = if b.is_signed_integer() { "llvm.fptosi.sat" } else { "llvm.fptoui.sat" };
                 self.op(&format!(
@@ -202,7 +202,7 @@ impl Translator<'_> {
     }
 
     /// Vectors of f32 as integers, saturated, NaN as 0. LLVM's own saturating conversion of vectors works lane by lane.
-    fn to_integers(&mut self, x: &str, to: DType, lanes: u32) -> String {
+    fn float_to_integers(&mut self, x: &str, to: DType, lanes: u32) -> String {
         let signed = to.is_signed_integer();
         let (low, high) = kc_ir::tensor::integer_range(to);
         let ty = vector_of("f32", lanes);
