@@ -76,7 +76,7 @@ fn dim(text: &str) -> Dim {
 
 fn launch(kernel: usize, buffers: &[usize]) -> Step {
     let (tasks, work) = (dim("1"), Dim::default());
-    Step::Launches(vec![Launch { kernel, buffers: buffers.to_vec(), dims: vec![], tasks, work }])
+    Step::Launches(vec![Launch { kernel, buffers: buffers.to_vec(), dims: vec![], tasks, parts: vec![], work }])
 }
 
 /// Running sums of `x: f32[T, 2]` (in two buffers that take turns), and what comes of the last one by the choice `how: i32[]`: 0 itself,

@@ -241,6 +241,7 @@ fn a_stripped_package_only_predicts() {
         buffers: vec![0],
         dims: vec![],
         tasks: Dim::from(1i64),
+        parts: vec![],
         work: Dim::default(),
     }])];
     let stripped = package.strip().unwrap();
@@ -278,7 +279,7 @@ fn an_altered_section_is_named() {
     other[8] = 9;
     assert_eq!(
         error(&other),
-        "it has version 9 of the package format, this runtime reads version 2; compile the model again"
+        "it has version 9 of the package format, this runtime reads version 3; compile the model again"
     );
     assert_eq!(
         error(b"PK\x03\x04 a zip file"),

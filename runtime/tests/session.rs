@@ -221,6 +221,7 @@ fn compiled(code: &[u8]) -> Package {
                     buffers: vec![0, 1],
                     dims: vec![Dim::symbol("B") * Dim::from(100i64)],
                     tasks: Dim::from(1i64),
+                    parts: vec![],
                     work: Dim::default(),
                 }])],
             },
@@ -254,6 +255,22 @@ fn machine_code_of_a_package_is_executed() {
     let saved = session.package().unwrap();
     assert_eq!((&saved.manifest, &saved.code), (&package.manifest, &package.code));
     assert_eq!(saved.state, Some(vec![Array::scalar(5i64)]));
+}
+
+#[test]
+fn parts_of_tasks_are_in_order_and_within() {
+    let Some(code) = machine_code() else { return };
+    for (tasks, parts) in [(1, vec![2]), (9, vec![7, 3]), (9, vec![-1])] {
+        let mut package = compiled(code);
+        if let kc_abi::manifest::Step::Launches(launches) = &mut package.manifest.entries[0].plan.steps[0] {
+            launches[0].tasks = Dim::from(tasks as i64);
+            launches[0].parts = parts.iter().map(|&start: &i64| Dim::from(start)).collect();
+        }
+        let mut session = Session::new(&package, &SessionOptions::default()).unwrap();
+        let x = Array::from_slice(&[42i64], &[1, 1]).unwrap();
+        let error = session.run("add", &[&x]).map(drop).unwrap_err().to_string();
+        assert!(error.contains("the parts of launch 0"), "{error}");
+    }
 }
 
 #[test]

@@ -163,6 +163,7 @@ fn merged(program: &Program, launches: &[Launch], buffers: &[(usize, Access)]) -
     let mut questions: Vec<(Vec<Statement>, Register, Vec<Statement>)> = vec![];
     let mut last = vec![];
     let mut before = Dim::default();
+    let mut starts = vec![];
     for (place, launch) in launches.iter().enumerate() {
         let kernel = &program.kernels[launch.kernel];
         let end = before.clone() + launch.tasks.clone();
@@ -184,6 +185,9 @@ fn merged(program: &Program, launches: &[Launch], buffers: &[(usize, Access)]) -
         match question {
             Some((asked, holds)) => questions.push((asked, holds, body)),
             None => last = body,
+        }
+        if place > 0 {
+            starts.push(before);
         }
         before = end;
     }
@@ -207,6 +211,7 @@ fn merged(program: &Program, launches: &[Launch], buffers: &[(usize, Access)]) -
         buffers: buffers.iter().map(|(buffer, _)| *buffer).collect(),
         dims: symbols.iter().map(|symbol| Dim::symbol(&symbol.0)).collect(),
         tasks: before,
+        parts: starts,
         work: work(program, launches),
     };
     (kernel, launch)

@@ -384,7 +384,7 @@ impl<'f> Draft<'f> {
             let (kernel, dims, tasks) = self.kernel(target, number, &inputs, &outputs, &memory)?;
             let kernel = assembly.kernel(kernel);
             let dims = dims.iter().map(|symbol| Dim::symbol(&symbol.0)).collect();
-            launches.push(Launch { kernel, buffers, dims, tasks, work: self.work(number) });
+            launches.push(Launch { kernel, buffers, dims, tasks, parts: vec![], work: self.work(number) });
         }
         let mut program = assembly.program;
         for (launches, others) in steps.into_values() {

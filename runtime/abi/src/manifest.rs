@@ -195,6 +195,10 @@ pub struct Launch {
     pub dims: Vec<Dim>,
     /// Number of independent tasks.
     pub tasks: Dim,
+    /// Where parts of them begin, without the first: the tasks of a part cost about the same, those of different parts need not. Each
+    /// part is divided among threads by itself.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub parts: Vec<Dim>,
     /// Estimate of the launch's work, in bytes moved plus arithmetic operations; it decides whether threads are
     /// woken, never a result. 0: unknown, and the bytes of the launch's buffers are taken.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_zero"))]
@@ -549,7 +553,7 @@ impl Distribution {
 pub const TRAIN_STEPS: &str = "train_steps";
 
 /// The version of the package format.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Everything about a package but code, constants and weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -583,7 +587,7 @@ codec!(struct Input { name, role, ty, checks });
 codec!(struct Output { name, ty });
 codec!(enum Place { 0 Input(index), 1 Output(index), 2 State(index), 3 Slot(index), 4 Constant(offset) });
 codec!(struct Buffer { dtype, elements, place, offset });
-codec!(struct Launch { kernel, buffers, dims, tasks, work });
+codec!(struct Launch { kernel, buffers, dims, tasks, parts, work });
 codec!(enum Step {
     0 Launches(launches),
     1 Loop { counter, rounds, steps },

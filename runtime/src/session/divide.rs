@@ -3,6 +3,7 @@
 use crate::heap::*;
 use crate::pool::{DIVIDED_WORK, MAXIMUM_PARTS};
 use kc_abi::call::KernelFn;
+use std::ops::Range;
 
 /// Ranges of tasks that a thread is given of each launch: more than one, so that a thread that comes late leaves some.
 const PARTS_PER_THREAD: i64 = 4;
@@ -12,7 +13,8 @@ pub(super) struct Ready {
     pub(super) kernel: KernelFn,
     pub(super) first_pointer: usize,
     pub(super) first_dim: usize,
-    pub(super) tasks: i64,
+    /// Its tasks in parts, each of which is divided by itself.
+    pub(super) parts: Vec<Range<i64>>,
     pub(super) work: i64,
 }
 
@@ -24,20 +26,27 @@ pub(super) fn work_of(launches: &[Ready]) -> i64 {
 /// nothing, and whole launches, where one thread does it all.
 pub(super) fn divide(launches: &[Ready], threads: usize, mut part: impl FnMut(&Ready, i64, i64)) -> Box<[u16]> {
     let work = work_of(launches);
-    let tasks = launches.iter().fold(0i64, |sum, launch| sum.saturating_add(launch.tasks));
-    let most = launches.len() * threads * PARTS_PER_THREAD as usize;
+    let ranges = || launches.iter().flat_map(|launch| launch.parts.iter().map(move |range| (launch, range)));
+    let tasks = ranges().fold(0i64, |sum, (_, range)| sum.saturating_add(range.end - range.start));
+    let most = ranges().count() * threads * PARTS_PER_THREAD as usize;
     if threads < 2 || work < DIVIDED_WORK || tasks < 2 || most > MAXIMUM_PARTS {
-        launches.iter().filter(|launch| launch.tasks > 0).for_each(|launch| part(launch, 0, launch.tasks));
+        for launch in launches {
+            if let (Some(first), Some(last)) = (launch.parts.first(), launch.parts.last())
+                && first.start < last.end
+            {
+                part(launch, first.start, last.end);
+            }
+        }
         return Box::new([]);
     }
     let mut count = 0u16;
-    let at = |launch: &Ready, thread: usize, threads: usize| {
-        (i128::from(launch.tasks) * thread as i128 / threads as i128) as i64
+    let at = |range: &Range<i64>, thread: usize| {
+        range.start + (i128::from(range.end - range.start) * thread as i128 / threads as i128) as i64
     };
     (0..threads)
         .map(|thread| {
-            for launch in launches {
-                let (first, end) = (at(launch, thread, threads), at(launch, thread + 1, threads));
+            for (launch, range) in ranges() {
+                let (first, end) = (at(range, thread), at(range, thread + 1));
                 let pieces = PARTS_PER_THREAD.min(end - first);
                 for piece in 0..pieces {
                     let cut = |piece: i64| first + ((end - first) as i128 * piece as i128 / pieces as i128) as i64;
@@ -65,13 +74,13 @@ mod tests {
 
     #[test]
     fn ranges_cover_all_tasks_once() {
-        for tasks in [[1, 0], [2, 5], [100, 3], [7, 1000]] {
+        for (tasks, start) in [([1, 0], 0), ([2, 5], 1), ([100, 3], 90), ([7, 1000], 0)] {
             for threads in [1, 2, 3, 16] {
                 let ready = |number: usize| Ready {
                     kernel: nothing,
                     first_pointer: 0,
                     first_dim: number,
-                    tasks: tasks[number],
+                    parts: vec![0..start.min(tasks[number]), start.min(tasks[number])..tasks[number]],
                     work: DIVIDED_WORK,
                 };
                 let mut seen = [vec![0; tasks[0] as usize], vec![0; tasks[1] as usize]];

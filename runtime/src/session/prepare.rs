@@ -448,9 +448,18 @@ impl Preparation<'_> {
                 self.dims.push(value);
             }
             let tasks = self.size(&launch.tasks, &|| format!("the tasks of launch {number}"))?;
+            let mut bounds = vec![0];
+            for start in &launch.parts {
+                bounds.push(self.size(start, &|| format!("the parts of launch {number}"))?);
+            }
+            bounds.push(tasks);
+            if !bounds.is_sorted() {
+                return Err(self.wrong(format!("the parts of launch {number} are not in order")));
+            }
+            let parts = bounds.windows(2).map(|ends| ends[0]..ends[1]).collect();
             let work = self.size(&launch.work, &|| format!("the work of launch {number}"))?;
             let work = if work == 0 { touched } else { work };
-            ready.push(Ready { kernel, first_pointer, first_dim, tasks, work });
+            ready.push(Ready { kernel, first_pointer, first_dim, parts, work });
         }
         let first_part = self.parts.len();
         let ends = divide(&ready, self.around.threads, |launch, first_task, end_task| {

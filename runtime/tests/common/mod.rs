@@ -90,6 +90,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
         buffers: buffers.to_vec(),
         dims: vec![batch()],
         tasks,
+        parts: vec![],
         work: Dim::from(work),
     };
     let step = |launch| Step::Launches(vec![launch]);

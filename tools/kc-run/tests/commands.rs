@@ -51,6 +51,7 @@ fn package(path: &Path, state: Option<Vec<Array>>) {
         buffers: vec![0, 1],
         dims: vec![Dim::from(100i64)],
         tasks: Dim::from(1i64),
+        parts: vec![],
         work: Dim::default(),
     };
     let manifest = Manifest {

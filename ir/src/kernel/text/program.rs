@@ -72,6 +72,9 @@ fn print_launch(program: &Program, launch: &Launch, indentation: &str, text: &mu
     let (buffers, dims) = (list(&launch.buffers), list(&launch.dims));
     let separator = if dims.is_empty() { "" } else { "; " };
     let _ = write!(text, "{indentation}launch {kernel}({buffers}{separator}{dims}) tasks {}", launch.tasks);
+    if !launch.parts.is_empty() {
+        let _ = write!(text, " parts {}", list(&launch.parts));
+    }
     text.push_str(&if launch.work.is(0) { "\n".to_string() } else { format!(" work {}\n", launch.work) });
 }
 
@@ -219,7 +222,8 @@ fn launch(parser: &mut Parser) -> Parsed<(KernelName, usize, Launch)> {
         KernelName::Name(parser.name("the name of a kernel")?)
     };
     parser.expect("(")?;
-    let mut launch = Launch { kernel: 0, buffers: vec![], dims: vec![], tasks: Dim::default(), work: Dim::default() };
+    let mut launch =
+        Launch { kernel: 0, buffers: vec![], dims: vec![], tasks: Dim::default(), parts: vec![], work: Dim::default() };
     while !matches!(parser.peek(), Token::Symbol(")" | ";")) {
         if !launch.buffers.is_empty() {
             parser.expect(",")?;
@@ -235,6 +239,12 @@ fn launch(parser: &mut Parser) -> Parsed<(KernelName, usize, Launch)> {
     parser.expect(")")?;
     parser.expect("tasks")?;
     launch.tasks = parser.dim()?;
+    if parser.eat("parts") {
+        launch.parts.push(parser.dim()?);
+        while parser.eat(",") {
+            launch.parts.push(parser.dim()?);
+        }
+    }
     if parser.eat("work") {
         launch.work = parser.dim()?;
     }
