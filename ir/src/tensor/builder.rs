@@ -91,7 +91,7 @@ impl Builder {
             return Ok(value);
         }
         let types: Vec<&Type> = operands.iter().map(|&operand| &self.graph.node(operand).ty).collect();
-        let ty = key.0.operation().infer(&types)?;
+        let ty = key.0.infer(&types)?;
         let value = Value(self.graph.nodes.len() as u32);
         self.graph.nodes.push(Node { op: key.0.clone(), operands: key.1.clone(), ty, location: self.location.clone() });
         self.known.insert(key, value);

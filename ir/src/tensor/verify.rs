@@ -23,7 +23,7 @@ pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
             return Err(wrong(format!("{operand} is not computed before")));
         }
         let types: Vec<&Type> = node.operands.iter().map(|&operand| &graph.node(operand).ty).collect();
-        let inferred = node.op.operation().infer(&types).map_err(|error| {
+        let inferred = node.op.infer(&types).map_err(|error| {
             let given: Vec<String> = types.iter().map(|ty| ty.to_string()).collect();
             wrong(format!("{error}; its operands are ({})", given.join(", ")))
         })?;

@@ -84,7 +84,7 @@ fn fact(egraph: &EGraph, term: &Term) -> Fact {
     let Some(types) = operands.iter().map(|&id| egraph[id].data.ty()).collect::<Option<Vec<&Type>>>() else {
         return Fact::Invalid(format!("an operand of `{term}` is no value"));
     };
-    match op.operation().infer(&types) {
+    match op.infer(&types) {
         Ok(ty) => Fact::Value { splat: splat(egraph, &op, operands), ty: Arc::new(ty) },
         Err(error) => Fact::Invalid(error.to_string()),
     }

@@ -44,6 +44,7 @@ pub use window::{ReduceWindow, SelectAndScatter, Window};
 
 use super::interpret::{Array, Evaluation};
 use super::{Builder, Region, Type, TypeError, Value};
+use kc_abi::TensorType;
 use serde::{Deserialize, Serialize};
 
 /// What every op declares.
@@ -116,6 +117,43 @@ macro_rules! operations {
 
         $(impl From<$variant> for Op { fn from(op: $variant) -> Op { Op::$variant(op) } })*
     };
+}
+
+/// Bytes of a tensor at most: more than machines have memory for, and few enough for positions in it to be added up.
+const MOST_BYTES: i64 = 1 << 46;
+
+impl Op {
+    /// The type of the result for operands of these types.
+    ///
+    /// # Errors
+    /// Where the op does not take them, or a tensor of the result is larger than memory can be.
+    pub fn infer(&self, operands: &[&Type]) -> Result<Type, TypeError> {
+        let ty = self.operation().infer(operands)?;
+        let tensors = match &ty {
+            Type::Tensor(tensor) => std::slice::from_ref(tensor),
+            Type::Tuple(tensors) => tensors,
+        };
+        match tensors.iter().find(|tensor| !is_possible(tensor)) {
+            None => Ok(ty),
+            Some(large) => {
+                let most = MOST_BYTES >> 40;
+                Err(TypeError::new(
+                    self.operation().name(),
+                    format!("{large} is too large, expected at most {most} TiB"),
+                ))
+            }
+        }
+    }
+}
+
+/// Whether memory can hold a tensor, of whose unknown extents each counts as 1.
+fn is_possible(tensor: &TensorType) -> bool {
+    let extents: Option<Vec<i64>> = tensor.shape.iter().map(|extent| extent.evaluate(&|_| Some(1))).collect();
+    let Some(extents) = extents else { return false };
+    let width = tensor.dtype.bytes() as i64;
+    let mut extents = extents.iter().filter(|&&extent| extent != 0);
+    let bytes = extents.try_fold(width, |bytes, &extent| bytes.checked_mul(extent.checked_abs()?));
+    bytes.is_some_and(|bytes| bytes <= MOST_BYTES)
 }
 
 operations! {

@@ -200,7 +200,7 @@ impl Reader {
         let location = self.location(scanner)?;
         scanner.end_of_line()?;
         let types: Vec<&Type> = operands.iter().map(|&operand| &self.graph.node(operand).ty).collect();
-        match op.operation().infer(&types) {
+        match op.infer(&types) {
             Ok(inferred) if inferred == ty => Ok(Node { op, operands, ty, location }),
             Ok(inferred) => {
                 scanner.error_at(type_place, format!("the type of this {mnemonic} is {inferred}, the text says {ty}"))
