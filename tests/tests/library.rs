@@ -67,16 +67,16 @@ fn bits(literal: &Literal) -> Vec<Option<u64>> {
     literal.scalars().map(bits).collect()
 }
 
-/// Those whose library functions are ours: XLA has its own, without matrix factors, and the tables of functions compare it.
-fn own_runners() -> impl Iterator<Item = Runner> {
-    Runner::OWN.into_iter().filter(|runner| runner.unavailable().is_none())
+/// Those that are there.
+fn runners() -> impl Iterator<Item = Runner> {
+    Runner::common().filter(|runner| runner.unavailable().is_none())
 }
 
 /// Every way of executing a graph gives the interpreter's bits.
 fn agree(name: &str, graph: Graph, arguments: &[Literal]) {
     let expected = interpret(&graph, arguments).unwrap_or_else(|error| panic!("{name}: {error}"));
     let module = module(graph);
-    for runner in own_runners() {
+    for runner in runners() {
         let inputs: Vec<_> = arguments.iter().map(array).collect();
         let inputs: Vec<_> = inputs.iter().collect();
         let given = runner.load(&module, 2).and_then(|mut execution| execution.run("call", &inputs));
@@ -590,7 +590,7 @@ fn factors_are_those_of_jax() {
 fn agree_nearly(name: &str, graph: Graph, arguments: &[Literal]) {
     let expected = interpret(&graph, arguments).unwrap_or_else(|error| panic!("{name}: {error}"));
     let module = module(graph);
-    for runner in own_runners() {
+    for runner in runners() {
         let inputs: Vec<_> = arguments.iter().map(array).collect();
         let inputs: Vec<_> = inputs.iter().collect();
         let given = runner.load(&module, 2).and_then(|mut execution| execution.run("call", &inputs));
