@@ -4,7 +4,8 @@ use ort::session::Session;
 use ort::value::TensorRef;
 
 pub fn main(file: &[u8]) -> ort::Result<()> {
-    let mut session = Session::builder()?.with_intra_threads(1)?.commit_from_memory(file)?;
+    let environment = ort::init().build()?;
+    let mut session = Session::builder(&environment)?.with_intra_threads(1)?.commit_from_memory(file)?;
     let image = crate::floats();
     crate::run(|| {
         let input = TensorRef::from_array_view(([1usize, 784], &image[..])).expect("an image");
