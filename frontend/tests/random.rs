@@ -48,6 +48,13 @@ fn a_seed_gives_the_numbers_of_keras() {
     check(random::dropout(&x, 0.5).seed(3), &[0.0, 4.0, 0.0, 0.0, 10.0, 12.0, 0.0, 16.0]);
     let rows = vec![None, Some(1)];
     check(random::dropout(&x, 0.5).noise_shape(rows).seed(5), &[2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0]);
+    // what is kept is divided by 0.7 in the dtype, not multiplied by its inverse
+    let halves = ops::cast(ops::arange(24.0), "bfloat16");
+    let kept = [
+        0.0, 1.4296875, 0.0, 4.28125, 5.71875, 0.0, 0.0, 10.0, 11.4375, 12.875, 14.3125, 15.75, 17.125, 0.0, 20.0, 0.0,
+        22.875, 24.375, 25.75, 27.125, 0.0, 30.0, 0.0, 33.0,
+    ];
+    check(ops::cast(random::dropout(halves, 0.3).seed(5), "float32"), &kept);
     check(random::shuffle([0, 1, 2, 3, 4, 5]).seed(3), &[1.0, 3.0, 5.0, 2.0, 0.0, 4.0]);
     check(random::shuffle([[0, 1, 2], [3, 4, 5]]).axis(1).seed(3), &[1.0, 2.0, 0.0, 3.0, 5.0, 4.0]);
 }

@@ -25,8 +25,13 @@ const CONDITIONS: &[(&str, Test)] = &[
     }),
     // `power_of_two ?c`: every element is one power of two whose inverse is exact and not denormal
     ("power_of_two", |fact, _| fact.splat().is_some_and(|splat| invertible(splat) && is_power_of_two(splat))),
-    // `invertible ?c`: every element is one finite number with an inverse that is neither infinite nor denormal
-    ("invertible", |fact, _| fact.splat().is_some_and(|splat| invertible(splat) && !is_power_of_two(splat))),
+    // `invertible ?c`: every element is one finite number with an inverse that is neither infinite nor denormal, in a dtype of which a
+    // rounding more is little
+    ("invertible", |fact, _| {
+        let fits =
+            |splat: &Literal| matches!(splat.dtype(), kc_ir::DType::F32 | kc_ir::DType::F64) && invertible(splat);
+        fact.splat().is_some_and(|splat| fits(splat) && !is_power_of_two(splat))
+    }),
     // `linear ?a`: a fused op without an activation
     ("linear", |fact, _| match fact.attributes().map(|op| &**op) {
         Some(Op::Composite(Composite::Dense(dense))) => dense.activation == Activation::Identity,
