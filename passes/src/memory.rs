@@ -5,6 +5,7 @@ use crate::target::NOMINAL_EXTENT;
 use kc_ir::Dim;
 use kc_ir::kernel::{Program, Role, Step};
 use kc_ir::manifest::{Buffer, Place, Plan};
+use std::collections::BTreeSet;
 
 /// Plans a program's memory. Literals are appended to `constants`, each at a multiple of 64 bytes; kernels keep the program's
 /// numbers.
@@ -16,11 +17,16 @@ pub fn plan(program: &Program, constants: &mut Vec<u8>) -> Plan {
     let mut temporaries: Vec<usize> =
         (0..places.len()).filter(|&b| program.buffers[b].role == Role::Temporary).collect();
     temporaries.sort_by_key(|&b| (lifetimes.of_buffer(b).map(|(first, _)| first), b));
+    let kept = kept(program);
     for buffer in temporaries {
         let ty = &program.buffers[buffer].ty;
         let bytes = ty.elements() * Dim::constant(ty.dtype.bytes() as i64);
         // a buffer that nothing touches still needs a place
-        let (first, last) = lifetimes.of_buffer(buffer).unwrap_or((0, 0));
+        let (first, last) = match kept.contains(&buffer) {
+            // it is read in later calls, too
+            true => (0, usize::MAX),
+            false => lifetimes.of_buffer(buffer).unwrap_or((0, 0)),
+        };
         places[buffer] = Some(Place::Slot(take_slot(&mut slots, bytes, first, last)));
     }
     let buffers = program.buffers.iter().enumerate().map(|(number, buffer)| {
@@ -32,7 +38,17 @@ pub fn plan(program: &Program, constants: &mut Vec<u8>) -> Plan {
         slots: slots.into_iter().map(|slot| slot.bytes).collect(),
         buffers: buffers.collect(),
         steps: program.steps.clone(),
+        kept: program.kept,
     }
+}
+
+/// The buffers that the steps write which later calls need not repeat.
+fn kept(program: &Program) -> BTreeSet<usize> {
+    let launches = program.steps[..program.kept].iter().flat_map(|step| match step {
+        Step::Launches(launches) => &launches[..],
+        _ => &[],
+    });
+    launches.flat_map(|launch| &launch.buffers).map(|&buffer| program.root(buffer).0).collect()
 }
 
 /// Memory that holds one temporary after the other.

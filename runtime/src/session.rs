@@ -378,6 +378,7 @@ impl Session {
 
     /// Writes the value of a state tensor.
     fn replace(&mut self, index: usize, value: &[u8]) {
+        self.executor.state_changed();
         self.state[index].bytes_mut().copy_from_slice(value);
         #[cfg(feature = "pjrt")]
         if let Some(device) = &mut self.device {
@@ -432,6 +433,7 @@ impl Session {
 
     /// Sets every metric's accumulator to zero, as an epoch's or an evaluation's start does.
     pub fn reset_metrics(&mut self) {
+        self.executor.state_changed();
         for index in 0..self.state.len() {
             if self.manifest().state[index].role == StateRole::Metric {
                 self.state[index].bytes_mut().fill(0);

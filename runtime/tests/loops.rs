@@ -124,7 +124,7 @@ fn manifest() -> Manifest {
             Output { name: "sums".into(), ty: rows() },
             Output { name: "last".into(), ty: TensorType::new(DType::F32, [2i64]) },
         ],
-        plan: Plan { slots: vec![vec![dim("16")], vec![dim("1")]], buffers, steps },
+        plan: Plan { kept: 0, slots: vec![vec![dim("16")], vec![dim("1")]], buffers, steps },
         exact: vec![],
         updates: vec![],
     };

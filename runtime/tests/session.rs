@@ -214,6 +214,7 @@ fn compiled(code: &[u8]) -> Package {
             inputs: vec![Input { name: "x".into(), role: InputRole::Feature, ty: ty.clone(), checks: vec![] }],
             outputs: vec![Output { name: "sum".into(), ty }],
             plan: Plan {
+                kept: 0,
                 slots: vec![],
                 buffers: vec![buffer(Place::Input(0)), buffer(Place::Output(0))],
                 steps: vec![Step::Launches(vec![Launch {

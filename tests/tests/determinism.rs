@@ -116,3 +116,61 @@ fn mlir_gives_the_same_bits() {
         Err(reason) => eprintln!("mlir is skipped: {reason}"),
     }
 }
+
+/// What predictions keep from one to the next is computed anew where the weights have changed, in whatever way.
+fn predictions_follow(backend: &dyn Backend) -> Result<(), Box<dyn std::error::Error>> {
+    kc::utils::clear_session();
+    let mut model = Sequential::new()
+        .add(Input::new([10, 10, 1]))
+        .add(Conv2D::new(16, 3).use_bias(false))
+        .add(BatchNormalization::new())
+        .add(ReLU::new())
+        .add(GlobalAveragePooling2D::new())
+        .add(Dense::new(10).activation("softmax"));
+    model.compile(SGD::new(), "sparse_categorical_crossentropy", ["accuracy"])?;
+    let package = compile(&Model::from(model).module()?, backend, &Options::default())?;
+    let kept = package.manifest.entry("predict").map(|entry| entry.plan.kept);
+    assert!(kept > Some(0), "the filters that normalisation scales depend on the state alone");
+    let pixels: Vec<f32> = (0..300).map(|position| (position * 7919 % 1009) as f32 / 504.5 - 1.0).collect();
+    let images = Array::from_slice(&pixels, &[3, 10, 10, 1])?;
+    let mut session = Session::new(&package, &SessionOptions::default())?;
+    let mut seen: Vec<Vec<Array>> = Vec::new();
+    let mut predict = |session: &mut Session| -> Result<(), Box<dyn std::error::Error>> {
+        let mut fresh = Session::new(&package, &SessionOptions::default())?;
+        fresh.set_state(session.state()?)?;
+        let given = session.run("predict", &[&images])?;
+        assert!(given == fresh.run("predict", &[&images])?, "prediction {} is not of the present weights", seen.len());
+        assert!(given == session.run("predict", &[&images])?, "prediction {} differs from the next", seen.len());
+        assert!(!seen.contains(&given), "prediction {} is one from before", seen.len());
+        seen.push(given);
+        Ok(())
+    };
+    session.init(1)?;
+    predict(&mut session)?;
+    for (index, tensor) in package.manifest.state.iter().enumerate().filter(|(_, tensor)| tensor.ty.rank() == 1) {
+        if tensor.name.ends_with("gamma") || tensor.name.ends_with("moving_variance") {
+            let values = vec![1.25f32; session.state()?[index].elements()];
+            session.set_state_tensor(index, &Array::from_slice(&values, &[values.len()])?)?;
+            predict(&mut session)?;
+        }
+    }
+    session.init(2)?;
+    predict(&mut session)?;
+    let state = train(&package, 1)?;
+    session.set_state(&state)?;
+    predict(&mut session)?;
+    let (targets, weights) = (Array::from_slice(&[1i32, 2, 3], &[3])?, Array::from_slice(&[1f32; 3], &[3])?);
+    session.run("train_step", &[&images, &targets, &weights])?;
+    predict(&mut session)?;
+    assert!(seen.len() > 5, "only {} predictions", seen.len());
+    Ok(())
+}
+
+#[test]
+fn predictions_are_of_the_present_weights() {
+    predictions_follow(cranelift().expect("the embedded back end")).expect("it predicts");
+    match mlir() {
+        Ok(backend) => predictions_follow(backend).expect("it predicts"),
+        Err(reason) => eprintln!("mlir is skipped: {reason}"),
+    }
+}

@@ -47,6 +47,9 @@ pub struct Program {
     pub buffers: Vec<Buffer>,
     /// Executed in order.
     pub steps: Vec<Step>,
+    /// How many of the first steps depend on state tensors and constants alone: a call with the same state as the one before, whose
+    /// temporaries are still there, need not repeat them.
+    pub kept: usize,
 }
 
 impl Program {

@@ -20,14 +20,14 @@ const STATEMENTS: usize = 4000;
 
 /// The program with the launches of each step in as few kernels as the limits admit.
 pub(super) fn fuse(program: Program) -> Program {
-    let Program { name, symbols, kernels, buffers, steps } = program;
+    let Program { name, symbols, kernels, buffers, steps, kept } = program;
     let mut fused = Fused {
-        from: Program { name: name.clone(), symbols: symbols.clone(), kernels, buffers, steps: vec![] },
+        from: Program { name: name.clone(), symbols: symbols.clone(), kernels, buffers, steps: vec![], kept },
         kernels: vec![],
         known: BTreeMap::new(),
     };
     let steps = steps.into_iter().map(|step| fused.step(step)).collect();
-    Program { name, symbols, kernels: fused.kernels, buffers: fused.from.buffers, steps }
+    Program { name, symbols, kernels: fused.kernels, buffers: fused.from.buffers, steps, kept }
 }
 
 struct Fused {
@@ -91,7 +91,8 @@ struct Group {
     statements: usize,
 }
 
-fn uses<'p>(program: &'p Program, launch: &'p Launch) -> impl Iterator<Item = (usize, Access)> + 'p {
+/// What a launch does to its buffers.
+pub(super) fn uses<'p>(program: &'p Program, launch: &'p Launch) -> impl Iterator<Item = (usize, Access)> + 'p {
     let access = program.kernels[launch.kernel].memory.iter().filter_map(|memory| match memory.space {
         Space::Parameter(access) => Some(access),
         Space::Scratch { .. } => None,

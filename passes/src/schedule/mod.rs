@@ -5,8 +5,9 @@
 //! 3. [`store`]: which values live in buffers, which are computed where they are read;
 //! 4. one kernel a cluster: [`map`] (elementwise, rows with reductions), [`contraction`], [`attention`], [`roots`] (other loops);
 //! 5. [`control`]: regions become the steps of loops and branches;
-//! 6. kernels that do not depend on each other share a step;
-//! 7. [`horizontal`]: the launches of a step become few.
+//! 6. [`kept`]: what depends on the state alone comes first;
+//! 7. kernels that do not depend on each other share a step;
+//! 8. [`horizontal`]: the launches of a step become few.
 
 mod attention;
 mod cluster;
@@ -18,6 +19,7 @@ mod expand;
 mod functions;
 mod horizontal;
 mod indexed;
+mod kept;
 mod library;
 mod loops;
 mod map;
@@ -56,7 +58,7 @@ pub fn schedule_apart(function: &Function, target: &Target) -> Result<Program, T
     for parameter in &function.graph.parameters {
         function.graph.tensor_type(*parameter).shape.iter().for_each(|dim| dim.collect_symbols(&mut symbols));
     }
-    schedule_within(function, target, &Within { depth: 0, symbols })
+    schedule_within(function, target, &Within { depth: 0, symbols }).map(kept::first)
 }
 
 /// Where a graph is scheduled.

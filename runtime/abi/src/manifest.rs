@@ -301,6 +301,10 @@ pub struct Plan {
     pub buffers: Vec<Buffer>,
     /// The steps.
     pub steps: Vec<Step>,
+    /// How many of the first steps depend on state tensors and constants alone and leave their results in slots that nothing else
+    /// uses: where the arena and the state are as the call before left them, they need not be repeated.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub kept: usize,
 }
 
 /// A function of the package.
@@ -594,7 +598,7 @@ codec!(enum Step {
     2 While { condition, holds, steps },
     3 Branch { index, branches },
 });
-codec!(struct Plan { slots, buffers, steps });
+codec!(struct Plan { slots, buffers, steps, kept });
 codec!(struct ExactPlan { values, plan });
 codec!(struct Entry { name, symbols, inputs, outputs, plan, exact, updates });
 codec!(struct Kernel { name, offset, scratch_bytes, calls });

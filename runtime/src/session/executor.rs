@@ -22,6 +22,8 @@ pub(super) struct Executor {
     arena: AlignedBytes,
     scratch: AlignedBytes,
     scratch_stride: usize,
+    /// The entry point and the prepared plan whose kept values the arena holds.
+    kept: Option<(usize, usize)>,
     pub(super) pool: Arc<Pool>,
     #[cfg(feature = "std")]
     pub(super) profile: Option<Profile>,
@@ -76,6 +78,7 @@ impl Executor {
             interrupt: options.interrupt.clone(),
             round_limit: options.round_limit,
             scratch_stride,
+            kept: None,
             pool,
             program,
         })
@@ -146,6 +149,9 @@ impl Executor {
     ) -> Result<(), SessionError> {
         let description = &self.program.manifest.entries[entry.0];
         let prepared = &mut self.entries[entry.0].prepared[index];
+        // where the call does not end, nothing is known of the arena
+        let is_kept = self.kept.take() == Some((entry.0, index));
+        let then_kept = (prepared.kept > 0 && description.updates.is_empty()).then_some((entry.0, index));
         prepared.patch(self.arena.as_pointer(), |i| inputs[i].pointer().cast_mut(), output);
         let scratch = self.scratch.as_pointer();
         let pool = &self.pool;
@@ -163,7 +169,7 @@ impl Executor {
             let start = Instant::now();
             // SAFETY: as below.
             unsafe {
-                prepared.execute(scratch, self.scratch_stride, limits, &mut |launch, job| {
+                prepared.execute(scratch, self.scratch_stride, is_kept, limits, &mut |launch, job| {
                     let start = Instant::now();
                     pool.run(job);
                     profile.add_launch(description, kernels, launch, start.elapsed());
@@ -171,11 +177,20 @@ impl Executor {
             }
             .map_err(stopped)?;
             profile.add_step(description, start.elapsed());
+            self.kept = then_kept;
             return Ok(());
         }
         // SAFETY: the pointers are in the tables; the plan was checked against the sizes of all buffers, and its launches keep the
         // kernels' contract.
-        unsafe { prepared.execute(scratch, self.scratch_stride, limits, &mut |_, job| pool.run(job)) }.map_err(stopped)
+        unsafe { prepared.execute(scratch, self.scratch_stride, is_kept, limits, &mut |_, job| pool.run(job)) }
+            .map_err(stopped)?;
+        self.kept = then_kept;
+        Ok(())
+    }
+
+    /// Says that somebody else has written the state.
+    pub(super) fn state_changed(&mut self) {
+        self.kept = None;
     }
 
     /// Whether launches are measured.
@@ -209,6 +224,8 @@ impl Executor {
             threads: self.pool.threads(),
             separate,
         };
+        // the new plan may take another's place, or a new arena
+        self.kept = None;
         let new = Prepared::new(&around, values, &|symbol| signature.value(symbol, values))?;
         if new.arena_bytes > self.arena.len() {
             self.arena = memory(new.arena_bytes, || format!("intermediate values of `{}`", description.name))?;

@@ -46,6 +46,8 @@ pub(super) struct Prepared {
     _dims: Box<[i64]>,
     parts: Box<[Part]>,
     steps: Box<[PreparedStep]>,
+    /// How many of them give the same while the state and the arena stay.
+    pub(super) kept: usize,
     /// The round that each loop is in.
     rounds: Box<[i64]>,
 }
@@ -140,7 +142,12 @@ impl Prepared {
             loops: Vec::new(),
             count: 0,
         };
-        let steps = preparation.steps(&plan.steps)?;
+        let Some((kept, others)) = plan.steps.split_at_checked(plan.kept) else {
+            return Err(wrong(format!("it keeps {} of {} steps", plan.kept, plan.steps.len())));
+        };
+        let mut steps = preparation.steps(kept)?.into_vec();
+        let kept = steps.len();
+        steps.extend(preparation.steps(others)?);
         let Preparation { pointers, patches: [inputs, outputs, arena_patches], dims, parts, count, .. } = preparation;
         let (mut pointers, dims) = (pointers.into_boxed_slice(), dims.into_boxed_slice());
         let pointer_table = pointers.as_mut_ptr();
@@ -174,7 +181,8 @@ impl Prepared {
             slots: arena_patches.into(),
             _dims: dims,
             parts,
-            steps,
+            steps: steps.into(),
+            kept,
             rounds: vec![0; count].into(),
         })
     }
@@ -205,11 +213,12 @@ impl Prepared {
     ///
     /// # Safety
     /// [`Prepared::patch`] must have put pointers in the tables, and `execute` must execute the jobs: what they write decides what is
-    /// executed next.
+    /// executed next. Where `is_kept` is true, the arena must hold what the kept steps left there, with the present state.
     pub(super) unsafe fn execute(
         &mut self,
         scratch: *mut u8,
         scratch_stride: usize,
+        is_kept: bool,
         limits: Limits<'_>,
         execute: &mut dyn FnMut(usize, &Job<'_>),
     ) -> Result<(), Stopped> {
@@ -223,7 +232,7 @@ impl Prepared {
             execute,
         };
         // SAFETY: by the caller.
-        unsafe { execution.steps(&self.steps) }
+        unsafe { execution.steps(&self.steps[if is_kept { self.kept } else { 0 }..]) }
     }
 }
 

@@ -110,7 +110,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
     // work that is worth a second thread
     let forward = || launch(0, &[0, 4, 3], batch(), 1 << 20);
     let loss = || launch(1, &[3, 1, 2, 7, 8], one(), 0);
-    let plan = |steps| Plan { slots: slots.clone(), buffers: buffers.clone(), steps };
+    let plan = |steps| Plan { kept: 0, slots: slots.clone(), buffers: buffers.clone(), steps };
     let entry = |name: &str, inputs: &[&Input], outputs, plan| Entry {
         name: name.into(),
         symbols: if inputs.iter().any(|input| input.role == InputRole::Feature) {
@@ -144,6 +144,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
                 &[&key],
                 vec![],
                 Plan {
+                    kept: 0,
                     slots: vec![],
                     buffers: vec![
                         Buffer {
@@ -163,6 +164,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
                 &[&x],
                 vec![Output { name: "line".into(), ty: vector() }],
                 Plan {
+                    kept: 0,
                     slots: vec![],
                     buffers: vec![
                         buffer(Place::Input(0), batch()),
@@ -179,6 +181,7 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
                 &[],
                 vec![Output { name: "loss".into(), ty: scalar(DType::F32) }],
                 Plan {
+                    kept: 0,
                     slots: vec![],
                     buffers: vec![
                         buffer(Place::State(3), one()),

@@ -64,6 +64,7 @@ fn package(path: &Path, state: Option<Vec<Array>>) {
             inputs: vec![Input { name: "x".into(), role: InputRole::Feature, ty: vector(), checks: vec![] }],
             outputs: vec![Output { name: "y".into(), ty: vector() }],
             plan: Plan {
+                kept: 0,
                 slots: vec![],
                 buffers: vec![buffer(Place::Input(0)), buffer(Place::Output(0))],
                 steps: vec![Step::Launches(vec![launch])],

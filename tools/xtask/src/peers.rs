@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: workloads measured in turns with other houses' programs.
 
 mod chart;
+mod growth;
 
 use crate::process::{Outcome, cargo, output, program, root, run, target_dir, works};
 use crate::{deploy, mlir_plugin, setup};
@@ -63,7 +64,7 @@ fn workloads() -> Vec<Workload> {
 }
 
 /// Measures the workloads that are named, all where none is; with `--peers` beside the frameworks, which are installed from PyPI.
-/// Writes `target/kc-bench.json` and `target/kc-bench.svg`. Other options, written as `--name=value`, go to
+/// With `--growth` first, how cost grows with sizes. Writes `target/kc-bench.json` and `target/kc-bench.svg`. Other options, written as `--name=value`, go to
 /// `kc bench`.
 pub fn bench(arguments: &[String]) -> Outcome {
     if let Some((option, rest)) = arguments.split_first()
@@ -74,6 +75,10 @@ pub fn bench(arguments: &[String]) -> Outcome {
     let mut all = workloads();
     let (options, names): (Vec<&String>, Vec<&String>) =
         arguments.iter().partition(|argument| argument.starts_with('-'));
+    if let Some((_, options)) = options.split_first().filter(|(first, _)| **first == "--growth") {
+        build()?;
+        return growth::growth(options);
+    }
     let with_peers = options.iter().any(|option| *option == "--peers");
     let known: Vec<String> = all.iter().map(|workload| workload.name.clone()).collect();
     let is = |workload: &str, name: &str| {
@@ -83,8 +88,7 @@ pub fn bench(arguments: &[String]) -> Outcome {
         return Err(format!("unknown workload `{unknown}`; known are: {}", known.join(", ")));
     }
     all.retain(|workload| names.is_empty() || names.iter().any(|name| is(&workload.name, name)));
-    mlir_plugin::build().map(drop).unwrap_or_else(|reason| println!("without the MLIR plug-in: {reason}"));
-    run(cargo().args(["build", "--release", "--package", "kc-tool"]))?;
+    build()?;
     let python = with_peers.then(|| python(&target_dir().join("peers"), PACKAGES)).transpose()?;
     let mut rows = vec![];
     for workload in &all {
@@ -102,6 +106,12 @@ pub fn bench(arguments: &[String]) -> Outcome {
     println!("\n{}", table(&rows));
     println!("{}, {}; target/kc-bench.json, target/kc-bench.svg", text(&report["processor"]), text(&report["date"]));
     Ok(())
+}
+
+/// What is measured.
+fn build() -> Outcome {
+    mlir_plugin::build().map(drop).unwrap_or_else(|reason| println!("without the MLIR plug-in: {reason}"));
+    run(cargo().args(["build", "--release", "--package", "kc-tool"]))
 }
 
 /// The rows of a workload: one for each entry point and back end.

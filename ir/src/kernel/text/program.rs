@@ -26,6 +26,9 @@ pub fn print_program(program: &Program) -> String {
     for (i, buffer) in program.buffers.iter().enumerate() {
         let _ = writeln!(text, "  buffer {i}: {} {}", buffer.ty, role_text(&buffer.role));
     }
+    if program.kept > 0 {
+        let _ = writeln!(text, "  kept {}", program.kept);
+    }
     print_steps(program, &program.steps, "  ", &mut text);
     text.push_str("}\n");
     for kernel in &program.kernels {
@@ -126,6 +129,8 @@ pub fn parse_program(text: &str) -> Result<Program, ParseError> {
             let ty = tensor_type(&mut parser)?;
             let role = role(&mut parser, &ty)?;
             program.buffers.push(Buffer { ty, role });
+        } else if parser.eat("kept") {
+            program.kept = parser.number("how many steps are kept")?;
         } else if let Some(step) = step(&mut parser, &mut launched, 0)? {
             program.steps.push(step);
         } else {

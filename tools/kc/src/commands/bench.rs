@@ -6,12 +6,14 @@ use crate::{model, output, plugins, synthetic, table};
 use kc_codegen::eager::Eager;
 use kc_codegen::roof::Roof;
 use kc_codegen::{Backend, Options, optimise};
+use kc_ir::manifest::Entry;
 use kc_ir::tensor::Module;
 use kc_passes::{schedule_apart, traffic};
 use kc_runtime::random::initial_seeds;
 use kc_runtime::{Session, SessionOptions};
 use serde_json::json;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// The entry points that can be measured.
 pub const ENTRIES: [&str; 2] = [BenchEntry::TrainStep.name(), BenchEntry::Predict.name()];
@@ -24,6 +26,8 @@ const FUSED: &str = "fused";
 /// A model as one back end executes it.
 struct Program<'b> {
     backend: &'static str,
+    /// How long the package took to compile, with all that is measured.
+    compile_milliseconds: f64,
     fused: Session,
     /// The same, with the time of each launch taken.
     profiled: Option<Session>,
@@ -65,6 +69,8 @@ struct Figure {
     kernels: Kernels,
     /// Of the machine, where it is asked for.
     floor: Option<f64>,
+    /// Of a fused program: how long its package took to compile, and the bytes that it works in beside inputs, outputs and state.
+    program_costs: Option<[f64; 2]>,
 }
 
 /// `kc bench`: medians of fused and eager execution with every back end, measured in turns.
@@ -91,7 +97,9 @@ pub fn bench(arguments: &Bench) -> Outcome {
     let backends = compile::present(&arguments.backend)?;
     let mut programs = Vec::new();
     for backend in &backends {
+        let start = Instant::now();
         let package = compile::compile(&traced.module, &**backend, arguments.extract)?;
+        let compile_milliseconds = start.elapsed().as_secs_f64() * 1e3;
         let options = |profile| SessionOptions { profile, ..compile::session_options(&arguments.machine) };
         let open = |profile| -> Outcome<Session> {
             let mut session =
@@ -101,16 +109,25 @@ pub fn bench(arguments: &Bench) -> Outcome {
         };
         programs.push(Program {
             backend: backend.name(),
+            compile_milliseconds,
             fused: open(false)?,
             profiled: arguments.explain.then(|| open(true)).transpose()?,
             eager: Some(Eager::new(traced.module.clone(), &**backend, options(false)).map_err(Failure::new)?),
         });
     }
     if let Some(plugin) = xla(arguments)? {
+        let start = Instant::now();
         let package = compile::compile_for_xla(&traced.module)?;
+        let compile_milliseconds = start.elapsed().as_secs_f64() * 1e3;
         let device = Device { plugin: Some(plugin) };
         let fused = compile::open_session(&package, &arguments.machine, &device)?;
-        programs.push(Program { backend: kc_codegen::stablehlo::NAME, fused, profiled: None, eager: None });
+        programs.push(Program {
+            backend: kc_codegen::stablehlo::NAME,
+            compile_milliseconds,
+            fused,
+            profiled: None,
+            eager: None,
+        });
     }
     let threads = programs.first().map_or(1, |program| program.fused.pool().threads());
     let mut peers = Vec::new();
@@ -171,6 +188,12 @@ fn work(module: &Module, entry: &str, backend: &dyn Backend, batch_size: i64) ->
     Ok(Work { operations: traffic(&program, &value_of).operations, bytes: ends.sum() })
 }
 
+/// Bytes of an entry point's arena for a batch.
+fn arena_bytes(entry: &Entry, batch_size: usize) -> f64 {
+    let bytes = |dim: &kc_ir::Dim| dim.evaluate(&|_| Some(batch_size as i64)).unwrap_or(0).max(0);
+    entry.plan.slots.iter().map(|slot| slot.iter().map(bytes).max().unwrap_or(0) as f64).sum()
+}
+
 fn measure(
     programs: &mut [Program<'_>],
     peers: &mut [Peer],
@@ -181,7 +204,7 @@ fn measure(
     let wants = |mode| arguments.mode.is_empty() || arguments.mode.contains(&mode);
     let mut subjects: Vec<Box<dyn measure::Program + '_>> = Vec::new();
     let mut figures = Vec::new();
-    for Program { backend, fused, profiled, eager } in programs {
+    for Program { backend, compile_milliseconds, fused, profiled, eager } in programs {
         let Some(description) = fused.manifest().entry(entry) else { continue };
         let inputs = synthetic::inputs(description, batch_size)?;
         let kernels = match profiled {
@@ -195,6 +218,7 @@ fn measure(
             time: Time::default(),
             kernels,
             floor: None,
+            program_costs: (mode == FUSED).then(|| [*compile_milliseconds, arena_bytes(description, batch_size)]),
         };
         if let Some(eager) = eager.as_mut().filter(|_| wants(BenchMode::Eager)) {
             figures.push(figure(EAGER, Kernels::default()));
@@ -211,7 +235,7 @@ fn measure(
         if peer.time(entry, batch_size, 1)?.is_some() {
             let program = peer.name().to_owned();
             let (time, kernels) = (Time::default(), Kernels::default());
-            figures.push(Figure { entry, program, mode: "-", time, kernels, floor: None });
+            figures.push(Figure { entry, program, mode: "-", time, kernels, floor: None, program_costs: None });
             subjects.push(Box::new(PeerEntry { peer, entry, batch_size }));
         }
     }
@@ -289,6 +313,10 @@ fn as_json(figures: &[Figure], limits: Option<Limits>, arguments: &Bench) -> ser
                 "eager_ratio": ratio(figures, figure),
                 "floor_milliseconds": figure.floor,
             });
+            if let Some([compile_milliseconds, arena_bytes]) = figure.program_costs {
+                object["compile_milliseconds"] = compile_milliseconds.into();
+                object["arena_bytes"] = arena_bytes.into();
+            }
             // Where launches were not timed, nothing is said of them.
             if let Some(share) = figure.kernels.share {
                 object["kernels"] = kernels.into();
