@@ -23,12 +23,8 @@ pub fn trained() -> Outcome<Trained> {
     if let Err(reason) = mlir_plugin::build() {
         return Ok(Trained::Skipped(reason.lines().next().unwrap_or_default().to_owned()));
     }
-    let path = target_dir().join("mnist_mlp.kcp");
-    if !path.exists() {
-        mnist::mnist(&[])?;
-    }
-    run(cargo().args(["build", "--release", "--package", "kc-tool", "--package", "kc-run"]))?;
-    Ok(Trained::Package(path))
+    run(cargo().args(["build", "--release", "--package", "kc-run"]))?;
+    Ok(Trained::Package(mnist::trained("mlp")?))
 }
 
 /// A trained package and one of the same weights for AArch64 predict the same, within 1e-6.

@@ -57,14 +57,10 @@ pub fn deploy(arguments: &[String]) -> Outcome {
     mlir_plugin::build().map(drop).unwrap_or_else(|reason| println!("without the MLIR plug-in: {reason}"));
     let (target, folder) = (target_dir(), target_dir().join("deploy"));
     std::fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    run(cargo().args(["build", "--release", "--package", "kc-tool"]))?;
     let features: Vec<&str> = peers.iter().copied().filter(|peer| RUST.contains(peer)).collect();
     let mut variables = vec![];
     for network in &NETWORKS {
-        let trained = target.join(format!("mnist_{}.kcp", network.name));
-        if !trained.exists() {
-            mnist::mnist(&["--model".to_owned(), network.name.to_owned()])?;
-        }
+        let trained = mnist::trained(network.name)?;
         let package = folder.join(format!("mnist_{}.kcp", network.name));
         run(program(&target.join("release/kc").to_string_lossy()).arg("strip").arg(&trained).arg("-o").arg(&package))?;
         variables.push((format!("KC_DEPLOY_{}", network.name.to_uppercase()), package));

@@ -3,7 +3,7 @@
 use crate::process::{Outcome, cargo, lines, program, run, target_dir, works};
 use crate::{mlir_plugin, setup};
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 struct Example {
     name: &'static str,
@@ -47,6 +47,17 @@ pub fn check_all(xla: Option<&Path>) -> Outcome<String> {
     Ok(format!("test accuracy: {}", reached.join(", ")))
 }
 
+/// An example's trained package: the one that is there where this kc reads it, else a new one.
+pub fn trained(name: &str) -> Outcome<PathBuf> {
+    run(cargo().args(["build", "--release", "--package", "kc-tool"]))?;
+    let package = target_dir().join(format!("mnist_{name}.kcp"));
+    let kc = target_dir().join("release/kc");
+    if !package.exists() || !works(program(&kc.to_string_lossy()).arg("verify").arg(&package)) {
+        mnist(&["--model".to_owned(), name.to_owned()])?;
+    }
+    Ok(package)
+}
+
 /// The test accuracy of an example after its training.
 fn train(example: &Example, xla: Option<&Path>) -> Outcome<f64> {
     if !works(program("npm").arg("--version")) {
@@ -59,7 +70,7 @@ fn train(example: &Example, xla: Option<&Path>) -> Outcome<f64> {
     }
     run(cargo().args(["build", "--release", "--package", "kc-tool"]))?;
     let kc = target_dir().join("release/kc");
-    let package = target_dir().join(format!("mnist_{}.kcp", example.name));
+    let package = target_dir().join(format!("mnist_{}{}.kcp", example.name, if xla.is_some() { "_xla" } else { "" }));
     let fitted = json(&kc, |command| {
         command.arg("fit").arg(example.model).args(["--data", "mnist", "--epochs", example.epochs]);
         command.args(["--batch-size", "64", "--json", "--output"]).arg(&package);
