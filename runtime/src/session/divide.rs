@@ -2,8 +2,8 @@
 
 use crate::heap::*;
 use crate::pool::{DIVIDED_WORK, MAXIMUM_PARTS};
+use core::ops::Range;
 use kc_abi::call::KernelFn;
-use std::ops::Range;
 
 /// Ranges of tasks that a thread is given of each launch: more than one, so that a thread that comes late leaves some.
 const PARTS_PER_THREAD: i64 = 4;

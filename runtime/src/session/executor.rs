@@ -189,6 +189,7 @@ impl Executor {
     }
 
     /// Says that somebody else has written the state.
+    #[cfg(feature = "std")]
     pub(super) fn state_changed(&mut self) {
         self.kept = None;
     }
