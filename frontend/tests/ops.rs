@@ -198,3 +198,11 @@ fn optional_integers_are_one_number_or_several() -> kc::Result<()> {
     assert_eq!(ops::max_pool(&x, 2).strides([1]).eval()?.shape(), [1, 3, 1]);
     Ok(())
 }
+
+#[test]
+fn integers_that_no_int32_holds_are_an_error() {
+    let error = kc::ops::add([3_000_000_000i64, 5], [1i64, 2]).eval().map(drop).unwrap_err().to_string();
+    assert!(error.contains("3000000000 does not fit int32"), "{error}");
+    let wide = kc::Array::from_slice(&[3_000_000_000i64], &[1]).unwrap();
+    assert_eq!(kc::ops::add(wide, [1i64]).eval(), Ok(kc::Array::from_slice(&[3_000_000_001i64], &[1]).unwrap()));
+}

@@ -275,6 +275,16 @@ impl From<bool> for Tensor {
 }
 
 fn list(dtype: DType, shape: &[usize], values: impl IntoIterator<Item = Scalar>) -> Tensor {
+    let values: Vec<Scalar> = values.into_iter().collect();
+    let too_large = values.iter().find_map(|value| match value {
+        Scalar::Int(number) if dtype == DType::I32 && i32::try_from(*number).is_err() => Some(number),
+        _ => None,
+    });
+    if let Some(number) = too_large {
+        return Tensor::error(Error::run(format!(
+            "{number} does not fit int32, which a list of integers becomes; give an `Array` of int64"
+        )));
+    }
     let literal = Literal::from_scalars(dtype, shape.to_vec(), values);
     match Array::from_bytes(dtype, shape, literal.bytes()) {
         Ok(array) => array.into(),

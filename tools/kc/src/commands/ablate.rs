@@ -43,7 +43,8 @@ pub fn ablate(arguments: &Bench) -> Outcome {
             session.init(0).context(|| "cannot initialise the model".to_owned())?;
             sessions.push(session);
         }
-        for entry in ENTRIES {
+        let is_wanted = |name: &&str| arguments.entry.is_empty() || arguments.entry.iter().any(|e| e.name() == *name);
+        for entry in ENTRIES.into_iter().filter(is_wanted) {
             let Some(function) = traced.module.function(entry) else { continue };
             figures.extend(measured(function, entry, &*backend, &choices, &mut sessions, arguments)?);
         }

@@ -32,8 +32,10 @@ pub fn trace(model: &Path) -> Outcome<Traced> {
     let start = Instant::now();
     let project = Project::of(model)?;
     let (text, stored) = text_of(&project, "module", &["module"])?;
-    let module = kc_ir::tensor::text::parse_module(&text)
-        .context(|| format!("cannot read the module traced from {}", model.display()))?;
+    let module = kc_ir::tensor::text::parse_module(&text).context(|| {
+        let file = model.display();
+        format!("cannot read the module traced from {file} (which may print to standard error only)")
+    })?;
     Ok(Traced { text, module, built: (!stored).then(|| start.elapsed()) })
 }
 
