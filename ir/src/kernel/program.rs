@@ -1,6 +1,6 @@
-use super::Kernel;
+use super::{Access, Kernel, Space};
 use crate::tensor::Literal;
-use kc_abi::manifest::Step;
+use kc_abi::manifest::{Launch, Step};
 use kc_abi::{Dim, Symbol, TensorType};
 
 /// What a program's buffer is for.
@@ -66,5 +66,14 @@ impl Program {
             }
             _ => (buffer, Dim::default()),
         }
+    }
+
+    /// What a launch of one of the program's kernels does to its buffers.
+    pub fn uses<'p>(&'p self, launch: &'p Launch) -> impl Iterator<Item = (usize, Access)> + 'p {
+        let access = self.kernels[launch.kernel].memory.iter().filter_map(|memory| match memory.space {
+            Space::Parameter(access) => Some(access),
+            Space::Scratch { .. } => None,
+        });
+        launch.buffers.iter().copied().zip(access)
     }
 }

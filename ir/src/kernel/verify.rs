@@ -2,6 +2,7 @@ use super::*;
 use crate::tensor::ops::Domain;
 use kc_abi::Symbol;
 use kc_abi::library::Extents;
+use std::collections::BTreeSet;
 
 /// What is wrong with a kernel, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -420,7 +421,53 @@ pub fn verify_program(program: &Program) -> Result<(), VerifyError> {
             return fail("", place, message);
         }
     }
-    Checker { program, counters: vec![] }.steps(&program.steps, "")
+    Checker { program, counters: vec![] }.steps(&program.steps, "")?;
+    kept_steps(program).or_else(|(step, message)| fail("", format!("step {step}"), message))
+}
+
+/// Whether the results of the steps that later calls need not repeat depend on the state and constants alone, and stay; else the step
+/// that is wrong, and how.
+fn kept_steps(program: &Program) -> Result<(), (usize, String)> {
+    let (count, kept) = (program.steps.len(), program.kept);
+    if kept > count {
+        return Err((count, format!("{kept} steps are kept, there are {count}")));
+    }
+    let mut results = BTreeSet::new();
+    for (number, step) in program.steps.iter().enumerate().take(kept) {
+        let Step::Launches(launches) = step else {
+            return Err((number, "it is kept, expected launches".to_string()));
+        };
+        for (buffer, access) in launches.iter().flat_map(|launch| program.uses(launch)) {
+            let (root, _) = program.root(buffer);
+            match (&program.buffers[root].role, access) {
+                (Role::State(_) | Role::Constant(_), Access::Read) => {}
+                (Role::Temporary, Access::Read) if results.contains(&root) => {}
+                (Role::Temporary, Access::Write) => {
+                    results.insert(root);
+                }
+                _ => {
+                    let expected = "to read state, constants and what kept steps gave, and to write temporaries";
+                    let access = access.text();
+                    return Err((
+                        number,
+                        format!("it is kept, but has buffer {buffer} to {access}, expected {expected}"),
+                    ));
+                }
+            }
+        }
+    }
+    for (number, step) in program.steps.iter().enumerate().filter(|_| kept > 0) {
+        for launch in launches(std::slice::from_ref(step)) {
+            for (buffer, _) in program.uses(launch).filter(|(_, access)| *access != Access::Read) {
+                let (root, _) = program.root(buffer);
+                if matches!(program.buffers[root].role, Role::State(_)) || number >= kept && results.contains(&root) {
+                    let message = format!("it writes buffer {buffer}, on which what kept steps gave depends");
+                    return Err((number, message));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 struct Checker<'a> {

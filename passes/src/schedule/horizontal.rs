@@ -91,24 +91,15 @@ struct Group {
     statements: usize,
 }
 
-/// What a launch does to its buffers.
-pub(super) fn uses<'p>(program: &'p Program, launch: &'p Launch) -> impl Iterator<Item = (usize, Access)> + 'p {
-    let access = program.kernels[launch.kernel].memory.iter().filter_map(|memory| match memory.space {
-        Space::Parameter(access) => Some(access),
-        Space::Scratch { .. } => None,
-    });
-    launch.buffers.iter().copied().zip(access)
-}
-
 impl Group {
     fn takes(&self, program: &Program, launch: &Launch, statements: usize) -> bool {
         // a buffer that two of them use must only be read, parts of one buffer likewise
-        let apart = uses(program, launch).all(|(buffer, access)| {
+        let apart = program.uses(launch).all(|(buffer, access)| {
             let (root, _) = program.root(buffer);
             let only_read = |other: Access| access == Access::Read && other == Access::Read;
             self.buffers.iter().all(|&(other, access)| program.root(other).0 != root || only_read(access))
         });
-        let new = uses(program, launch).filter(|(buffer, _)| self.buffers.iter().all(|(other, _)| other != buffer));
+        let new = program.uses(launch).filter(|(buffer, _)| self.buffers.iter().all(|(other, _)| other != buffer));
         let simple = |launch: &Launch| launch.dims.iter().all(|dim| dim.as_symbol().is_some());
         apart
             && self.launches.len() < MOST
@@ -119,7 +110,7 @@ impl Group {
     }
 
     fn add(&mut self, program: &Program, launch: Launch, statements: usize) {
-        for (buffer, access) in uses(program, &launch) {
+        for (buffer, access) in program.uses(&launch) {
             if self.buffers.iter().all(|(other, _)| *other != buffer) {
                 self.buffers.push((buffer, access));
             }

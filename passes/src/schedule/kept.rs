@@ -1,13 +1,12 @@
 //! What depends on state tensors and constants alone comes first, in steps of its own: a runtime that finds their results where a call
 //! before left them need not repeat them. Folded weights and transposed ones are computed once for many predictions.
 
-use super::horizontal;
 use kc_ir::kernel::{Access, Launch, Program, Role, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a launch does to its buffers, each as the buffer that it is part of.
 fn uses<'p>(program: &'p Program, launch: &'p Launch) -> impl Iterator<Item = (usize, Access)> + 'p {
-    horizontal::uses(program, launch).map(|(buffer, access)| (program.root(buffer).0, access))
+    program.uses(launch).map(|(buffer, access)| (program.root(buffer).0, access))
 }
 
 /// The program with the launches first whose results stay the same while the state does; unchanged where it updates state.

@@ -134,7 +134,7 @@ pub fn parse_program(text: &str) -> Result<Program, ParseError> {
         } else if let Some(step) = step(&mut parser, &mut launched, 0)? {
             program.steps.push(step);
         } else {
-            return parser.expected("`buffer`, `step`, `loop`, `while`, `branch` or `}`");
+            return parser.expected("`buffer`, `kept`, `step`, `loop`, `while`, `branch` or `}`");
         }
     }
     while *parser.peek() != Token::End {
