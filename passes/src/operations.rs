@@ -28,18 +28,18 @@ impl Executed {
     }
 }
 
-/// What computing an element of an elementwise op costs, in additions; 0 for ops that compute nothing.
-pub(crate) fn elementwise(op: &Op) -> f64 {
+/// What an elementwise op executes for an element; `None` for other ops.
+pub(crate) fn elementwise(op: &Op) -> Option<Executed> {
     match op {
-        Op::Unary(function) => unary(*function).operations(),
-        Op::Binary(function) => binary(*function).operations(),
-        Op::Compare(_) | Op::Select(_) | Op::Convert(_) | Op::Reduce(_) => 1.0,
-        _ => 0.0,
+        Op::Unary(function) => Some(unary(*function)),
+        Op::Binary(function) => Some(binary(*function)),
+        Op::Compare(_) | Op::Select(_) | Op::Convert(_) => Some(Executed::Operations(1.0)),
+        _ => None,
     }
 }
 
 /// What an elementwise function of one operand executes.
-pub(crate) fn unary(function: Unary) -> Executed {
+fn unary(function: Unary) -> Executed {
     match function {
         Unary::Negate
         | Unary::Abs
@@ -77,7 +77,7 @@ pub(crate) fn unary(function: Unary) -> Executed {
 }
 
 /// The same for two operands.
-pub(crate) fn binary(function: Binary) -> Executed {
+fn binary(function: Binary) -> Executed {
     match function {
         Binary::Add
         | Binary::Subtract

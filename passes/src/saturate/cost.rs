@@ -143,9 +143,10 @@ impl CostModel {
         };
         let root = |operations: f64| Work { elementwise: operations, root: true, ..Work::default() };
         match op {
-            Op::Unary(function) => executed(operations::unary(*function)),
-            Op::Binary(function) => executed(operations::binary(*function)),
-            Op::Compare(_) | Op::Select(_) | Op::Convert(_) | Op::Iota(_) => elementwise(elements),
+            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select(_) | Op::Convert(_) => {
+                operations::elementwise(op).map_or_else(Work::default, executed)
+            }
+            Op::Iota(_) => elementwise(elements),
             // twenty rounds for two words
             Op::RandomBits(_) => elementwise(elements * 60.0),
             Op::Slice(_) | Op::Pad(_) | Op::Reverse(_) | Op::Gather(_) => elementwise(elements),

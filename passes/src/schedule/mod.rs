@@ -557,7 +557,11 @@ impl<'f> Draft<'f> {
             map::nominal(&self.graph.tensor_type(over).elements()) as f64 / all as f64
         };
         let needed = self.needed(number);
-        Some(needed.iter().map(|value| times(value) * operations::elementwise(&self.graph.node(*value).op)).sum())
+        let each = |value: &Value| match &self.graph.node(*value).op {
+            Op::Reduce(_) => 1.0,
+            op => operations::elementwise(op).map_or(0.0, operations::Executed::operations),
+        };
+        Some(needed.iter().map(|value| times(value) * each(value)).sum())
     }
 
     /// A name for people: the layer and the most telling op.

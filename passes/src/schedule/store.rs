@@ -202,10 +202,6 @@ impl Stored {
 
 /// Ops that cost more than a load and a store.
 fn is_expensive(op: &Op) -> bool {
-    match op {
-        Op::RandomBits(_) => true,
-        Op::Unary(function) => operations::unary(*function).operations() > operations::LOAD_AND_STORE,
-        Op::Binary(function) => operations::binary(*function).operations() > operations::LOAD_AND_STORE,
-        _ => false,
-    }
+    let costs_more = |each: operations::Executed| each.operations() > operations::LOAD_AND_STORE;
+    matches!(op, Op::RandomBits(_)) || operations::elementwise(op).is_some_and(costs_more)
 }

@@ -207,11 +207,9 @@ impl<'p> Backward<'p> {
             return true;
         }
         let node = self.graph().node(value);
-        let cheap = match &node.op {
-            Op::Unary(function) => operations::unary(*function).operations() <= operations::LOAD_AND_STORE,
-            Op::Binary(function) => operations::binary(*function).operations() <= operations::LOAD_AND_STORE,
-            Op::Compare(_) | Op::Select(_) | Op::Convert(_) => true,
-            _ => self.is_repetition(node),
+        let cheap = match operations::elementwise(&node.op) {
+            Some(each) => each.operations() <= operations::LOAD_AND_STORE,
+            None => self.is_repetition(node),
         };
         if !cheap || *left == 0 {
             return false;
