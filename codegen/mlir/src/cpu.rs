@@ -52,7 +52,11 @@ pub enum CpuError {
     )]
     Triple(String),
     /// The architecture of a GPU.
-    #[error("the plug-in makes PTX for sm_80, sm_90a and sm_100a, not for {}", .0.as_deref().unwrap_or("a GPU without a name"))]
+    #[error(
+        "the plug-in makes PTX for {}, not for {}",
+        GPUS.iter().map(|(gpu, _)| *gpu).collect::<Vec<_>>().join(", "),
+        .0.as_deref().unwrap_or("a GPU without a name")
+    )]
     Gpu(Option<String>),
     /// A feature.
     #[error("`{feature}` is no instruction set that code for `{triple}` uses; known are: {known}")]

@@ -69,8 +69,9 @@ struct Figure {
     kernels: Kernels,
     /// Of the machine, where it is asked for.
     floor: Option<f64>,
-    /// Of a fused program: how long its package took to compile, and the bytes that it works in beside inputs, outputs and state.
-    program_costs: Option<[f64; 2]>,
+    /// Of a fused program: how long its package took to compile, and the bytes that it works in beside inputs, outputs and state; those
+    /// on a plug-in's devices nobody tells.
+    program_costs: Option<(f64, Option<f64>)>,
 }
 
 /// `kc bench`: medians of fused and eager execution with every back end, measured in turns.
@@ -211,6 +212,7 @@ fn measure(
             Some(session) => measure::kernel_times(session, entry, &inputs, arguments.repeats)?,
             None => Kernels::default(),
         };
+        let arena = fused.manifest().code.programs.is_empty().then(|| arena_bytes(description, batch_size));
         let figure = |mode, kernels| Figure {
             entry,
             program: backend.to_string(),
@@ -218,7 +220,7 @@ fn measure(
             time: Time::default(),
             kernels,
             floor: None,
-            program_costs: (mode == FUSED).then(|| [*compile_milliseconds, arena_bytes(description, batch_size)]),
+            program_costs: (mode == FUSED).then_some((*compile_milliseconds, arena)),
         };
         if let Some(eager) = eager.as_mut().filter(|_| wants(BenchMode::Eager)) {
             figures.push(figure(EAGER, Kernels::default()));
@@ -313,7 +315,7 @@ fn as_json(figures: &[Figure], limits: Option<Limits>, arguments: &Bench) -> ser
                 "eager_ratio": ratio(figures, figure),
                 "floor_milliseconds": figure.floor,
             });
-            if let Some([compile_milliseconds, arena_bytes]) = figure.program_costs {
+            if let Some((compile_milliseconds, arena_bytes)) = figure.program_costs {
                 object["compile_milliseconds"] = compile_milliseconds.into();
                 object["arena_bytes"] = arena_bytes.into();
             }
