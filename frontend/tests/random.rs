@@ -94,11 +94,12 @@ fn successes_are_those_of_keras() {
     assert_eq!(half.ty().unwrap().dtype, DType::F16);
     check(half, &[4.0, 7.0, 2.0, 4.0]);
     let none = f64::NAN;
-    let counts = [-1.0, none, f64::INFINITY, 10.0, 10.0, 0.0];
-    let drawn = random::binomial([6], counts, [0.5, 0.5, 0.5, -0.1, none, 0.3]).seed(1).eval().unwrap();
+    let many = f64::INFINITY;
+    let counts = [-1.0, none, many, 10.0, 10.0, 0.0, many, many];
+    let drawn = random::binomial([8], counts, [0.5, 0.5, 0.5, -0.1, none, 0.3, 0.0, 1.0]).seed(1).eval().unwrap();
     let drawn = drawn.as_slice::<f32>().unwrap();
     let shown: Vec<String> = drawn.iter().map(f32::to_string).collect();
-    assert_eq!(shown, ["NaN", "NaN", "inf", "NaN", "NaN", "0"]);
+    assert_eq!(shown, ["NaN", "NaN", "inf", "NaN", "NaN", "0", "inf", "inf"]);
 }
 
 #[test]

@@ -7,11 +7,16 @@
 mod regions;
 mod rules;
 
-use kc_ir::tensor::{Graph, Literal, Node, Op, Type, Value, bind_symbols, interpret, specialise};
+use kc_ir::tensor::{
+    Graph, InterpretOptions, Literal, Node, Op, Type, Value, bind_symbols, interpret_with, specialise,
+};
 use kc_ir::{DType, Symbol};
 
 /// Nothing is known.
 const UNKNOWN: f64 = f64::INFINITY;
+
+/// A loop of a random graph that takes longer does not end.
+const LIMITS: InterpretOptions = InterpretOptions { round_limit: 20_000 };
 
 /// Results beside their bounds.
 pub struct Expected(Vec<Known>);
@@ -92,7 +97,7 @@ fn results(graph: &Graph, arguments: &[Known]) -> Result<Vec<Known>, String> {
     let tensors: Vec<Value> = graph.values().filter(|&value| graph.node(value).ty.as_tensor().is_some()).collect();
     let all = Graph { results: tensors.clone(), ..graph.clone() };
     let literals: Vec<Literal> = arguments.iter().map(|argument| argument.literal.clone()).collect();
-    let mut values = interpret(&all, &literals).map_err(|error| error.to_string())?.into_iter();
+    let mut values = interpret_with(&all, &literals, &LIMITS).map_err(|error| error.to_string())?.into_iter();
     // of each value, of a tuple the errors of its tensors where they are not known from its operands
     let mut known: Vec<Option<Known>> = Vec::with_capacity(graph.nodes.len());
     let mut errors: Vec<Option<Vec<f64>>> = Vec::with_capacity(graph.nodes.len());

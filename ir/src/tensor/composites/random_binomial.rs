@@ -40,8 +40,10 @@ impl Composition for RandomBinomial {
             let [count, probability] = [count, probability].map(|value| scope.tensor(value));
             let q = probability.less(0.5).select(probability, 1.0 - probability);
             let q = q.not_equal(q).or(q.less(0.0)).select(q.number(0.01).broadcast_to(&q.shape()), q);
-            let few = count.not_equal(count).or(count.less(0.0)).or((count * q).less_equal(10.0));
-            let count = count.floor();
+            // the result is known: neither loop waits for it
+            let known = count.not_equal(count).or(count.less(0.0)).or(count.equal(f64::INFINITY));
+            let few = known.or((count * q).less_equal(10.0));
+            let count = known.select(count.zeros_like(), count.floor());
             let like = |value: f64| count.number(value).broadcast_to(&count.shape());
             [few, few.select(count, 0.0), few.select(like(1e4), count), q, few.select(like(0.5), q)].map(Tensor::value)
         })?;

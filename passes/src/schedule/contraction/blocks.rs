@@ -99,6 +99,10 @@ impl Blocks {
         let columns = vector.extent.as_constant()?;
         let element = plan.dtype.bytes() as i64;
         let summed = plan.summed();
+        if summed.iter().any(|&v| form.variables[v].extent.is(0)) {
+            // no block whose end the epilogue could follow
+            return None;
+        }
         let depth: i64 = summed.iter().map(|&v| nominal(&form.variables[v].extent)).product();
         let [near, far] = target.cache_bytes.map(|bytes| bytes as i64 / element);
         let suits = plan.dtype == DType::F32 && lanes > 1 && vector.left.is(0) && vector.right.is(1);
