@@ -48,11 +48,14 @@ pub fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64
     }
     let first = operands.first().copied().unwrap_or(*own);
     let second = operands.get(1).copied().unwrap_or(*own);
+    // where all roundings of a long sum go one way, as with equal addends, they add up
+    let roundings = |count: f64, size: f64, unit: f64| (count / 128.0).max(1.0) * rounding(size, unit);
     let product = |count: f64| {
         let size = count * first.largest * second.largest;
-        count * (first.largest * second.error + second.largest * first.error) + rounding(size, first.unit * second.unit)
+        count * (first.largest * second.error + second.largest * first.error)
+            + roundings(count, size, first.unit * second.unit)
     };
-    let sum = |count: f64, of: Facts| count * of.error + rounding(count * of.largest, of.unit);
+    let sum = |count: f64, of: Facts| count * of.error + roundings(count, count * of.largest, of.unit);
     match &node.op {
         Op::Parameter(_) | Op::Constant(_) => 0.0,
         Op::Iota(_) | Op::Dimension(_) => rounding(own.largest, 1.0),
