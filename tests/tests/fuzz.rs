@@ -77,15 +77,15 @@ impl Found {
     }
 }
 
-/// Generates a batch's graphs and sends them through their ways.
-fn run_batch(seeds: Range<u64>, found: &Mutex<Found>) {
+/// Generates a batch's graphs and sends them through ways.
+fn run_batch(seeds: Range<u64>, ways: &[Way], found: &Mutex<Found>) {
     let found = || found.lock().expect("no thread fails while it writes");
     let graphs = seeds.end - seeds.start;
     let start = Instant::now();
     let batch = Batch::new(seeds.clone()).unwrap_or_else(|error| panic!("{error}"));
     found().known += batch.known();
     found().count("interpreter", graphs, start);
-    for way in ways_of(seeds.start / GRAPHS) {
+    for &way in ways {
         if way.unavailable().is_some() {
             continue;
         }
@@ -113,10 +113,8 @@ fn run_batch(seeds: Range<u64>, found: &Mutex<Found>) {
     }
 }
 
-#[test]
-fn random_graphs_mean_the_same_everywhere() {
-    let seeds = seeds(2_000);
-    ways(&Way::ALL);
+/// Sends graphs, batch by batch, through the ways of their batch.
+fn run(seeds: Range<u64>, ways: fn(u64) -> Vec<Way>) {
     let batches: Vec<Range<u64>> =
         seeds.clone().step_by(GRAPHS as usize).map(|first| first..(first + GRAPHS).min(seeds.end)).collect();
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Found::default()));
@@ -125,7 +123,7 @@ fn random_graphs_mean_the_same_everywhere() {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    run_batch(batch.clone(), &found);
+                    run_batch(batch.clone(), &ways(batch.start / GRAPHS), &found);
                     if found.lock().expect("no thread fails while it writes").failures.len() >= 8 {
                         break;
                     }
@@ -145,6 +143,20 @@ fn random_graphs_mean_the_same_everywhere() {
     );
     let count = seeds.end - seeds.start;
     assert!(2 * known > count as usize, "only {known} of {count} graphs have results that can be compared");
+}
+
+#[test]
+fn random_graphs_mean_the_same_everywhere() {
+    ways(&Way::ALL);
+    run(seeds(2_000), ways_of);
+}
+
+/// Apart, and fewer: XLA compiles each graph for each batch alone.
+#[test]
+fn xla_means_the_same_by_random_graphs() {
+    if !ways(&[Way::Run(Runner::Xla)]).is_empty() {
+        run(seeds(40), |_| vec![Way::Run(Runner::Xla)]);
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Choices and loops. Regions read nothing but their parameters in loops; a branch reads what stands before it.
 
-use super::write::{Ssa, Writer, names, types};
-use kc_ir::tensor::ops::{Binary, Compare, Cond, Scan, While};
+use super::write::{Ssa, Writer, dims, names, types};
+use kc_ir::tensor::ops::{Binary, Compare, Cond, Scan, Slice, While};
 use kc_ir::tensor::{Scalar, TypeError};
-use kc_ir::{DType, TensorType};
+use kc_ir::{DType, Dim, TensorType};
+use kc_runtime::kc_abi::{Atom, Term};
 
 impl Writer {
     pub(super) fn cond(
@@ -73,12 +74,15 @@ impl Writer {
         let counter = self.scalar(DType::I32, Scalar::Int(0));
         let mut initial = vec![counter];
         initial.extend_from_slice(&operands[..scan.carried]);
+        let spare = spare(&scan.length);
         for ty in &results[scan.carried..] {
-            let zero = if ty.dtype.is_float() { Scalar::Float(0.0) } else { Scalar::Int(0) };
-            let zero = self.scalar(ty.dtype, zero);
-            initial.push(self.broadcast(&zero, &ty.shape, &[]));
+            let zero = self.zero(ty.dtype);
+            let shape = [&[ty.shape[0].clone() + spare.clone()], &ty.shape[1..]].concat();
+            initial.push(self.broadcast(&zero, &shape, &[]));
         }
-        initial.extend_from_slice(&operands[scan.carried..]);
+        let (sequences, captures) = operands[scan.carried..].split_at(scan.sequences);
+        initial.extend(sequences.iter().map(|sequence| self.with_spare(sequence, &spare)));
+        initial.extend_from_slice(captures);
         let all: Vec<TensorType> = initial.iter().map(|value| value.ty.clone()).collect();
         let outputs = results.len() - scan.carried;
         let head = format!("\"stablehlo.while\"({})", names(&initial));
@@ -112,7 +116,46 @@ impl Writer {
         };
         let values =
             self.with_regions(&head, &types(&initial), &all, &mut [(&all, &mut condition), (&all, &mut body)])?;
-        Ok(values[1..=results.len()].to_vec())
+        let (carried, stacked) = values[1..=results.len()].split_at(scan.carried);
+        let stacked = stacked.iter().zip(&results[scan.carried..]);
+        Ok(carried.iter().cloned().chain(stacked.map(|(stacked, ty)| self.without_spare(stacked, ty))).collect())
+    }
+
+    fn zero(&mut self, dtype: DType) -> Ssa {
+        self.scalar(dtype, if dtype.is_float() { Scalar::Float(0.0) } else { Scalar::Int(0) })
+    }
+
+    /// A sequence with as many elements more.
+    fn with_spare(&mut self, sequence: &Ssa, spare: &Dim) -> Ssa {
+        if spare.is(0) {
+            return sequence.clone();
+        }
+        let zero = self.zero(sequence.ty.dtype);
+        let mut ty = sequence.ty.clone();
+        ty.shape[0] = ty.shape[0].clone() + spare.clone();
+        let none = vec![Dim::default(); ty.rank()];
+        let high = [std::slice::from_ref(spare), &none[1..]].concat();
+        let attributes = format!("low = [{}], high = [{}], interior = [{}]", dims(&none), dims(&high), dims(&none));
+        self.typed("pad", &[sequence.clone(), zero], &attributes, ty)
+    }
+
+    /// The first elements of a sequence, as many as a type has.
+    fn without_spare(&mut self, sequence: &Ssa, ty: &TensorType) -> Ssa {
+        if sequence.ty == *ty {
+            return sequence.clone();
+        }
+        let (start, stride) = (vec![Dim::default(); ty.rank()], vec![1; ty.rank()]);
+        self.slice(&Slice { start, limit: ty.shape.clone(), stride }, sequence, ty.clone())
+    }
+}
+
+/// How many elements a sequence of that length lacks for that one can be sliced: one where it may be empty and is, as slices of an element
+/// must fit although no round takes them. Symbols are at least 1.
+fn spare(length: &Dim) -> Dim {
+    let positive = |term: &Term| term.coefficient > 0 && term.atoms.iter().all(|atom| matches!(atom, Atom::Symbol(_)));
+    match !length.terms().is_empty() && length.terms().iter().all(positive) {
+        true => Dim::default(),
+        false => Dim::constant(1).floor_div(&(length.clone() + Dim::constant(1))),
     }
 }
 

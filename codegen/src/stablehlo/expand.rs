@@ -61,6 +61,9 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
             return expand_body(b, &bits, operands);
         }
         Op::Recurrence(recurrence) => recurrence_as_scan(b, recurrence, operands[0], operands[1])?,
+        Op::Scatter(scatter) if scatter.windows.index_map.is_empty() => {
+            scatter_everywhere(b, scatter, operands[0], operands[1], operands[2])?
+        }
         Op::SelectAndScatter(scatter) => scatter_windows(b, &scatter.window, operands[0], operands[1])?,
         Op::CustomCall(call) => {
             if let Some(results) = matrices::factors(b, call.function, operands)? {
@@ -173,6 +176,31 @@ fn recurrence_as_scan(
     let stacked = b.projections(scanned)?[1];
     let stacked = b.transpose(stacked, &back)?;
     b.convert(ty.dtype, stacked)
+}
+
+/// A scatter whose indices choose nothing, all updates going to one place, by an index of zeros into an axis of one element: XLA's passes
+/// do not take an index without components.
+fn scatter_everywhere(
+    b: &mut Builder,
+    scatter: &Scatter,
+    operand: Value,
+    indices: Value,
+    updates: Value,
+) -> Result<Value, TypeError> {
+    let (ty, indices) = (b.tensor_type(operand).clone(), b.tensor_type(indices).clone());
+    let behind = |axes: &[usize]| axes.iter().map(|axis| axis + 1).collect::<Vec<_>>();
+    let windows = IndexedWindows {
+        collapsed: [vec![0], behind(&scatter.windows.collapsed)].concat(),
+        operand_batch: behind(&scatter.windows.operand_batch),
+        index_map: vec![0],
+        ..scatter.windows.clone()
+    };
+    let one = Dim::constant(1);
+    let operand = b.reshape(operand, &[std::slice::from_ref(&one), &ty.shape[..]].concat())?;
+    let shape = [&indices.shape[..indices.rank() - 1], &[one]].concat();
+    let indices = b.splat(indices.dtype, Scalar::Int(0), &shape)?;
+    let scattered = b.add(Scatter { windows, ..scatter.clone() }, &[operand, indices, updates])?;
+    b.reshape(scattered, &ty.shape)
 }
 
 /// The op for windows as StableHLO has them; of dilated ones position by position of the window: where it is the first largest, the

@@ -200,7 +200,7 @@ impl Writer {
         self.convert(x, dtype)
     }
 
-    fn slice(&mut self, slice: &Slice, x: &Ssa, ty: TensorType) -> Ssa {
+    pub(super) fn slice(&mut self, slice: &Slice, x: &Ssa, ty: TensorType) -> Ssa {
         let ranges = (0..slice.start.len()).map(|axis| {
             let range = format!("{}:{}", dim(&slice.start[axis]), dim(&slice.limit[axis]));
             if slice.stride[axis] == 1 { range } else { format!("{range}:{}", slice.stride[axis]) }

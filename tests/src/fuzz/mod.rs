@@ -36,7 +36,7 @@ pub enum Way {
 
 impl Way {
     /// In an order in which memory errors show in an interpreter before machine code is run.
-    pub const ALL: [Way; 8] = [
+    pub const ALL: [Way; 9] = [
         Way::Scheduled,
         Way::ScheduledBaseline,
         Way::Run(Runner::Saturated),
@@ -45,6 +45,7 @@ impl Way {
         Way::Run(Runner::Cranelift),
         Way::Run(Runner::Eager),
         Way::Run(Runner::Mlir),
+        Way::Run(Runner::Xla),
     ];
 
     /// The name in reports.
