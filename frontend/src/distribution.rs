@@ -13,9 +13,29 @@
 //! ```
 //!
 //! A distribution needs the back end xla (`KC_BACKEND=xla`, `--target xla`) and a plug-in with as many devices.
+//!
+//! **Several processes**, on one machine or many, train one model where the plug-in joins their devices. Each runs the same program with the
+//! same seed and the same data; of each batch every process uploads only the rows of its devices, and XLA's collectives do the
+//! rest. [`initialize`] says which process this is, or the variables `KERAS_DISTRIBUTION_JOB_ADDRESSES`, `_NUM_PROCESSES` and
+//! `_PROCESS_ID` do, which `kc fit --target xla` reads too:
+//!
+//! ```sh
+//! # on both machines, with KERAS_DISTRIBUTION_PROCESS_ID=1 on the second; model.rs has a mesh of the devices of both
+//! export KERAS_DISTRIBUTION_JOB_ADDRESSES=10.0.0.1:1234 KERAS_DISTRIBUTION_NUM_PROCESSES=2 KERAS_DISTRIBUTION_PROCESS_ID=0
+//! kc fit model.rs --target xla --data data
+//! ```
+//!
+//! * GPUs (`pip install jax-cuda13-pjrt`): process 0 serves a key-value store at its address, by which the plug-ins find each other.
+//! * TPUs (`libtpu`): a slice knows its hosts; nothing is said, each host runs the program, and [`list_devices`] has the devices of all.
+//! * XLA's plug-in for CPUs (`xla-cpu-pjrt`) has no collectives between processes: an error says so.
+//!
+//! State that is divided among processes cannot be read or saved; let an axis of the mesh that divides variables lie within a process
+//! (the devices of a process are neighbours). Only one process should write files.
 
 use crate::{Error, Result};
 use kc_ir::manifest::{Distribution as Spread, MeshAxis, StateTensor};
+#[cfg(feature = "compile")]
+use kc_runtime::pjrt::Processes;
 use regex_lite::Regex;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -207,6 +227,66 @@ impl From<ModelParallel> for Distribution {
     fn from(distribution: ModelParallel) -> Self {
         Distribution::ModelParallel(distribution)
     }
+}
+
+/// Says which of several processes this is (`keras.distribution.initialize`), before anything is computed. Of `job_addresses`, such as
+/// `10.0.0.1:1234,10.0.0.2:2345`, only the first is needed: that of process 0. What is `None` comes from the variables
+/// `KERAS_DISTRIBUTION_JOB_ADDRESSES`, `KERAS_DISTRIBUTION_NUM_PROCESSES` and `KERAS_DISTRIBUTION_PROCESS_ID`; where nothing is said, the
+/// plug-in finds the others, as that of Cloud TPU does. The processes meet when the first of them needs a device.
+///
+/// # Errors
+/// Where something is missing or is no number, or the process' number is not below that of processes.
+#[cfg(feature = "compile")]
+pub fn initialize(job_addresses: Option<&str>, num_processes: Option<usize>, process_id: Option<usize>) -> Result<()> {
+    let said = Processes::from_environment(job_addresses, num_processes, process_id);
+    *processes_lock() = said.map_err(|error| Error::run(error.to_string()))?;
+    Ok(())
+}
+
+/// Nothing: a model that is only traced needs no devices.
+#[cfg(not(feature = "compile"))]
+pub fn initialize(_: Option<&str>, _: Option<usize>, _: Option<usize>) -> Result<()> {
+    Ok(())
+}
+
+#[cfg(feature = "compile")]
+fn processes_lock() -> std::sync::MutexGuard<'static, Option<Processes>> {
+    static PROCESSES: std::sync::Mutex<Option<Processes>> = std::sync::Mutex::new(None);
+    PROCESSES.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// What [`initialize`] said.
+#[cfg(feature = "compile")]
+pub(crate) fn processes() -> Option<Processes> {
+    processes_lock().clone()
+}
+
+/// The devices of all processes, such as `gpu:0` (`keras.distribution.list_devices`): those of the plug-in that `KC_PJRT_PLUGIN` names or pip
+/// installed. Where a type is given, `"cpu"`, `"gpu"` or `"tpu"`, those of this type.
+///
+/// # Errors
+/// Where there is no plug-in, or it has no devices.
+#[cfg(feature = "compile")]
+pub fn list_devices(device_type: Option<&str>) -> Result<Vec<String>> {
+    use kc_runtime::pjrt::{Client, Plugin, find};
+    let client = find(None).and_then(|path| Client::shared(Plugin::open(&path)?, processes().as_ref()));
+    let client = client.map_err(|error| Error::run(error.to_string()))?;
+    let own = match client.platform() {
+        "cuda" | "rocm" => "gpu",
+        platform => platform,
+    };
+    let wanted = device_type.is_none_or(|wanted| wanted.eq_ignore_ascii_case(own));
+    let devices = client.all_devices().iter().filter(|_| wanted);
+    Ok(devices.map(|device| format!("{own}:{}", device.id)).collect())
+}
+
+/// The number of [`list_devices`] (`keras.distribution.get_device_count`).
+///
+/// # Errors
+/// As [`list_devices`].
+#[cfg(feature = "compile")]
+pub fn get_device_count(device_type: Option<&str>) -> Result<usize> {
+    list_devices(device_type).map(|devices| devices.len())
 }
 
 thread_local! {

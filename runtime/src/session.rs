@@ -78,6 +78,10 @@ pub struct DeviceOptions {
     pub plugin: Option<PathBuf>,
     /// The folder where compiled programs are kept for the next session; `None` (the default): they are not kept.
     pub cache: Option<PathBuf>,
+    /// The processes that train one model together, of which this is one; `None` (the default): those that Keras' variables name (see
+    /// `kc_runtime::pjrt::Processes::from_environment`).
+    #[cfg(feature = "pjrt")]
+    pub processes: Option<crate::pjrt::Processes>,
 }
 
 /// For how many sets of extents an entry point keeps its prepared plan; the oldest gives way.
@@ -369,8 +373,9 @@ impl Session {
     pub fn state(&mut self) -> Result<&[Array], SessionError> {
         #[cfg(feature = "pjrt")]
         if let Some(device) = &mut self.device {
-            for (index, tensor) in self.state.iter_mut().enumerate() {
-                device.read(index, tensor)?;
+            let tensors = &self.executor.program.manifest.state;
+            for (index, (value, tensor)) in self.state.iter_mut().zip(tensors).enumerate() {
+                device.read(index, tensor, value)?;
             }
         }
         Ok(&self.state)
@@ -450,7 +455,7 @@ impl Session {
         let Some(index) = self.learning_rate_index() else { return Ok(None) };
         #[cfg(feature = "pjrt")]
         if let Some(device) = &mut self.device {
-            device.read(index, &mut self.state[index])?;
+            device.read(index, &self.executor.program.manifest.state[index], &mut self.state[index])?;
         }
         Ok(self.state[index].first_as_f64())
     }

@@ -43,7 +43,7 @@ fn package(distribution: Option<Distribution>) -> Package {
 }
 
 fn session(package: &Package, plugin: PathBuf) -> Result<Session, SessionError> {
-    let device = DeviceOptions { plugin: Some(plugin), cache: None };
+    let device = DeviceOptions { plugin: Some(plugin), cache: None, ..DeviceOptions::default() };
     Session::new(package, &SessionOptions { device, ..SessionOptions::default() })
 }
 
@@ -310,7 +310,8 @@ fn a_program_is_loaded_from_the_cache() {
     let _ = std::fs::remove_dir_all(&folder);
     let package = package(None);
     let predict = || {
-        let device = DeviceOptions { plugin: Some(plugin.clone()), cache: Some(folder.clone()) };
+        let device =
+            DeviceOptions { plugin: Some(plugin.clone()), cache: Some(folder.clone()), ..DeviceOptions::default() };
         let mut session = Session::new(&package, &SessionOptions { device, ..SessionOptions::default() })?;
         session.init(1)?;
         session.run("predict", &[&Array::zeros(DType::F32, &[3, 16])?])
@@ -333,8 +334,7 @@ fn what_a_plug_in_lacks_is_said() {
     let package = package(Some(DataParallel::new(64).expect("a mesh").into()));
     assert_eq!(
         session(&package, path.clone()).err().expect("an error").to_string(),
-        "the model is spread over 64 devices, the plug-in has 4 (cpu) in this process; take a smaller mesh (the devices of other \
-         processes are not used)"
+        "the model is spread over 64 devices, the plug-in has 4 (cpu); take a smaller mesh or more processes"
     );
     let plugin = Plugin::open(&path).expect("a plug-in");
     match Topology::new(plugin, "v5e:17x3") {

@@ -67,6 +67,10 @@ impl Model {
                 let (module, seeds) = super::trace::module(self)?;
                 let package = compile_module(&module)?;
                 state.options.device.cache.get_or_insert_with(|| crate::datasets::cache_dir().join("xla"));
+                #[cfg(feature = "compile")]
+                {
+                    state.options.device.processes = crate::distribution::processes();
+                }
                 let mut session =
                     Session::new(&package, &state.options).map_err(|error| Error::run(error.to_string()))?;
                 let seeds: Vec<u32> = seeds.iter().map(|seed| seed.value()).collect();

@@ -78,6 +78,40 @@ errors! {
             /// XLA's text, or that there are none.
             message: String,
         },
+        /// What is said of the processes is no group of them.
+        #[error("several processes: {reason}")]
+        Processes {
+            /// What is wrong, and what was expected.
+            reason: String,
+        },
+        /// The store by which processes find each other.
+        #[error(
+            "process {id} of {count} does not meet the others by the key-value store of process 0 at {coordinator}: {reason}; start all \
+             processes with the same number of processes and the address of process 0 (KERAS_DISTRIBUTION_JOB_ADDRESSES)"
+        )]
+        Store {
+            /// The address of process 0.
+            coordinator: String,
+            /// The number of processes.
+            count: usize,
+            /// The own number.
+            id: usize,
+            /// Why.
+            reason: String,
+        },
+        /// A plug-in that joins no processes.
+        #[error(
+            "the PJRT plug-in {} does not join processes: it shows the devices of {shown}, expected those of {expected}; take a plug-in \
+             that does, such as that of `pip install jax-cuda13-pjrt`, or one process", path.display()
+        )]
+        Alone {
+            /// The file.
+            path: PathBuf,
+            /// Of how many processes it shows devices.
+            shown: usize,
+            /// How many there are.
+            expected: usize,
+        },
     }
 }
 

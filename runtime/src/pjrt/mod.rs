@@ -4,6 +4,7 @@
 //!
 //! * [`Plugin`]: an opened plug-in; [`find`] looks for one.
 //! * [`Client`]: its devices; [`Executable`], [`Buffer`]: what lies on them.
+//! * [`Processes`]: several processes whose plug-ins make one client of the devices of all.
 //! * [`Topology`]: devices that are not here, which can be compiled for all the same.
 //!
 //! The API's structs only grow and say their size, so every argument is followed by zeros that a newer plug-in reads as "not
@@ -30,6 +31,8 @@ mod error;
 mod executable;
 mod find;
 mod options;
+mod processes;
+mod store;
 mod topology;
 
 pub use api::Plugin;
@@ -39,4 +42,6 @@ pub use error::PjrtError;
 pub use executable::{Analysis, Executable, Memory};
 pub use find::{Found, candidates, find};
 pub use options::CompileOptions;
+pub use processes::Processes;
+pub use store::{Server, Store, StoreError};
 pub use topology::{Compiled, Topology};

@@ -35,8 +35,8 @@ fn varint(mut value: u64, bytes: &mut Vec<u8>) {
 }
 
 impl CompileOptions {
-    /// The message's bytes (`xla/pjrt/proto/compile_options.proto`), for devices of that platform.
-    pub(super) fn encode(&self, platform: &str) -> Vec<u8> {
+    /// The message's bytes (`xla/pjrt/proto/compile_options.proto`), for devices of that platform with these numbers: one a partition.
+    pub(super) fn encode(&self, platform: &str, devices: &[u64]) -> Vec<u8> {
         let mut build = Vec::new();
         // ExecutableBuildOptionsProto: device_ordinal, num_replicas, num_partitions, use_spmd_partitioning, device_assignment
         number(1, u64::MAX, &mut build);
@@ -44,13 +44,15 @@ impl CompileOptions {
         number(5, self.partitions as u64, &mut build);
         if self.partitions > 1 {
             number(6, 1, &mut build);
+        }
+        if devices != [0] {
             // DeviceAssignmentProto: replica_count, computation_count, a ComputationDevice of one replica for each partition
             let mut assignment = Vec::new();
             number(1, 1, &mut assignment);
             number(2, self.partitions as u64, &mut assignment);
-            for device in 0..self.partitions as u64 {
+            for device in devices {
                 let (mut ids, mut computation) = (Vec::new(), Vec::new());
-                varint(device, &mut ids);
+                varint(*device, &mut ids);
                 nested(1, &ids, &mut computation);
                 nested(3, &computation, &mut assignment);
             }
@@ -80,10 +82,18 @@ mod tests {
         let mut expected = vec![0x1a, 15, 0x08];
         expected.extend([0xff; 9]);
         expected.extend([1, 0x20, 1, 0x28, 1]);
-        assert_eq!(CompileOptions::default().encode("tpu"), expected);
+        assert_eq!(CompileOptions::default().encode("tpu", &[0]), expected);
         expected.extend([0x3a, 33, 0x0a, 27]);
         expected.extend(b"xla_cpu_enable_fast_min_max");
         expected.extend([0x12, 2, 0x10, 0]);
-        assert_eq!(CompileOptions::default().encode("cpu"), expected);
+        assert_eq!(CompileOptions::default().encode("cpu", &[0]), expected);
+    }
+    #[test]
+    fn partitions_are_assigned_to_devices_by_number() {
+        let mut expected = vec![0x1a, 33, 0x08];
+        expected.extend([0xff; 9]);
+        expected.extend([1, 0x20, 1, 0x28, 2, 0x30, 1]);
+        expected.extend([0x4a, 14, 0x08, 1, 0x10, 2, 0x1a, 3, 0x0a, 1, 4, 0x1a, 3, 0x0a, 1, 6]);
+        assert_eq!(CompileOptions { partitions: 2 }.encode("cuda", &[4, 6]), expected);
     }
 }

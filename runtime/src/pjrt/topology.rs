@@ -81,7 +81,8 @@ impl Topology {
         call!(self.plugin, PJRT_TopologyDescription_PlatformName, name)?;
         // SAFETY: what the plug-in gave, which lives as long as the topology.
         let platform = unsafe { text(name.fields.platform_name, name.fields.platform_name_size) };
-        let options = options.encode(&platform);
+        let devices: Vec<u64> = (0..options.partitions as u64).collect();
+        let options = options.encode(&platform, &devices);
         let program = mlir(&mut code);
         let mut compile = arguments!(PJRT_Compile_Args {
             topology: self.topology,

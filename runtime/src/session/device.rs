@@ -4,11 +4,11 @@ use super::bind::Signature;
 use super::{Argument, DeviceOptions, SessionError, fit_outputs};
 use crate::array::Array;
 use crate::package::replace_file;
-use crate::pjrt::{Buffer, Client, CompileOptions, Event, Executable, PjrtError, Plugin, find};
+use crate::pjrt::{self, Buffer, Client, CompileOptions, Event, Executable, PjrtError, Plugin, Processes, find};
 use crate::stablehlo::instantiate;
 use kc_abi::manifest::{DeviceProgram, Distribution, Entry, Manifest, Output, Place, ProgramForm, StateTensor};
 use kc_abi::{DType, Dim, Symbol};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -32,13 +32,16 @@ pub(super) struct Device {
     code: Vec<u8>,
     /// For each of the manifest's programs those that are compiled, the one that was used last at the end.
     compiled: Vec<Vec<Compiled>>,
-    /// How it is spread over them; without axes over one.
+    /// How it is spread over devices, here and in other processes; without axes over one.
     distribution: Distribution,
-    /// The state tensors that lie on the devices: what each has of it.
+    /// The devices of this process, each with its place in the mesh.
+    own: Vec<(usize, pjrt::Device)>,
+    /// The state tensors that lie on the devices: what each of this process has of it.
     state: Vec<Option<Vec<Buffer>>>,
     /// Whether the host's copy of a state tensor has the value of the device's.
     host_has: Vec<bool>,
-    under_way: VecDeque<Event>,
+    /// Of each step under way the ends on the devices.
+    under_way: VecDeque<Vec<Event>>,
     cache: Option<PathBuf>,
 }
 
@@ -66,11 +69,22 @@ impl Device {
         if product.is_none_or(|product| product == 0) {
             return Err(SessionError::Manifest("its mesh has no devices, or too many".into()));
         }
-        let client = Client::shared(Plugin::open(&find(options.plugin.as_deref())?)?)?;
+        let said = match &options.processes {
+            Some(processes) => Some(processes.clone()),
+            None => Processes::from_environment(None, None, None)?,
+        };
+        let client = Client::shared(Plugin::open(&find(options.plugin.as_deref())?)?, said.as_ref())?;
         let distribution = manifest.model.distribution.clone().unwrap_or_default();
-        let (needed, present) = (distribution.devices(), client.devices().len());
+        let (needed, present) = (distribution.devices(), client.all_devices().len());
+        let platform = || client.platform().to_owned();
         if needed > present {
-            return Err(SessionError::Devices { needed, present, platform: client.platform().to_owned() });
+            return Err(SessionError::Devices { needed, present, platform: platform() });
+        }
+        let here = client.devices()[0].process;
+        let places = client.devices_of(needed).iter().cloned().enumerate();
+        let own: Vec<_> = places.filter(|(_, device)| device.process == here).collect();
+        if own.is_empty() {
+            return Err(SessionError::NoPart { needed, present, process: here, platform: platform() });
         }
         let fits = |(axes, tensor): (&Vec<Option<usize>>, &StateTensor)| {
             let divides = |(axis, extent): (&Option<usize>, &Dim)| {
@@ -87,6 +101,7 @@ impl Device {
         Ok(Device {
             signatures: manifest.entries.iter().map(Signature::new).collect::<Result<_, _>>()?,
             distribution,
+            own,
             client,
             code: code.to_vec(),
             compiled: manifest.code.programs.iter().map(|_| Vec::new()).collect(),
@@ -102,29 +117,33 @@ impl Device {
     }
 
     /// Brings the value of a state tensor to the host.
-    pub(super) fn read(&mut self, index: usize, host: &mut Array) -> Result<(), SessionError> {
-        if !self.host_has[index] {
-            if let Some(buffers) = &self.state[index] {
-                let axes = self.axes_of_state(index).to_vec();
-                for (number, buffer) in buffers.iter().enumerate() {
-                    // a part that several devices have is read from the first
-                    let first =
-                        |axis: usize| axes.contains(&Some(axis)) || self.distribution.position(number, Some(axis)) == 0;
-                    if !(0..self.distribution.mesh.len()).all(first) {
-                        continue;
-                    }
-                    let region = Region::of(&self.distribution, &axes, host.shape(), number);
-                    if region.is_whole(host.shape()) {
-                        self.client.download(buffer, host)?;
-                        continue;
-                    }
-                    let mut part = Array::zeros(host.dtype(), &region.extents)?;
-                    self.client.download(buffer, &mut part)?;
-                    region.put(&part, host);
-                }
-            }
-            self.host_has[index] = true;
+    pub(super) fn read(&mut self, index: usize, tensor: &StateTensor, host: &mut Array) -> Result<(), SessionError> {
+        if self.host_has[index] {
+            return Ok(());
         }
+        if let Some(buffers) = &self.state[index] {
+            let axes = self.axes_of_state(index);
+            // a part that several devices have is read from the first
+            let mut seen = BTreeSet::new();
+            for (buffer, (place, _)) in buffers.iter().zip(&self.own) {
+                let region = Region::of(&self.distribution, axes, host.shape(), *place);
+                if !seen.insert(region.start.clone()) {
+                    continue;
+                }
+                if region.is_whole(host.shape()) {
+                    self.client.download(buffer, host)?;
+                    continue;
+                }
+                let mut part = Array::zeros(host.dtype(), &region.extents)?;
+                self.client.download(buffer, &mut part)?;
+                region.put(&part, host);
+            }
+            let parts: usize = axes.iter().map(|axis| self.distribution.parts(*axis)).product();
+            if seen.len() < parts && !host.bytes().is_empty() {
+                return Err(SessionError::Elsewhere { tensor: tensor.name.clone(), here: seen.len(), parts });
+            }
+        }
+        self.host_has[index] = true;
         Ok(())
     }
 
@@ -191,8 +210,8 @@ impl Device {
             }
             given.push(self.upload(&Tensor::of(array), &axes)?);
         }
-        let Device { client, compiled, state: held, host_has, under_way, distribution, .. } = self;
-        let devices = distribution.devices().max(1);
+        let Device { client, compiled, state: held, host_has, under_way, own, .. } = self;
+        let devices = own.len();
         let arguments: Vec<Vec<&Buffer>> = (0..devices)
             .map(|device| {
                 let of = |place: &Place| match *place {
@@ -223,7 +242,7 @@ impl Device {
                 }
             }
         }
-        under_way.extend(events);
+        under_way.push_back(events);
         for (index, buffer) in to_read {
             client.download(&buffer, &mut outputs[index])?;
         }
@@ -233,8 +252,8 @@ impl Device {
     /// Waits until at most so many of the executions that were started have not ended.
     pub(super) fn wait(&mut self, most: usize) -> Result<(), SessionError> {
         while self.under_way.len() > most {
-            if let Some(oldest) = self.under_way.pop_front() {
-                oldest.wait()?;
+            for end in self.under_way.pop_front().into_iter().flatten() {
+                end.wait()?;
             }
         }
         Ok(())
@@ -244,11 +263,10 @@ impl Device {
         self.distribution.state.get(index).map_or(&[], Vec::as_slice)
     }
 
-    /// What each device has of an array whose first axes these axes of the mesh divide.
+    /// What each device of this process has of an array whose first axes these axes of the mesh divide.
     fn upload(&self, array: &Tensor<'_>, axes: &[Option<usize>]) -> Result<Vec<Buffer>, SessionError> {
-        let devices = self.client.devices().iter().take(self.distribution.devices().max(1)).enumerate();
-        let parts = devices.map(|(number, device)| {
-            let region = Region::of(&self.distribution, axes, array.shape, number);
+        let parts = self.own.iter().map(|(place, device)| {
+            let region = Region::of(&self.distribution, axes, array.shape, *place);
             if region.is_whole(array.shape) {
                 return Ok(self.client.upload(array.dtype, array.shape, array.bytes, device)?);
             }
@@ -309,8 +327,10 @@ impl Device {
         let plugin = self.client.plugin();
         let mut hasher = Xxh3::new();
         let length = std::fs::metadata(plugin.path()).map_or(0, |metadata| metadata.len());
-        let kind = self.client.devices().first().map(|device| device.kind.clone());
-        hasher.update(format!("{}\n{length}\n{:?}\n{kind:?}\n", plugin.path().display(), plugin.version()).as_bytes());
+        let devices = self.client.devices_of(options.partitions).iter().map(|device| (&device.kind, device.id));
+        let devices: Vec<_> = devices.collect();
+        hasher
+            .update(format!("{}\n{length}\n{:?}\n{devices:?}\n", plugin.path().display(), plugin.version()).as_bytes());
         hasher.update(format!("{:?}\n{options:?}\n", plugin.attributes()).as_bytes());
         hasher.update(text.as_bytes());
         hasher.digest128()

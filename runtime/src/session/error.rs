@@ -194,17 +194,42 @@ errors! {
             target: String,
         },
         /// Fewer devices than the model is spread over.
-        #[error(
-            "the model is spread over {needed} devices, the plug-in has {present} ({platform}) in this process; take a smaller mesh \
-             (the devices of other processes are not used)"
-        )]
+        #[error("the model is spread over {needed} devices, the plug-in has {present} ({platform}); take a smaller mesh or more processes")]
         Devices {
+            /// Devices of the mesh.
+            needed: usize,
+            /// Devices there are, those of other processes among them.
+            present: usize,
+            /// The plug-in's platform.
+            platform: String,
+        },
+        /// A process whose devices are not in the mesh.
+        #[error(
+            "the model is spread over {needed} of {present} devices ({platform}), of which process {process} has none; take a mesh of all \
+             devices"
+        )]
+        NoPart {
             /// Devices of the mesh.
             needed: usize,
             /// Devices there are.
             present: usize,
+            /// The process.
+            process: usize,
             /// The plug-in's platform.
             platform: String,
+        },
+        /// State of which other processes have parts.
+        #[error(
+            "the state tensor `{tensor}` lies in {parts} parts, of which this process has {here}; to read it, divide it among the devices \
+             of one process, or have each device have all of it"
+        )]
+        Elsewhere {
+            /// Its name.
+            tensor: String,
+            /// Parts on the devices of this process.
+            here: usize,
+            /// All parts.
+            parts: usize,
         },
         /// A plug-in, or the device.
         #[error("{0}")]

@@ -19,7 +19,7 @@ impl Compiled {
     pub fn on_xla(module: &Module) -> Result<Self, String> {
         let package = kc_codegen::stablehlo::compile(module, &Options::default(), &mut |_, _| {});
         let package = package.map_err(|error| error.to_string())?;
-        let device = DeviceOptions { plugin: Some(xla_plugin()?), cache: None };
+        let device = DeviceOptions { plugin: Some(xla_plugin()?), cache: None, ..DeviceOptions::default() };
         let options = SessionOptions { device, ..SessionOptions::default() };
         Ok(Compiled(Session::new(&package, &options).map_err(|error| error.to_string())?))
     }
