@@ -17,11 +17,13 @@ mod library;
 mod matrices;
 mod ops;
 mod order;
+mod roofline;
 mod steps;
 mod windows;
 mod write;
 
 pub use compile::{NAME, compile, compile_ahead, optimise_for_xla, target};
+pub use roofline::roofline_nanoseconds;
 
 use kc_ir::manifest::{Distribution, Place};
 use kc_ir::tensor::{Argument, Function, ResultSlot, TypeError};

@@ -31,8 +31,8 @@ const STAGES: &[Stage] = &[
     Stage { name: "mnist", about: "the training of every example to its accuracy", run: |_| mnist::check_all(None) },
     Stage {
         name: "xla",
-        about: "StableHLO shown to jaxlib and IREE; all functions, and MNIST, on XLA's plug-in for the CPU",
-        run: |_| nightly_xla::check(),
+        about: "StableHLO shown to jaxlib and IREE; all functions, random graphs and MNIST on XLA's plug-in for the CPU",
+        run: |extent| nightly_xla::check(extent.seeds.start),
     },
     Stage {
         name: "tpu",

@@ -2,7 +2,7 @@ use crate::cli::Inspect;
 use crate::failure::{Failure, Outcome};
 use crate::{output, table};
 use kc_runtime::Package;
-use kc_runtime::kc_abi::manifest::{ProgramForm, StateRole};
+use kc_runtime::kc_abi::manifest::{DeviceProgram, ProgramForm, StateRole};
 
 /// `kc inspect`: what a package holds.
 pub fn inspect(arguments: &Inspect) -> Outcome {
@@ -32,22 +32,21 @@ pub fn inspect(arguments: &Inspect) -> Outcome {
         rows.push(vec![entry.name.clone(), types(inputs), types(outputs), code]);
     }
     output::print(&table::columns(&rows))?;
-    let mut rows = vec![
-        ["program", "batch", "form", "compile ms", "code kB", "MFLOP", "MB moved", "peak MB", "step us (estimated)"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
+    let mut rows = vec![PROGRAM.map(str::to_owned).to_vec()];
     for program in &code.programs {
         let name = manifest.entries.get(program.entry).map_or("?", |entry| &entry.name).to_owned();
         rows.push(match &program.form {
             ProgramForm::Stablehlo => {
                 let mut row = vec![name, "any".to_owned(), format!("stablehlo, {} bytes", program.bytes)];
-                row.resize(9, "-".to_owned());
+                row.resize(PROGRAM.len(), "-".to_owned());
                 row
             }
             ProgramForm::Executable { topology, values, cost, .. } => {
                 let batch = values.iter().map(i64::to_string).collect::<Vec<_>>().join(" ");
                 let shown = |value: f64| format!("{value:.2}");
+                let time = |nanoseconds: Option<f64>| {
+                    nanoseconds.map_or_else(|| "-".to_owned(), |nanoseconds| shown(nanoseconds / 1e3))
+                };
                 vec![
                     name,
                     if batch.is_empty() { "-".to_owned() } else { batch },
@@ -57,13 +56,40 @@ pub fn inspect(arguments: &Inspect) -> Outcome {
                     shown(cost.flops as f64 / 1e6),
                     shown(cost.bytes as f64 / 1e6),
                     shown(cost.peak_bytes as f64 / 1e6),
-                    if cost.nanoseconds == 0 { "-".to_owned() } else { shown(cost.nanoseconds as f64 / 1e3) },
+                    time((cost.nanoseconds > 0).then_some(cost.nanoseconds as f64)),
+                    time(kc_codegen::stablehlo::roofline_nanoseconds(topology, cost)),
                 ]
             }
         });
     }
-    if rows.len() > 1 { output::print(&format!("\n{}", table::columns(&rows))) } else { Ok(()) }
+    if rows.len() == 1 {
+        return Ok(());
+    }
+    output::print(&format!("\n{}", table::columns(&rows)))?;
+    let ahead = |program: &DeviceProgram| matches!(program.form, ProgramForm::Executable { .. });
+    match code.programs.iter().any(ahead) {
+        true => output::print(ESTIMATES),
+        false => Ok(()),
+    }
 }
+
+/// What is said of programs of a plug-in.
+const PROGRAM: [&str; 10] = [
+    "program",
+    "batch",
+    "form",
+    "compile ms",
+    "code kB",
+    "MFLOP",
+    "MB moved",
+    "peak MB",
+    "us by XLA",
+    "us by roofline",
+];
+
+/// What the figures of programs compiled ahead are.
+const ESTIMATES: &str = "\nFigures are of one device; operations, bytes and the time \"by XLA\" are XLA's own account. \"By roofline\" is an \
+    estimate of kc: the least time that the operations or the bytes take at the chip's published peak.\n";
 
 /// The model card, the machines and the state, line by line.
 fn facts(package: &Package) -> String {
