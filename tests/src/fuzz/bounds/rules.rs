@@ -52,7 +52,7 @@ pub fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64
     let roundings = |count: f64, size: f64, unit: f64| (count / 128.0).max(1.0) * rounding(size, unit);
     let product = |count: f64| {
         let size = count * first.largest * second.largest;
-        count * (first.largest * second.error + second.largest * first.error)
+        count * (first.largest * second.error + second.largest * first.error + first.error * second.error)
             + roundings(count, size, first.unit * second.unit)
     };
     let sum = |count: f64, of: Facts| count * of.error + roundings(count, count * of.largest, of.unit);
