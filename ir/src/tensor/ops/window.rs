@@ -35,7 +35,7 @@ pub(super) fn positions(
     window_dilation: i64,
 ) -> Result<Dim, TypeError> {
     super::movement::sensible(op, "window", &[size, stride, window_dilation])?;
-    let reach = (size - 1) * window_dilation + 1;
+    let reach = if size == 0 { 0 } else { (size - 1) * window_dilation + 1 };
     let padded = super::movement::padded(op, extent, low, high, base_dilation - 1)?;
     let free = padded.clone() - Dim::constant(reach);
     // single positions there may be none of

@@ -24,15 +24,26 @@ fn greatest(dtype: DType) -> f64 {
     }
 }
 
+/// The smallest positive number.
+fn least(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => f64::from_bits(1),
+        DType::F32 => 2f64.powi(-149),
+        DType::F16 => 2f64.powi(-24),
+        _ => 2f64.powi(-133),
+    }
+}
+
 /// The error of a node's values, of which `own` is known already.
 pub fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64 {
     let worst = operands.iter().map(|operand| operand.error).fold(0.0, f64::max);
     let (bits, relative) = precision(own.dtype);
+    let least = least(own.dtype);
     // numbers up to `size` that are multiples of `unit` are exact; what may be infinite on the way is not known
     let rounding = |size: f64, unit: f64| match size {
         size if size > greatest(own.dtype) => UNKNOWN,
-        size if size <= unit * 2f64.powi(bits) => 0.0,
-        size => relative * size,
+        size if size <= unit * 2f64.powi(bits) && unit >= least => 0.0,
+        size => relative * size + least,
     };
     let jump = if worst > 0.0 { UNKNOWN } else { 0.0 };
     let special = operands.iter().any(|operand| operand.special);
@@ -86,7 +97,10 @@ pub fn error(graph: &Graph, node: &Node, operands: &[Facts], own: &Facts) -> f64
             Binary::Divide if second.error > 0.0 && 2.0 * second.error >= second.smallest => UNKNOWN,
             Binary::Divide => {
                 let below = second.smallest;
-                first.error / below + first.largest * second.error / (below * below) + relative * first.largest / below
+                first.error / below
+                    + first.largest * second.error / (below * below)
+                    + relative * first.largest / below
+                    + least
             }
             // the angle of a point whose coordinate is a zero of either sign
             Binary::Atan2 if !first.signed || !second.signed => UNKNOWN,
