@@ -155,7 +155,7 @@ fn random_graphs_mean_the_same_everywhere() {
 #[test]
 fn xla_means_the_same_by_random_graphs() {
     if !ways(&[Way::Run(Runner::Xla)]).is_empty() {
-        run(seeds(40), |_| vec![Way::Run(Runner::Xla)]);
+        run(seeds(20), |_| vec![Way::Run(Runner::Xla)]);
     }
 }
 

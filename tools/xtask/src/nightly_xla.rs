@@ -85,7 +85,10 @@ pub fn tpu() -> Outcome<String> {
             compile.args(["--target", "tpu", "--topology", topology, "--batch-size", "64", "--plugin"]).arg(&plugin);
             run(compile.arg("--output").arg(&package))?;
             let inspected = output(program(&kc.to_string_lossy()).arg("inspect").arg(&package))?;
-            table.extend(programs(model, topology, &inspected, table.is_empty()));
+            let rows = programs(model, topology, &inspected, table.is_empty());
+            // as they come, for the whole takes long
+            println!("{}", rows.join("\n"));
+            table.extend(rows);
         }
     }
     println!("\n{}\n", table.join("\n"));
