@@ -75,6 +75,16 @@ impl Region {
         Ok(Region { start, length, writable: true, _memory: Memory::Mapped { _mapping: mapping } })
     }
 
+    /// Zeros in pages as large as the system has: of small ones a processor knows the places of few, and kernels go through many.
+    #[cfg(all(feature = "std", target_os = "linux"))]
+    fn large(length: usize) -> std::io::Result<Self> {
+        let mut mapping = memmap2::MmapOptions::new().len(length).map_anon()?;
+        // a system without large pages has others
+        let _ = mapping.advise(memmap2::Advice::HugePage);
+        let start = NonNull::from(&mut *mapping).cast();
+        Ok(Region { start, length, writable: true, _memory: Memory::Mapped { _mapping: mapping } })
+    }
+
     /// Bytes within the program.
     pub(crate) fn of_static(bytes: &'static [u8]) -> Self {
         Region { start: NonNull::from(bytes).cast(), length: bytes.len(), writable: false, _memory: Memory::Static }
@@ -93,6 +103,10 @@ impl Region {
     }
 }
 
+/// Bytes from which on memory is in pages of its own.
+#[cfg(all(feature = "std", target_os = "linux"))]
+const LARGE: usize = 4 << 20;
+
 impl AlignedBytes {
     /// `length` bytes of zeros. Ends the process where there are not so many: for sizes that no model or data chooses.
     pub fn zeros(length: usize) -> Self {
@@ -107,6 +121,12 @@ impl AlignedBytes {
             let start = NonNull::<Aligned>::dangling().cast();
             return Some(AlignedBytes { start, length: 0, capacity: 0, owner });
         };
+        #[cfg(all(feature = "std", target_os = "linux"))]
+        if length >= LARGE {
+            let region = Arc::new(Region::large(layout.size()).ok()?);
+            // SAFETY: the region is new.
+            return Some(unsafe { Self::part(&region, 0..length) });
+        }
         // SAFETY: the layout's size is not 0.
         let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
         Some(AlignedBytes { start, length, capacity: length, owner })
