@@ -42,13 +42,26 @@ pub fn plan(program: &Program, constants: &mut Vec<u8>) -> Plan {
     }
 }
 
-/// The buffers that the steps write which later calls need not repeat.
+/// The buffers that later calls read without repeating the steps that write them.
 fn kept(program: &Program) -> BTreeSet<usize> {
     let launches = program.steps[..program.kept].iter().flat_map(|step| match step {
         Step::Launches(launches) => &launches[..],
         _ => &[],
     });
-    launches.flat_map(|launch| &launch.buffers).map(|&buffer| program.root(buffer).0).collect()
+    let written: BTreeSet<usize> =
+        launches.flat_map(|launch| &launch.buffers).map(|&buffer| program.root(buffer).0).collect();
+    let mut read = BTreeSet::new();
+    let mut open: Vec<&Step> = program.steps[program.kept..].iter().collect();
+    while let Some(step) = open.pop() {
+        let buffers: Vec<usize> = match step {
+            Step::Launches(launches) => launches.iter().flat_map(|launch| launch.buffers.clone()).collect(),
+            Step::While { holds: buffer, .. } | Step::Branch { index: buffer, .. } => vec![*buffer],
+            Step::Loop { .. } => vec![],
+        };
+        read.extend(buffers.into_iter().map(|buffer| program.root(buffer).0));
+        open.extend(step.blocks().into_iter().flatten());
+    }
+    &written & &read
 }
 
 /// Memory that holds one temporary after the other.

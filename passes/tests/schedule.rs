@@ -376,8 +376,15 @@ fn attention_in_blocks() {
     }
 }
 
+/// The function with its second argument from the state.
+fn with_state(function: &Function) -> Function {
+    let mut arguments: Vec<Argument> = (0..function.arguments.len()).map(Argument::Input).collect();
+    arguments[1] = Argument::State(0);
+    Function { arguments, ..function.clone() }
+}
+
 /// Contractions that are large for the caches, in all layouts, with rows, columns and sums that fill no block: computed in blocks, with
-/// the same result.
+/// the same result; so are those whose right operand is state, which is packed once for all calls.
 #[test]
 fn contractions_in_blocks() {
     let symbol = || Dim::symbol("B");
@@ -423,13 +430,29 @@ fn contractions_in_blocks() {
     for stride in [1, 2] {
         graphs.extend([None, Some(0), Some(1)].map(|gradient| convolution(stride, gradient)));
     }
-    let mut in_blocks = 0;
+    // values of the right operand for each of a batch, and with two axes in the result
+    let weights = |left: [Dim; 3], right: [i64; 3], batch: Vec<usize>| {
+        let mut b = Builder::new();
+        let left = b.parameter("left", TensorType { dtype: DType::F32, shape: left.to_vec() }).unwrap();
+        let right = b.parameter("right", TensorType::new(DType::F32, right)).unwrap();
+        let rhs_contract = vec![batch.len()];
+        let dot = DotGeneral { lhs_batch: batch.clone(), rhs_batch: batch, lhs_contract: vec![2], rhs_contract };
+        let product = b.add(dot, &[left, right]).unwrap();
+        let product = b.unary(Unary::Negate, product).unwrap();
+        b.finish(vec![product])
+    };
+    graphs.push(weights([number(3), number(50), number(34)], [3, 34, 21], vec![0]));
+    graphs.push(weights([symbol(), number(40), number(34)], [34, 2, 21], vec![]));
+    let (mut in_blocks, mut packed) = (0, 0);
     for (number, graph) in graphs.into_iter().enumerate() {
         let function = function(graph);
         for target in targets() {
-            let program = schedule(&function, &target).unwrap();
-            let copies = |kernel: &kc_ir::kernel::Kernel| kernel.memory.iter().any(|memory| memory.name == "right");
-            in_blocks += usize::from(program.kernels.iter().any(copies));
+            let has = |program: &Program, name: &str| {
+                program.kernels.iter().any(|kernel| kernel.memory.iter().any(|memory| memory.name == name))
+            };
+            in_blocks += usize::from(has(&schedule(&function, &target).unwrap(), "right"));
+            let program = schedule(&with_state(&function), &target).unwrap();
+            packed += usize::from(has(&program, "packed") && program.kept > 0);
         }
         for batch in [1, 5, 70] {
             // quarters, so that every order of summation gives the same
@@ -443,9 +466,13 @@ fn contractions_in_blocks() {
                 parameters.map(|(&p, seed)| quarters(sample(function.graph.tensor_type(p), batch, seed))).collect();
             let expected = interpret(&function.graph, &arguments).unwrap();
             for target in targets() {
-                let given = run(&function, &target, &[(Symbol::new("B"), batch)], &arguments).unwrap();
-                let name = format!("graph {number}, batch {batch}, {} lanes", target.lanes());
-                compare(&name, &expected, &given).unwrap();
+                // of many rows once is enough
+                let with_state = (batch < 70 && target.lanes() == 4).then(|| with_state(&function));
+                for function in [Some(&function), with_state.as_ref()].into_iter().flatten() {
+                    let given = run(function, &target, &[(Symbol::new("B"), batch)], &arguments).unwrap();
+                    let name = format!("graph {number}, batch {batch}, {} lanes", target.lanes());
+                    compare(&name, &expected, &given).unwrap();
+                }
             }
             if function
                 .graph
@@ -458,6 +485,7 @@ fn contractions_in_blocks() {
         }
     }
     assert!(in_blocks >= 12, "{in_blocks} programs copy operands");
+    assert!(packed >= 9, "{packed} programs pack an operand");
 }
 
 /// Small results of erfc keep their relative accuracy; its limits and NaN are exact.

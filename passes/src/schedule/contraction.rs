@@ -12,7 +12,8 @@ use super::loops::Stored;
 use super::map::{divide, nominal};
 use super::store::{View, view};
 use crate::{Contraction, Target};
-use blocks::Blocks;
+pub(super) use blocks::Packing;
+use blocks::{Blocks, Right};
 use kc_ir::kernel::{Gemm, Index, Matrix, MemoryId, Register};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Graph, Op, Scalar, Value};
@@ -244,26 +245,44 @@ fn choose_tile(target: &Target, lanes: u32, rows: &Dim, columns: i64) -> Tile {
     suitable.min_by_key(|tile| (total(tile), -tile.vectors, -tile.rows)).unwrap_or(Tile { rows: 1, vectors: 1 })
 }
 
+/// How one operand of a contraction is packed that is the same in each call. `is_constant` tells which values are.
+pub(super) fn packing(
+    graph: &Graph,
+    target: &Target,
+    lanes: u32,
+    op: Value,
+    is_constant: impl Fn(Value) -> bool,
+) -> Option<Packing> {
+    if target.contraction != Contraction::Generated {
+        return None;
+    }
+    let plan = Plan::of(graph, op, [MemoryId(0); 2], &[]);
+    if !is_constant(plan.form.right.base) || is_constant(plan.form.left.base) {
+        return None;
+    }
+    Packing::of(&plan, &Blocks::of(&plan, target, lanes, Right::Packed)?)
+}
+
 /// Multiply-adds of one task, about.
 const MULTIPLY_ADDS_PER_TASK: i64 = 1 << 18;
 
-/// A contraction's kernel.
+/// A contraction's kernel. `memory` has what [`operands`] names; where one of these is packed, `packed` tells how, and where it is.
 pub(super) fn contraction(
     em: &mut Emitter,
     target: &Target,
     lanes: u32,
     op: Value,
     memory: [MemoryId; 2],
+    packed: Option<(&Packing, MemoryId)>,
     outputs: &[Stored],
 ) -> Result<Dim, Unsuited> {
-    let form = form(em.graph, op);
     let dtype = em.ty(op).dtype;
-    let rank = em.ty(op).rank();
-    let vector = vector_variable(&form, rank);
-    let rows = row_variable(&form, vector);
-    let mut plan = Plan { op, dtype, form, memory, vector, rows, outputs };
-    if plan.vector.is_some_and(|v| plan.form.variables[v].right.is(0) && !plan.form.variables[v].left.is(0)) {
-        plan = plan.swapped();
+    let mut plan = Plan::of(em.graph, op, memory, outputs);
+    if let Some((packing, memory)) = packed {
+        let blocks = Blocks::of(&plan, target, lanes, Right::Packed).ok_or(Unsuited)?;
+        packing.apply(&mut plan, &blocks);
+        plan.memory[1] = memory;
+        return plan.blocked(em, &blocks);
     }
     let product_dtype = dtype == DType::F32 || dtype == DType::F64;
     if target.contraction == Contraction::Library
@@ -275,7 +294,7 @@ pub(super) fn contraction(
     if target.contraction == Contraction::Streamed {
         return plan.generated(em, target, lanes);
     }
-    match Blocks::of(&plan, target, lanes) {
+    match Blocks::of(&plan, target, lanes, Right::Copied) {
         Some(blocks) => plan.blocked(em, &blocks),
         None => plan.generated(em, target, lanes),
     }
@@ -309,6 +328,17 @@ struct Plan<'p> {
 }
 
 impl<'p> Plan<'p> {
+    /// A contraction whose operands' buffers are in `memory`: its vectorised variable moves the right one.
+    fn of(graph: &Graph, op: Value, memory: [MemoryId; 2], outputs: &'p [Stored<'p>]) -> Self {
+        let form = form(graph, op);
+        let ty = graph.tensor_type(op);
+        let vector = vector_variable(&form, ty.rank());
+        let rows = row_variable(&form, vector);
+        let plan = Plan { op, dtype: ty.dtype, form, memory, vector, rows, outputs };
+        let moves_left = |v: usize| plan.form.variables[v].right.is(0) && !plan.form.variables[v].left.is(0);
+        if plan.vector.is_some_and(moves_left) { plan.swapped() } else { plan }
+    }
+
     /// The same with left and right exchanged.
     fn swapped(mut self) -> Self {
         std::mem::swap(&mut self.form.left, &mut self.form.right);

@@ -29,6 +29,7 @@ mod store;
 use crate::Target;
 use crate::operations;
 use cluster::{Clusters, Space};
+use contraction::Packing;
 use control::Assembly;
 use emit::{Emitter, Seams, Unsuited};
 use kc_ir::kernel::{Access, Kernel, Launch, MemoryId, Program, Role, Step};
@@ -111,6 +112,14 @@ struct Assigned {
     temporaries: Vec<kc_ir::TensorType>,
 }
 
+/// What a launch of a cluster's kernel needs.
+struct Emitted {
+    buffers: Vec<usize>,
+    kernel: Kernel,
+    dims: Vec<Symbol>,
+    tasks: Dim,
+}
+
 /// A graph with its clusters and buffers.
 struct Draft<'f> {
     function: &'f Function,
@@ -121,6 +130,8 @@ struct Draft<'f> {
     slots: BTreeMap<Value, ResultSlot>,
     /// State tensors whose new value is a copy made at the end.
     copied: BTreeSet<usize>,
+    /// Contractions that read a packed operand, which stays the same from call to call.
+    packed: BTreeMap<Value, Packing>,
 }
 
 impl<'f> Draft<'f> {
@@ -177,7 +188,37 @@ impl<'f> Draft<'f> {
         }
         roots.extend(control::buffered(&graph, &clusters));
         let stored = Stored::decide(&graph, &mut clusters, &roots);
-        Ok(Draft { function, graph, clusters, stored, slots, copied: copied.clone() })
+        Ok(Draft { function, graph, clusters, stored, slots, copied: copied.clone(), packed: BTreeMap::new() })
+    }
+
+    /// The contractions with an operand that depends on the state alone, for which it pays to pack that; none where state is updated.
+    fn packings(&self, target: &Target) -> BTreeMap<Value, Packing> {
+        if self.slots.values().any(|slot| matches!(slot, ResultSlot::State(_))) {
+            return BTreeMap::new();
+        }
+        let mut constant: Vec<bool> = vec![];
+        for node in &self.graph.nodes {
+            let of_constants =
+                || !node.operands.is_empty() && node.operands.iter().all(|operand| constant[operand.index()]);
+            constant.push(match &node.op {
+                Op::Parameter(parameter) => matches!(self.function.arguments[parameter.index], Argument::State(_)),
+                Op::Constant(_) => true,
+                op => op.operation().regions().is_empty() && of_constants(),
+            });
+        }
+        let roots = self.clusters.clusters.iter().filter_map(|cluster| match cluster.space {
+            Space::Root { op, .. } => {
+                matches!(self.graph.node(op).op, Op::DotGeneral(_) | Op::Convolution(_)).then_some(op)
+            }
+            _ => None,
+        });
+        let packing = |op: Value| {
+            let lanes = self.graph.tensor_type(op).shape.last().map_or(target.lanes(), |n| target.lanes_along(n));
+            contraction::packing(&self.graph, target, lanes, op, |value| constant[value.index()])
+        };
+        // what has no elements is not computed
+        let has_elements = |op: &Value| self.graph.tensor_type(*op).shape.iter().all(|extent| !extent.is(0));
+        roots.filter(has_elements).filter_map(|op| Some((op, packing(op)?))).collect()
     }
 
     /// The values that a cluster's kernel reads from buffers.
@@ -205,10 +246,14 @@ impl<'f> Draft<'f> {
         leaves
     }
 
-    /// What computing a value reads: of a contraction the buffers behind its operands.
+    /// What computing a value reads: of a contraction the buffers behind its operands that are not packed.
     fn reads_of(&self, value: Value) -> Vec<Value> {
         match self.graph.node(value).op {
-            Op::DotGeneral(_) | Op::Convolution(_) => contraction::operands(&self.graph, value),
+            Op::DotGeneral(_) | Op::Convolution(_) => {
+                let packed = self.packed.get(&value).map(|packing| packing.base);
+                let operands = contraction::operands(&self.graph, value);
+                operands.into_iter().filter(|&operand| Some(operand) != packed).collect()
+            }
             Op::Composite(_) => attention::reads(&self.graph, value),
             Op::OptimizationBarrier(_) => vec![self.graph.node(value).operands[0]],
             _ => self.graph.node(value).operands.clone(),
@@ -335,7 +380,10 @@ impl<'f> Draft<'f> {
         }
     }
 
-    fn emit(&self, target: &Target, within: &Within) -> Result<Program, TypeError> {
+    fn emit(mut self, target: &Target, within: &Within) -> Result<Program, TypeError> {
+        if within.depth == 0 {
+            self.packed = self.packings(target);
+        }
         let symbols = within.symbols.clone();
         let program = Program { name: self.function.name.clone(), symbols, ..Program::default() };
         let mut assembly = Assembly::new(program);
@@ -349,7 +397,11 @@ impl<'f> Draft<'f> {
         }
         let levels = cluster::Levels::of(&self.clusters.clusters);
         let mut steps: BTreeMap<usize, (Vec<Launch>, Vec<Step>)> = BTreeMap::new();
-        for (number, cluster) in self.clusters.clusters.iter().enumerate() {
+        // packed operands with their buffers, and for each level the launches before it that pack
+        let mut packed: Vec<(Packing, usize)> = vec![];
+        let mut packs: BTreeMap<usize, Vec<Launch>> = BTreeMap::new();
+        for number in 0..self.clusters.clusters.len() {
+            let cluster = &self.clusters.clusters[number];
             let (launches, others) = steps.entry(levels.level(number)).or_default();
             if let Some((op, scheduled)) = regions.get(&number) {
                 others.push(self.regions_step(*op, scheduled, &mut assembly, within)?);
@@ -365,35 +417,85 @@ impl<'f> Draft<'f> {
                 }
                 continue;
             }
-            let inputs: Vec<Value> = self.leaves(number).into_iter().collect();
-            let mut buffers: Vec<usize> = vec![];
-            let mut memory_of = BTreeMap::new();
-            for value in inputs.iter().chain(&outputs) {
-                let buffer = self.buffer(*value, &mut assembly);
-                let place = buffers.iter().position(|&known| known == buffer).unwrap_or_else(|| {
-                    buffers.push(buffer);
-                    buffers.len() - 1
-                });
-                memory_of.insert(*value, MemoryId(place as u32));
+            let root = match cluster.space {
+                Space::Root { op, .. } => Some(op),
+                _ => None,
+            };
+            let mut emitted = self.emit_kernel(target, number, &outputs, &mut assembly);
+            if emitted.is_err() && root.is_some_and(|op| self.packed.remove(&op).is_some()) {
+                emitted = self.emit_kernel(target, number, &outputs, &mut assembly);
             }
-            let temporaries = self.temporaries(number);
-            let first_temporary = buffers.len() as u32;
-            for ty in &temporaries {
-                buffers.push(assembly.program.buffers.len());
-                assembly.program.buffers.push(kc_ir::kernel::Buffer { ty: ty.clone(), role: Role::Temporary });
+            let Emitted { mut buffers, kernel, dims, tasks } = emitted?;
+            if let Some(packing) = root.and_then(|op| self.packed.get(&op)) {
+                let known = packed.iter().find(|(known, _)| known == packing).map(|(_, buffer)| *buffer);
+                let buffer = match known {
+                    Some(buffer) => buffer,
+                    None => {
+                        let (launch, buffer) = self.pack(packing, &kernel.name, &mut assembly)?;
+                        let computed = self.clusters.cluster_of[packing.base.index()];
+                        let level = computed.map_or(0, |number| levels.level(number) + 1);
+                        packs.entry(level).or_default().push(launch);
+                        packed.push((packing.clone(), buffer));
+                        buffer
+                    }
+                };
+                buffers.push(buffer);
             }
-            let memory = Assigned { of: memory_of, first_temporary, temporaries };
-            let (kernel, dims, tasks) = self.kernel(target, number, &inputs, &outputs, &memory)?;
             let kernel = assembly.kernel(kernel);
             let dims = dims.iter().map(|symbol| Dim::symbol(&symbol.0)).collect();
             launches.push(Launch { kernel, buffers, dims, tasks, parts: vec![], work: self.work(number) });
         }
+        packs.keys().for_each(|&level| _ = steps.entry(level).or_default());
         let mut program = assembly.program;
-        for (launches, others) in steps.into_values() {
+        for (level, (launches, others)) in steps {
+            program.steps.extend(packs.remove(&level).map(Step::Launches));
             program.steps.extend((!launches.is_empty()).then_some(Step::Launches(launches)));
             program.steps.extend(others);
         }
         Ok(program)
+    }
+
+    /// A cluster's kernel and its buffers, but that of a packed operand.
+    fn emit_kernel(
+        &self,
+        target: &Target,
+        number: usize,
+        outputs: &[Value],
+        assembly: &mut Assembly,
+    ) -> Result<Emitted, TypeError> {
+        let inputs: Vec<Value> = self.leaves(number).into_iter().collect();
+        let mut buffers: Vec<usize> = vec![];
+        let mut memory_of = BTreeMap::new();
+        for value in inputs.iter().chain(outputs) {
+            let buffer = self.buffer(*value, assembly);
+            let place = buffers.iter().position(|&known| known == buffer).unwrap_or_else(|| {
+                buffers.push(buffer);
+                buffers.len() - 1
+            });
+            memory_of.insert(*value, MemoryId(place as u32));
+        }
+        let temporaries = self.temporaries(number);
+        let first_temporary = buffers.len() as u32;
+        for ty in &temporaries {
+            buffers.push(assembly.program.buffers.len());
+            assembly.program.buffers.push(kc_ir::kernel::Buffer { ty: ty.clone(), role: Role::Temporary });
+        }
+        let memory = Assigned { of: memory_of, first_temporary, temporaries };
+        let (kernel, dims, tasks) = self.kernel(target, number, &inputs, outputs, &memory)?;
+        Ok(Emitted { buffers, kernel, dims, tasks })
+    }
+
+    /// The launch that packs an operand of the contraction with that name, and the packed operand's buffer.
+    fn pack(&self, packing: &Packing, name: &str, assembly: &mut Assembly) -> Result<(Launch, usize), TypeError> {
+        let name = format!("{name}_packed");
+        let kernel = packing.kernel(&self.graph, &name);
+        let (kernel, tasks) = kernel.map_err(|Unsuited| TypeError::new(name, "its operand cannot be packed"))?;
+        let operand = self.buffer(packing.base, assembly);
+        let buffer = assembly.buffer(packing.ty(), Role::Temporary);
+        let kernel = assembly.kernel(kernel);
+        let launch =
+            Launch { kernel, buffers: vec![operand, buffer], dims: vec![], tasks, parts: vec![], work: Dim::default() };
+        Ok((launch, buffer))
     }
 
     /// Types of the buffers that a cluster's kernel needs beside what it reads and writes.
@@ -457,7 +559,7 @@ impl<'f> Draft<'f> {
             Space::Alone { op } => attention::accumulates(&self.graph.node(op).op),
             _ => false,
         };
-        let declared: Vec<_> = declared
+        let mut declared: Vec<_> = declared
             .into_iter()
             .flatten()
             .map(|(name, dtype, access)| {
@@ -466,6 +568,13 @@ impl<'f> Draft<'f> {
             .chain((0..).zip(&memory.temporaries).map(|(i, ty)| (format!("line{i}"), ty.dtype, Access::ReadWrite)))
             .collect();
         let temporaries: Vec<MemoryId> = (memory.first_temporary..declared.len() as u32).map(MemoryId).collect();
+        // a packed operand comes last
+        let packing = match cluster.space {
+            Space::Root { op, .. } => self.packed.get(&op),
+            _ => None,
+        };
+        let packed = packing.map(|packing| (packing, MemoryId(declared.len() as u32)));
+        declared.extend(packing.map(|packing| ("packed".to_string(), packing.ty().dtype, Access::Read)));
         let mut start = Emitter::new(&self.graph, &name, &declared);
         inputs.iter().for_each(|&value| start.set_readable(value, memory_of[&value]));
         start.gathers = self.gathers(&needed);
@@ -505,8 +614,12 @@ impl<'f> Draft<'f> {
                 Space::Root { op, .. } => match self.graph.node(*op).op {
                     Op::DotGeneral(_) | Op::Convolution(_) => {
                         let operands = contraction::operands(&self.graph, *op);
-                        let memory = [memory_of[&operands[0]], memory_of[&operands[1]]];
-                        contraction::contraction(&mut em, target, lanes, *op, memory, &stored)?
+                        // where one of them is packed, the other has its place
+                        let other = packing.and_then(|packing| operands.iter().find(|&&base| base != packing.base));
+                        let memory_of = |base| other.or(Some(base)).and_then(|base| memory_of.get(base).copied());
+                        let memory = [memory_of(&operands[0]), memory_of(&operands[1])];
+                        let [Some(left), Some(right)] = memory else { return Err(Unsuited) };
+                        contraction::contraction(&mut em, target, lanes, *op, [left, right], packed, &stored)?
                     }
                     Op::Reduce(_) | Op::ArgReduce(_) => roots::reduce(&mut em, lanes, *op, &stored)?,
                     Op::Sort(_) | Op::TopK(_) => library::sort(&mut em, lanes, *op, &stored, &temporaries)?,

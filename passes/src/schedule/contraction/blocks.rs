@@ -2,15 +2,17 @@
 //! what it reads of both operands side by side into scratch memory, where register tiles find it near and without gaps, whatever
 //! the operands' layouts are. Sums between blocks stay in scratch memory too; where the last block is added, the epilogue follows.
 //!
+//! A right operand that stays the same from call to call is copied once, by a kernel of its own: [`Packing`].
+//!
 //! Each element is the sum of its products in the order of the summed variables, one after the other, whatever the blocks are.
 
 use super::super::emit::{Emitter, Unsuited};
 use super::super::map::{divide, nominal};
 use super::{Finish, Plan, Tile, multiply_add, tile_time};
 use crate::Target;
-use kc_ir::kernel::{Index, MemoryId, Register};
-use kc_ir::tensor::Scalar;
-use kc_ir::{DType, Dim};
+use kc_ir::kernel::{Access, Index, Kernel, MemoryId, Register};
+use kc_ir::tensor::{Graph, Scalar, Value};
+use kc_ir::{DType, Dim, TensorType};
 
 /// Variables in three parts: a block has all values of those `within`, `cut.1` values of the variable `cut.0`, and one value of each
 /// of those `outside`.
@@ -87,13 +89,24 @@ pub(super) struct Blocks {
     panels: i64,
     summed: Split,
     left: Left,
+    right: Right,
+}
+
+/// Where register tiles find the right operand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Right {
+    /// Each task copies its columns.
+    Copied,
+    /// In the order of a [`Packing`].
+    Packed,
 }
 
 impl Blocks {
     /// The cut of a contraction for which copying both operands pays: the right operand does not fit the nearest cache, and
-    /// there are enough rows to read the copy again and again.
-    pub(super) fn of(plan: &Plan, target: &Target, lanes: u32) -> Option<Self> {
+    /// there are enough rows to read the copy again and again, or it is copied once for many calls.
+    pub(super) fn of(plan: &Plan, target: &Target, lanes: u32, right: Right) -> Option<Self> {
         const LEAST_ROW_TILES: i64 = 4;
+        let is_packed = right == Right::Packed;
         let form = &plan.form;
         let (rows, vector) = (plan.rows?, &form.variables[plan.vector?]);
         let columns = vector.extent.as_constant()?;
@@ -113,20 +126,28 @@ impl Blocks {
             plan.outer().into_iter().partition(|&v| form.variables[v].right.is(0));
         let tile = packed_tile(target, lanes, &form.variables[rows].extent, columns);
         let width = tile.vectors * i64::from(lanes);
-        if tile.rows < 2 || depth * width <= near_share(near, element, &form.variables[*summed.last()?].right, width) {
+        let right_step = &form.variables[*summed.last()?].right;
+        if depth * width <= near_share(near, element, right_step, width) {
             return None;
         }
         let known = |v: usize| form.variables[v].extent.as_constant();
-        // a panel of the right operand takes half of the nearest cache, all panels half of the far one, the rows an eighth
-        let most = if depth * width <= near * 3 / 4 { depth } else { near / 2 / width };
+        // a panel of the right operand takes half of the nearest cache, or comes from the far one if that has few values; all panels take
+        // half of the far one, the rows an eighth; packed panels come from afar, a tile's rows take half of the nearest cache, all rows a
+        // quarter of the far one
+        let most = match right {
+            Right::Packed => near / 2 / tile.rows.max(8),
+            Right::Copied if depth * width <= near * 3 / 4 => depth,
+            Right::Copied => (near / 2 / width).max(near / 64),
+        };
         let summed = split(&summed, known, 1, most.max(8));
         let lines: Vec<usize> = left_only.into_iter().chain([rows]).collect();
         let count = |v: &usize| nominal(&form.variables[*v].extent);
         let all_lines: i64 = lines.iter().map(count).product();
-        if all_lines < LEAST_ROW_TILES * tile.rows {
+        let is_large = || depth * columns * both.iter().map(count).product::<i64>() > far;
+        let are_few = all_lines < LEAST_ROW_TILES * tile.rows || tile.rows < 2;
+        if are_few && !(is_packed && is_large()) {
             return None;
         }
-        let rows = split(&lines, known, tile.rows, (far / 8 / summed.size / tile.rows).max(1) * tile.rows);
         let steps = &form.variables[*lines.last()?].left;
         let inner = &form.variables[summed.within.last().copied().or(summed.cut.map(|(v, _)| v))?].left;
         // lines of cache that a tile reads at a time must not displace each other
@@ -145,26 +166,160 @@ impl Blocks {
         let up = |n: i64, part: i64| (n + part - 1) / part;
         // an unknown extent may be 1, and there shall be tasks all the same
         let least = |v: &usize| known(*v).unwrap_or(1);
-        let row_blocks = up(lines.iter().map(least).product(), rows.size);
+        let known_lines: i64 = lines.iter().map(least).product();
         let all_panels = up(columns, width);
-        let tasks = up(TASKS_PER_THREAD * i64::from(target.threads), both.iter().map(least).product());
+        // where rows alone are copied, more tasks would copy them more often
+        let copies_rows_alone = is_packed && !matches!(left, Left::InPlace(_));
+        let tasks_per_thread = if copies_rows_alone { 1 } else { TASKS_PER_THREAD };
+        let tasks = up(tasks_per_thread * i64::from(target.threads), both.iter().map(least).product());
+        let far_share = if is_packed { far / 4 } else { far / 8 };
+        let most_rows = (far_share / summed.size / tile.rows).max(1) * tile.rows;
+        // rows that tasks can share evenly are copied by one task each
+        let are_shared = copies_rows_alone && known_lines % (tasks * tile.rows) == 0;
+        let most_rows = if are_shared { most_rows.min(known_lines / tasks) } else { most_rows };
+        let rows = split(&lines, known, tile.rows, most_rows);
+        let row_blocks = up(known_lines, rows.size);
         // reading rows where they are costs something too
         let copied_lines = if matches!(left, Left::InPlace(_)) { all_lines / 4 } else { all_lines };
+        let copied_columns = if is_packed { columns / 4 } else { columns };
+        let least_lines = if is_packed { 1 } else { LEAST_LINES };
         // the division that copies least: each run of rows copies its columns, each block of columns its rows
         let (panels, run) = (1..=all_panels)
-            .filter(|panels| *panels == 1 || panels * width * summed.size <= far / 2)
+            .filter(|panels| *panels == 1 || is_packed || panels * width * summed.size <= far / 2)
             .map(|panels| {
                 let column_blocks = up(all_panels, panels);
                 let runs = up(tasks, column_blocks).min(row_blocks);
-                let run = up(row_blocks, runs).max(up(LEAST_LINES, rows.size));
+                let run = up(row_blocks, runs).max(up(least_lines, rows.size));
                 let missing = tasks - up(row_blocks, run) * column_blocks;
-                let copied = copied_lines * column_blocks + columns * up(all_lines, run * rows.size);
+                let copied = copied_lines * column_blocks + copied_columns * up(all_lines, run * rows.size);
                 ((missing.max(0), copied, panels), (panels, run))
             })
             .min()
             .map(|(_, choice)| choice)?;
         let row_tiles = rows.size / tile.rows;
-        Some(Blocks { tile, lanes, both, rows, row_tiles, run, panels, summed, left })
+        Some(Blocks { tile, lanes, both, rows, row_tiles, run, panels, summed, left, right })
+    }
+}
+
+/// A contraction's right operand in the order in which register tiles read it: for each value of the variables that are in the result
+/// too, for each panel of columns, for each summed value the panel's columns; behind the last column zeros.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::schedule) struct Packing {
+    /// The value whose buffer has the operand.
+    pub base: Value,
+    dtype: DType,
+    lanes: u32,
+    /// Position of the first element in that buffer.
+    offset: i64,
+    /// Extents and steps of the variables that are in the result too, then of the summed ones.
+    both: Vec<(i64, i64)>,
+    summed: Vec<(i64, i64)>,
+    columns: i64,
+    /// Columns of a panel.
+    width: i64,
+}
+
+impl Packing {
+    /// How the right operand of a contraction is packed that is cut into these blocks; `None` where an extent is unknown.
+    pub(super) fn of(plan: &Plan, blocks: &Blocks) -> Option<Self> {
+        let extent_and_step = |&v: &usize| {
+            let variable = &plan.form.variables[v];
+            Some((variable.extent.as_constant()?, variable.right.as_constant()?))
+        };
+        Some(Packing {
+            base: plan.form.right.base,
+            dtype: plan.dtype,
+            lanes: blocks.lanes,
+            offset: plan.form.right.offset.as_constant()?,
+            both: blocks.both.iter().map(extent_and_step).collect::<Option<_>>()?,
+            summed: plan.summed().iter().map(extent_and_step).collect::<Option<_>>()?,
+            columns: plan.extent(plan.vector).as_constant()?,
+            width: blocks.width(),
+        })
+    }
+
+    /// Elements of a panel.
+    fn panel(&self) -> i64 {
+        self.width * self.summed.iter().map(|(extent, _)| extent).product::<i64>()
+    }
+
+    fn panels(&self) -> i64 {
+        (self.columns + self.width - 1) / self.width
+    }
+
+    /// The type of the packed operand.
+    pub(in crate::schedule) fn ty(&self) -> TensorType {
+        let both: i64 = self.both.iter().map(|(extent, _)| extent).product();
+        TensorType { dtype: self.dtype, shape: vec![Dim::constant(both * self.panels() * self.panel())] }
+    }
+
+    /// The variables of a contraction with their steps in the packed operand.
+    pub(super) fn apply(&self, plan: &mut Plan, blocks: &Blocks) {
+        let mut step = self.width;
+        for v in plan.summed().into_iter().rev() {
+            let variable = &mut plan.form.variables[v];
+            variable.right = Dim::constant(step);
+            step *= variable.extent.as_constant().unwrap_or(1);
+        }
+        step *= self.panels();
+        for &v in blocks.both.iter().rev() {
+            let variable = &mut plan.form.variables[v];
+            variable.right = Dim::constant(step);
+            step *= variable.extent.as_constant().unwrap_or(1);
+        }
+        plan.form.right.offset = Dim::default();
+    }
+
+    /// The kernel that packs: it reads its first buffer and writes its second.
+    pub(in crate::schedule) fn kernel(&self, graph: &Graph, name: &str) -> Result<(Kernel, Dim), Unsuited> {
+        const ELEMENTS_PER_TASK: i64 = 1 << 16;
+        let buffers = [("operand", Access::Read), ("packed", Access::Write)];
+        let buffers = buffers.map(|(name, access)| (name.to_string(), self.dtype, access));
+        let mut em = Emitter::new(graph, name, &buffers);
+        let [operand, packed] = [MemoryId(0), MemoryId(1)];
+        let extents = self.both.iter().map(|(extent, _)| *extent).chain([self.panels()]);
+        let units: Vec<Dim> = extents.map(Dim::constant).collect();
+        let per_task = (ELEMENTS_PER_TASK / self.panel()).max(1);
+        let (tasks, first, length) = divide(&mut em, &units.iter().cloned().product(), per_task);
+        let end = em.hold(first.clone() + length);
+        em.for_each(first, end, 1, |em, unit| {
+            let to = em.hold(unit.clone() * self.panel());
+            let mut indices = em.unravel(&units, unit);
+            let column = em.hold(indices.pop().unwrap_or(Index::Constant(0)) * self.width);
+            let start = column.clone() + Index::Constant(self.offset);
+            let from = indices.iter().zip(&self.both).fold(start, |at, (index, (_, step))| at + index.clone() * *step);
+            let from = em.hold(from);
+            let is_whole = self.columns % self.width == 0;
+            let rest = em.hold(Index::Constant(self.columns) - column);
+            self.lines(em, &self.summed, [from, to], &mut |em, [from, to]| {
+                for offset in (0..self.width).step_by(self.lanes as usize) {
+                    let count = (!is_whole).then(|| rest.clone() - Index::Constant(offset));
+                    let vector = em.b.load(operand, from.clone() + offset, self.lanes, count);
+                    em.b.store(packed, to.clone() + offset, vector, None);
+                }
+            })
+        })?;
+        Ok((em.b.finish(0), tasks))
+    }
+
+    /// Loops over summed values with the positions of their columns in the operand and in the packed one.
+    fn lines(
+        &self,
+        em: &mut Emitter,
+        summed: &[(i64, i64)],
+        [from, to]: [Index; 2],
+        body: &mut dyn FnMut(&mut Emitter, [Index; 2]),
+    ) -> Result<(), Unsuited> {
+        let [(extent, step), rest @ ..] = summed else {
+            body(em, [from, to]);
+            return Ok(());
+        };
+        let packed_step = rest.iter().map(|(extent, _)| extent).product::<i64>() * self.width;
+        em.for_each(0, *extent, 1, |em, value| {
+            let from = em.hold(from + value.clone() * *step);
+            let to = em.hold(to + value * packed_step);
+            self.lines(em, rest, [from, to], body)
+        })
     }
 }
 
@@ -196,7 +351,8 @@ fn packed_tile(target: &Target, lanes: u32, rows: &Dim, columns: i64) -> Tile {
         let column_tiles = (vectors_needed + tile.vectors - 1) / tile.vectors;
         let column_tiles = (column_tiles + shared_by - 1) / shared_by * shared_by;
         let row_tiles = rows / tile.rows + 2 * (rows % tile.rows).min(1);
-        column_tiles * row_tiles * tile_time(*tile)
+        // vectors lie side by side, near: they cost less than those that are read in place
+        column_tiles * row_tiles * (tile_time(*tile) - tile.vectors)
     };
     tiles.min_by_key(|tile| (total(tile), tile.vectors)).unwrap_or(Tile { rows: 1, vectors: 1 })
 }
@@ -251,7 +407,10 @@ impl Plan<'_> {
         let depth = blocks.summed.size;
         let sum_blocks = counts(self, &blocks.summed);
         let is_one = sum_blocks.iter().all(|count| count.is(1));
-        let right = em.b.scratch("right", self.dtype, (blocks.panels * width * depth) as u64);
+        let right = match blocks.right {
+            Right::Copied => em.b.scratch("right", self.dtype, (blocks.panels * width * depth) as u64),
+            Right::Packed => self.memory[1],
+        };
         let left = em.b.scratch(
             "left",
             self.dtype,
@@ -284,7 +443,8 @@ impl Plan<'_> {
                     em.hold(rest.min(blocks.run))
                 }
             };
-            let column = em.hold(column_block * (blocks.panels * width));
+            let first_panel = em.hold(column_block * blocks.panels);
+            let column = em.hold(first_panel.clone() * width);
             let panels = match columns.ceil_div(width).as_constant() {
                 Some(n) if n % blocks.panels == 0 => Index::Constant(blocks.panels),
                 _ => {
@@ -297,6 +457,7 @@ impl Plan<'_> {
                 blocks,
                 outer: blocks.both.iter().copied().zip(indices).collect(),
                 origin,
+                first_panel,
                 column,
                 panels,
                 row_blocks: &row_blocks,
@@ -335,12 +496,13 @@ struct Task<'t, 'p> {
     outer: Vec<(usize, Index)>,
     /// The positions in both operands where those variables have these values.
     origin: [Index; 2],
+    first_panel: Index,
     column: Index,
     panels: Index,
     /// Numbers of blocks of rows, the first one of the task and how many it has.
     row_blocks: &'t [Dim],
     run: (Index, Index),
-    /// Scratch memory of the left and of the right operand.
+    /// Memory of the copied left operand and of the panels.
     memory: [MemoryId; 2],
     sums: MemoryId,
 }
@@ -350,6 +512,8 @@ struct Lines<'t, 'p> {
     task: &'t Task<'t, 'p>,
     /// Its number in the task.
     number: Index,
+    /// Position of the task's first panel, and the distance of panels.
+    right: (Index, i64),
     rows: Part<'t>,
     /// The values of the variables that have one in the block.
     outer: Vec<(usize, Index)>,
@@ -374,7 +538,17 @@ impl Task<'_, '_> {
         }
         let (left, right) = (em.hold(left), em.hold(right));
         let values = summed.extents(self.plan, em);
-        self.copy_right(em, right, &values)?;
+        let right = match blocks.right {
+            Right::Copied => {
+                self.copy_right(em, right, &values)?;
+                (Index::Constant(0), self.width() * blocks.summed.size)
+            }
+            Right::Packed => {
+                let depths = self.plan.summed().into_iter().map(|v| self.plan.form.variables[v].extent.as_constant());
+                let apart = self.width() * depths.map(|extent| extent.unwrap_or(1)).product::<i64>();
+                (em.hold(right + self.first_panel.clone() * apart), apart)
+            }
+        };
         let (first, length) = self.run.clone();
         em.for_each(0, length, 1, |em, number| {
             let indices = em.unravel(self.row_blocks, first + number.clone());
@@ -389,7 +563,7 @@ impl Task<'_, '_> {
             let left = em.hold(left);
             let outside = blocks.rows.outside.iter().copied().zip(outside);
             let outer = self.outer.iter().cloned().chain(outside).collect();
-            let lines = Lines { task: self, number, rows, outer };
+            let lines = Lines { task: self, number, right: right.clone(), rows, outer };
             match blocks.left {
                 Left::InPlace(_) => {}
                 Left::Lines(apart) => lines.copy_lines(em, left.clone(), &values, apart)?,
@@ -406,7 +580,7 @@ impl Task<'_, '_> {
     }
 
     fn width(&self) -> i64 {
-        self.blocks.tile.vectors * i64::from(self.blocks.lanes)
+        self.blocks.width()
     }
 
     fn moved(&self, em: &mut Emitter, [left, right]: [Index; 2], variable: usize, by: Index) -> (Index, Index) {
@@ -643,7 +817,8 @@ impl Lines<'_, '_> {
         let Blocks { tile, lanes, .. } = *blocks;
         let (width, most) = (self.task.width(), blocks.summed.size);
         let number = em.hold(group * blocks.row_tiles_of_group(plan) + tile_number);
-        let right = em.hold(panel.clone() * (width * most));
+        let (first_panel, apart) = self.right.clone();
+        let right = em.hold(first_panel + panel.clone() * apart);
         let sums = match is_last {
             None => Index::Constant(0),
             Some(_) => {
@@ -786,6 +961,11 @@ impl Lines<'_, '_> {
 }
 
 impl Blocks {
+    /// Columns of a panel.
+    fn width(&self) -> i64 {
+        self.tile.vectors * i64::from(self.lanes)
+    }
+
     /// Register tiles in the rows that the innermost variable has in a block.
     fn row_tiles_of_group(&self, plan: &Plan) -> i64 {
         let groups: i64 = self
