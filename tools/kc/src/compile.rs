@@ -2,7 +2,7 @@
 
 use crate::cli::{self, Code, Extract, Machine};
 use crate::failure::{Failure, Outcome};
-use crate::model;
+use crate::{code_cache, model};
 use clap::ValueEnum;
 use kc_codegen::mlir::{Mlir, NotAvailable};
 use kc_codegen::{Backend, BackendChoice, Cranelift, Options, Stage};
@@ -27,8 +27,16 @@ pub fn backends() -> Vec<(&'static str, Result<String, String>)> {
     ]
 }
 
-/// The back end of that name.
+/// The back end of that name; code that it made before it takes from the cache.
 pub fn open(backend: cli::Backend) -> Outcome<Box<dyn Backend>> {
+    let opened = open_fresh(backend)?;
+    let plugin = (opened.name() == "mlir").then(Mlir::find).and_then(Result::ok);
+    let files = plugin.map(|plugin| plugin.path().to_owned()).into_iter().chain(std::env::current_exe().ok());
+    Ok(code_cache::kept(opened, &files.collect::<Vec<_>>()))
+}
+
+/// The back end of that name, which makes all code anew.
+pub fn open_fresh(backend: cli::Backend) -> Outcome<Box<dyn Backend>> {
     let choice = match backend {
         cli::Backend::Auto => BackendChoice::Auto,
         cli::Backend::Mlir => BackendChoice::Mlir,
@@ -45,14 +53,14 @@ pub fn open(backend: cli::Backend) -> Outcome<Box<dyn Backend>> {
     Ok(opened)
 }
 
-/// The back ends of those names; where none is named, all that are present.
+/// The back ends of those names; where none is named, all that are present. They make all code anew: what is measured includes that.
 pub fn present(names: &[cli::Backend]) -> Outcome<Vec<Box<dyn Backend>>> {
     if !names.is_empty() {
-        return names.iter().map(|name| open(*name)).collect();
+        return names.iter().map(|name| open_fresh(*name)).collect();
     }
-    let all = [cli::Backend::Mlir, cli::Backend::Cranelift].map(open);
+    let all = [cli::Backend::Mlir, cli::Backend::Cranelift].map(open_fresh);
     let found: Vec<Box<dyn Backend>> = all.into_iter().filter_map(Result::ok).collect();
-    if found.is_empty() { open(cli::Backend::Cranelift).map(|backend| vec![backend]) } else { Ok(found) }
+    if found.is_empty() { open_fresh(cli::Backend::Cranelift).map(|backend| vec![backend]) } else { Ok(found) }
 }
 
 /// Where `kc tune` keeps the cost model's constants of this processor and a back end.

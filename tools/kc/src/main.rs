@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod cli;
+mod code_cache;
 mod commands;
 mod compile;
 mod data;

@@ -117,8 +117,10 @@ fn one(backends: &[Box<dyn Backend>]) -> Outcome<&dyn Backend> {
 
 /// The back end for a machine: mlir alone makes code for others than this one.
 fn backend(arguments: &Compile, machine: Machine) -> Outcome<Box<dyn Backend>> {
-    if machine == Machine::Host {
-        return compile::open(arguments.code.backend);
+    match machine {
+        Machine::Host if arguments.timings => return compile::open_fresh(arguments.code.backend),
+        Machine::Host => return compile::open(arguments.code.backend),
+        _ => {}
     }
     if arguments.code.backend == cli::Backend::Cranelift {
         return Err(Failure::new(format_args!("`--target {machine}` needs the back end mlir")));

@@ -52,7 +52,7 @@ fn report() -> String {
     line("npm", &version("npm").unwrap_or_else(|| "missing; data sets can only be read from a cache".into()));
     let cache = datasets::cache_dir();
     line("cache", &cache.display().to_string());
-    for part in ["models", "target", "datasets"] {
+    for part in ["models", "target", "datasets", "code"] {
         line(&format!("  {part}"), &megabytes(&cache.join(part)));
     }
     let mnist = datasets::mnist_cached();

@@ -37,7 +37,7 @@ pub fn explain(arguments: &Explain) -> Outcome {
         let names: Vec<&str> = traced.module.functions.iter().map(|function| function.name.as_str()).collect();
         Failure::new(format_args!("the model has no entry point `{}`; there are {}", arguments.entry, names.join(", ")))
     })?;
-    let backend = compile::open(arguments.code.backend)?;
+    let backend = compile::open_fresh(arguments.code.backend)?;
     let explained = Explained::new(function, &*backend, traced.built, arguments)?;
     let text = match arguments.format {
         ExplainFormat::Dot => dot(&arguments.entry, &explained.function.graph),
