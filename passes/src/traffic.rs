@@ -1,5 +1,6 @@
 //! What programs and graphs move and launch, counted for given extents.
 
+use crate::CostConstants;
 use kc_ir::kernel::{Launch, Program, Step};
 use kc_ir::tensor::{Graph, Op, Type, Value};
 use kc_ir::{Dim, Symbol, TensorType};
@@ -16,6 +17,15 @@ pub struct Traffic {
     /// Arithmetic operations of contractions and library functions in a program of [`schedule_apart`](crate::schedule_apart); of
     /// graphs they are not counted.
     pub operations: f64,
+}
+
+impl CostConstants {
+    /// Nanoseconds that this takes by the roofline: what moves and what is computed at once, after the launches.
+    pub fn nanoseconds(&self, traffic: &Traffic) -> f64 {
+        let moved = traffic.bytes / self.bytes_per_nanosecond;
+        let computed = traffic.operations / self.contraction_flops_per_nanosecond;
+        traffic.launches * self.launch_nanoseconds + moved.max(computed)
+    }
 }
 
 impl Add for Traffic {

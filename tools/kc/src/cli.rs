@@ -311,7 +311,7 @@ pub struct Bench {
     /// Measure the machine's limits after the programs, and print the time that these leave
     #[arg(long)]
     pub floor: bool,
-    /// Print the time of each kernel as well
+    /// Print the time of each kernel as well, beside what the cost model predicts
     #[arg(long)]
     pub explain: bool,
     /// What equality saturation is worth: without it, without each topic of rules, and with all, by bytes moved, kernels launched and

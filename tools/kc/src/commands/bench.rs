@@ -5,13 +5,14 @@ use crate::measure::{self, EagerEntry, Kernels, Launch, Peer, PeerEntry, Time};
 use crate::{model, output, plugins, synthetic, table};
 use kc_codegen::eager::Eager;
 use kc_codegen::roof::Roof;
-use kc_codegen::{Backend, Options, optimise};
+use kc_codegen::{Backend, Options, optimise, schedule_function};
 use kc_ir::manifest::Entry;
 use kc_ir::tensor::Module;
 use kc_passes::{schedule_apart, traffic};
 use kc_runtime::random::initial_seeds;
 use kc_runtime::{Session, SessionOptions};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -31,6 +32,8 @@ struct Program<'b> {
     fused: Session,
     /// The same, with the time of each launch taken.
     profiled: Option<Session>,
+    /// For each entry point the milliseconds that the cost model gives for each launch of the plan; empty where launches are not timed.
+    predicted: BTreeMap<&'static str, Vec<f64>>,
     /// Op by op, where its back end makes kernels.
     eager: Option<Eager<'b>>,
 }
@@ -67,11 +70,20 @@ struct Figure {
     mode: &'static str,
     time: Time,
     kernels: Kernels,
+    /// Milliseconds that the cost model gives for one call of each of the kernels.
+    predicted: Vec<f64>,
     /// Of the machine, where it is asked for.
     floor: Option<f64>,
     /// Of a fused program: how long its package took to compile, and the bytes that it works in beside inputs, outputs and state; those
     /// on a plug-in's devices nobody tells.
     program_costs: Option<(f64, Option<f64>)>,
+}
+
+impl Figure {
+    /// Milliseconds that the cost model gives for all calls of the launch of that number.
+    fn predicted(&self, number: usize) -> Option<f64> {
+        Some(self.predicted.get(number)? * self.kernels.launches.get(number)?.calls)
+    }
 }
 
 /// `kc bench`: medians of fused and eager execution with every back end, measured in turns.
@@ -108,11 +120,16 @@ pub fn bench(arguments: &Bench) -> Outcome {
             session.init(0).context(|| "cannot initialise the model".to_owned())?;
             Ok(session)
         };
+        let mut predictions = BTreeMap::new();
+        for &entry in entries.iter().filter(|_| arguments.explain) {
+            predictions.insert(entry, predicted(&traced.module, entry, &**backend, arguments)?);
+        }
         programs.push(Program {
             backend: backend.name(),
             compile_milliseconds,
             fused: open(false)?,
             profiled: arguments.explain.then(|| open(true)).transpose()?,
+            predicted: predictions,
             eager: Some(Eager::new(traced.module.clone(), &**backend, options(false)).map_err(Failure::new)?),
         });
     }
@@ -127,6 +144,7 @@ pub fn bench(arguments: &Bench) -> Outcome {
             compile_milliseconds,
             fused,
             profiled: None,
+            predicted: BTreeMap::new(),
             eager: None,
         });
     }
@@ -189,6 +207,17 @@ fn work(module: &Module, entry: &str, backend: &dyn Backend, batch_size: i64) ->
     Ok(Work { operations: traffic(&program, &value_of).operations, bytes: ends.sum() })
 }
 
+/// Milliseconds that the cost model gives for one call of each launch of an entry point's plan.
+fn predicted(module: &Module, entry: &str, backend: &dyn Backend, arguments: &Bench) -> Outcome<Vec<f64>> {
+    let Some(function) = module.function(entry) else { return Ok(vec![]) };
+    let options = compile::options(backend, arguments.extract);
+    let optimised = optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new)?;
+    let program = schedule_function(&optimised.function, backend.target()).map_err(Failure::new)?;
+    let constants = options.cost.unwrap_or(backend.target().cost);
+    let launches = kc_passes::launches(&program, &|_| Some(arguments.batch_size as i64));
+    Ok(launches.iter().map(|traffic| constants.nanoseconds(traffic) * 1e-6).collect())
+}
+
 /// Bytes of an entry point's arena for a batch.
 fn arena_bytes(entry: &Entry, batch_size: usize) -> f64 {
     let bytes = |dim: &kc_ir::Dim| dim.evaluate(&|_| Some(batch_size as i64)).unwrap_or(0).max(0);
@@ -205,7 +234,7 @@ fn measure(
     let wants = |mode| arguments.mode.is_empty() || arguments.mode.contains(&mode);
     let mut subjects: Vec<Box<dyn measure::Program + '_>> = Vec::new();
     let mut figures = Vec::new();
-    for Program { backend, compile_milliseconds, fused, profiled, eager } in programs {
+    for Program { backend, compile_milliseconds, fused, profiled, predicted, eager } in programs {
         let Some(description) = fused.manifest().entry(entry) else { continue };
         let inputs = synthetic::inputs(description, batch_size)?;
         let kernels = match profiled {
@@ -218,6 +247,7 @@ fn measure(
             program: backend.to_string(),
             mode,
             time: Time::default(),
+            predicted: predicted.get(entry).filter(|_| mode == FUSED).cloned().unwrap_or_default(),
             kernels,
             floor: None,
             program_costs: (mode == FUSED).then_some((*compile_milliseconds, arena)),
@@ -237,7 +267,17 @@ fn measure(
         if peer.time(entry, batch_size, 1)?.is_some() {
             let program = peer.name().to_owned();
             let (time, kernels) = (Time::default(), Kernels::default());
-            figures.push(Figure { entry, program, mode: "-", time, kernels, floor: None, program_costs: None });
+            let predicted = vec![];
+            figures.push(Figure {
+                entry,
+                program,
+                mode: "-",
+                time,
+                kernels,
+                predicted,
+                floor: None,
+                program_costs: None,
+            });
             subjects.push(Box::new(PeerEntry { peer, entry, batch_size }));
         }
     }
@@ -277,13 +317,15 @@ fn as_kernels(figures: &[Figure]) -> String {
     for figure in figures.iter().filter(|figure| !figure.kernels.launches.is_empty()) {
         let total: f64 = figure.kernels.launches.iter().map(|launch| launch.milliseconds).sum();
         let head = format!("{} {} {}", figure.entry, figure.program, figure.mode);
-        let mut rows = vec![vec![head, "calls".into(), "ms".into(), "%".into()]];
-        for Launch { kernel, calls, milliseconds } in &figure.kernels.launches {
+        let mut rows = vec![vec![head, "calls".into(), "ms".into(), "predicted".into(), "%".into()]];
+        for (number, launch) in figure.kernels.launches.iter().enumerate() {
+            let Launch { kernel, calls, milliseconds } = launch;
             let share = 100.0 * milliseconds / total;
             rows.push(vec![
                 format!("  {kernel}"),
                 calls.to_string(),
                 format!("{milliseconds:.4}"),
+                figure.predicted(number).map_or_else(|| "-".to_owned(), |predicted| format!("{predicted:.4}")),
                 format!("{share:.1}"),
             ]);
         }
@@ -303,7 +345,15 @@ fn as_json(figures: &[Figure], limits: Option<Limits>, arguments: &Bench) -> ser
                 .kernels
                 .launches
                 .iter()
-                .map(|launch| json!({"kernel": launch.kernel, "calls": launch.calls, "milliseconds": launch.milliseconds}))
+                .enumerate()
+                .map(|(number, launch)| {
+                    json!({
+                        "kernel": launch.kernel,
+                        "calls": launch.calls,
+                        "milliseconds": launch.milliseconds,
+                        "predicted_milliseconds": figure.predicted(number),
+                    })
+                })
                 .collect();
             let mut object = json!({
                 "entry": figure.entry,
