@@ -3,10 +3,14 @@
 FRAMEWORK is torch, torch.compile, jax, keras (on JAX), onnxruntime, openvino or numpy; WORKLOAD one of a to g, or `gemm784x128` for a
 product with weights of these extents. Prints its name, then reads lines
 `ENTRY BATCH_SIZE CALLS` and answers each with the seconds that the calls took, or with `unknown`. All in float32.
+
+With `--once ENTRY BATCH_SIZE CALLS` it prints `first` at the end of the first call, and at the end of so many more the greatest memory that it
+had resident, in bytes, and ends.
 """
 
 import argparse
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -404,6 +408,7 @@ def main():
     parser.add_argument("framework")
     parser.add_argument("workload")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--once", nargs=3)
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(arguments.threads)
     os.environ["JAX_PLATFORMS"] = "cpu"
@@ -421,6 +426,15 @@ def main():
     }
     peer = made[arguments.framework](arguments.workload, arguments.threads)
     print(peer.name, flush=True)
+    if arguments.once:
+        entry, batch_size, calls = arguments.once
+        step = peer.step(entry, int(batch_size))
+        step()
+        print("first", flush=True)
+        for _ in range(int(calls)):
+            step()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        return
     steps = {}
     for line in sys.stdin:
         entry, batch_size, calls = line.split()

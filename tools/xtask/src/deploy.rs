@@ -11,6 +11,8 @@ use std::time::Instant;
 const PROCESSES: usize = 50;
 /// Processes of a framework in Python, which starts in seconds.
 const SLOW_PROCESSES: usize = 7;
+/// Processes that predict for long, of which the median is shown.
+const STEADY_PROCESSES: usize = 3;
 /// Peers that are programs in Rust, each a feature of `benches/deploy`. `onnxruntime` calls the C API.
 const RUST: [&str; 4] = ["tract", "candle", "burn", "onnxruntime"];
 /// Peers in Python, with what pip calls them.
@@ -36,7 +38,18 @@ struct Program {
     processes: usize,
     /// The size of its file and that of the weights in it.
     size: Option<(u64, u64)>,
+    /// Milliseconds from the start of a process to its end after one prediction.
     first: Vec<f64>,
+    /// Nanoseconds of one of many predictions.
+    steady: Vec<f64>,
+    /// The class and its probability.
+    answer: String,
+}
+
+impl Program {
+    fn new(name: String, command: Command, processes: usize, size: Option<(u64, u64)>) -> Self {
+        Program { name, command, processes, size, first: vec![], steady: vec![], answer: String::new() }
+    }
 }
 
 /// Measures `frontend/examples/mnist_mlp.rs` and `mnist_cnn.rs`, trained where they are not there.
@@ -62,20 +75,33 @@ pub fn deploy(arguments: &[String]) -> Outcome {
     for network in &NETWORKS {
         let trained = mnist::trained(network.name)?;
         let package = folder.join(format!("mnist_{}.kcp", network.name));
-        run(program(&target.join("release/kc").to_string_lossy()).arg("strip").arg(&trained).arg("-o").arg(&package))?;
+        let kc = || program(&target.join("release/kc").to_string_lossy());
+        let model = format!("frontend/examples/mnist_{}.rs", network.name);
+        let new = package.with_extension("new");
+        // one image at a time is what is measured
+        run(kc().args(["compile", &model, "--exact-batch", "1", "--weights"]).arg(&trained).arg("-o").arg(&new))?;
+        run(kc().arg("strip").arg(&new).arg("-o").arg(&new))?;
+        // what has not changed makes no program old
+        if std::fs::read(&new).ok() != std::fs::read(&package).ok() {
+            std::fs::rename(&new, &package).map_err(|error| format!("cannot write {}: {error}", package.display()))?;
+        }
         variables.push((format!("KC_DEPLOY_{}", network.name.to_uppercase()), package));
     }
     let build = |target: &Path, arguments: &[&str]| {
         let mut command = cargo();
-        command.args(["build", "--release", "--quiet", "--manifest-path", "benches/deploy/Cargo.toml", "--target-dir"]);
+        command.args(["build", "--quiet", "--manifest-path", "benches/deploy/Cargo.toml", "--target-dir"]);
         run(command.arg(target).args(arguments).envs(variables.iter().cloned()))
     };
-    // as README says for small programs; peers are built to be fast
-    let small = "profile.release.opt-level=\"s\"";
-    build(&folder, &["--config", small, "--bin", "nothing", "--bin", "kc_mlp", "--bin", "kc_cnn"])?;
+    build(
+        &folder,
+        &["--profile", "small", "--bin", "nothing", "--bin", "kc_mlp", "--bin", "kc_cnn", "--bin", "kc_threads"],
+    )?;
     let of_peers = folder.join("peers");
-    if !features.is_empty() {
-        build(&of_peers, &["--bins", "--features", &features.join(",")])?;
+    for peer in &features {
+        // each by itself: a program must not be linked with another's crates
+        let binaries = NETWORKS.map(|network| format!("{peer}_{}", network.name));
+        println!("building {}", binaries.join(" and "));
+        build(&of_peers, &["--release", "--features", peer, "--bin", &binaries[0], "--bin", &binaries[1]])?;
     }
     let of_python: Vec<&str> =
         PYTHON.iter().filter(|(name, _)| peers.contains(name)).map(|(_, package)| *package).collect();
@@ -91,10 +117,10 @@ pub fn deploy(arguments: &[String]) -> Outcome {
     };
     let binary = |name: &str, weights: u64| {
         let own = name == "nothing" || name.starts_with("kc_");
-        let path = if own { &folder } else { &of_peers }.join("release").join(name);
+        let path = if own { folder.join("small") } else { of_peers.join("release") }.join(name);
         let size = path.metadata().ok().map(|file| (file.len(), weights));
         let command = program(&path.to_string_lossy());
-        Program { name: name.to_owned(), command, processes: PROCESSES, size, first: vec![] }
+        Program::new(name.to_owned(), command, PROCESSES, size)
     };
     let mut programs = vec![binary("nothing", 0)];
     for network in &NETWORKS {
@@ -117,16 +143,16 @@ pub fn deploy(arguments: &[String]) -> Outcome {
             command.arg(root().join("benches/deploy/first.py")).arg(package);
             command.arg(built(&folder, "mlp.onnx")?).arg(built(&folder, "mlp.bin")?);
             let name = format!("{}_mlp (Python)", name.trim_end_matches(".py"));
-            programs.push(Program { name, command, processes: SLOW_PROCESSES, size: None, first: vec![] });
+            programs.push(Program::new(name, command, SLOW_PROCESSES, None));
         }
     }
     measure(&mut programs)?;
-    run(program(&folder.join("release/kc_mlp").to_string_lossy()).arg("threads"))
+    run(&mut program(&folder.join("small/kc_threads").to_string_lossy()))
 }
 
 /// The newest of what the build script wrote under that name.
 fn built(folder: &Path, name: &str) -> Outcome<PathBuf> {
-    let scripts = std::fs::read_dir(folder.join("release/build")).into_iter().flatten().flatten();
+    let scripts = std::fs::read_dir(folder.join("small/build")).into_iter().flatten().flatten();
     let files = scripts.map(|entry| entry.path().join("out").join(name));
     let newest = files.filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path))).max();
     newest.map(|(_, path)| path).ok_or_else(|| format!("the build script wrote no {name}"))
@@ -138,7 +164,7 @@ fn onnxruntime(python: &Path) -> Outcome<PathBuf> {
     output(program(&python.to_string_lossy()).args(["-c", script])).map(|path| path.trim().into())
 }
 
-/// Starts the programs in turns, so that a slow moment meets all, and prints a table.
+/// Starts the programs in turns, so that a slow moment meets all, and prints a table in Markdown.
 fn measure(programs: &mut [Program]) -> Outcome {
     for round in 0..PROCESSES {
         for program in programs.iter_mut().filter(|program| round < program.processes) {
@@ -150,21 +176,41 @@ fn measure(programs: &mut [Program]) -> Outcome {
             }
         }
     }
+    for program in &mut *programs {
+        program.command.stdout(Stdio::piped()).arg("steady");
+    }
+    for _ in 0..STEADY_PROCESSES {
+        for program in &mut *programs {
+            let said = output(&mut program.command)?;
+            let mut lines = said.lines();
+            program.answer = lines.next().unwrap_or_default().to_owned();
+            program.steady.extend(lines.next().and_then(|line| line.parse::<f64>().ok()));
+        }
+    }
     println!(
-        "{:<24} {:>20} {:>14} {:>11} {:>20}  says",
-        "", "first prediction ms", "one image, us", "binary kB", "without weights, kB"
+        "| | first prediction, ms | times kc's | one image, us | times kc's | binary, kB | without weights, kB | says |"
     );
-    for Program { name, command, size, first, .. } in programs {
-        first.sort_by(f64::total_cmp);
-        let said = output(command.stdout(Stdio::piped()).arg("steady"))?;
-        let mut lines = said.lines();
-        let answer = lines.next().unwrap_or_default().to_owned();
-        let steady = lines.next().and_then(|line| line.parse::<f64>().ok());
-        let steady = steady.map_or(String::new(), |time| format!("{:.2}", time / 1e3));
+    println!("|---|---|---|---|---|---|---|---|");
+    let median = |values: &mut Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    };
+    let mut ours = [None; 2];
+    for Program { name, size, first, steady, answer, .. } in programs {
+        let figures = [median(first), median(steady).map(|nanoseconds| nanoseconds / 1e3)];
+        // the programs of a network follow kc's
+        if name.starts_with("kc_") {
+            ours = figures;
+        }
+        let shown = figures.map(|figure| figure.map_or(String::new(), |figure| format!("{figure:.2}")));
+        let ratios = [0, 1].map(|i| figures[i].zip(ours[i]).map_or(String::new(), |(a, b)| format!("{:.1}", a / b)));
         let kilobytes = |bytes: Option<u64>| bytes.map_or(String::new(), |bytes| format!("{:.0}", bytes as f64 / 1e3));
         let whole = kilobytes(size.map(|(whole, _)| whole));
         let without = kilobytes(size.map(|(whole, weights)| whole.saturating_sub(weights)));
-        println!("{name:<24} {:>20.3} {steady:>14} {whole:>11} {without:>20}  {answer}", first[first.len() / 2]);
+        println!(
+            "| {name} | {} | {} | {} | {} | {whole} | {without} | {answer} |",
+            shown[0], ratios[0], shown[1], ratios[1]
+        );
     }
     Ok(())
 }

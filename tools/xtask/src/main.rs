@@ -33,6 +33,9 @@ cargo xtask COMMAND
                       installs other frameworks and measures them in turns with kc
   bench --deploy [--peers tract,candle,burn,onnxruntime,onnxruntime.py,torch.py,jax.py,keras.py]
                       size, start and latency of deployed MNIST models, beside other frameworks
+  bench --growth      how the cost of dense layers grows with batch, width and depth
+  bench --processes [--peers]
+                      process start to first prediction and first train step, memory, threads, eager and fused
   mlir                build the MLIR plug-in into target/plugins (installs LLVM 22 where it may)
   xla                 get XLA's plug-in for the CPU into target/plugins, for tests (63 MB, by pip)
   help                this text

@@ -2,6 +2,7 @@
 
 mod chart;
 mod growth;
+mod processes;
 
 use crate::process::{Outcome, cargo, output, program, root, run, target_dir, works};
 use crate::{deploy, mlir_plugin, setup};
@@ -64,7 +65,7 @@ fn workloads() -> Vec<Workload> {
 }
 
 /// Measures the workloads that are named, all where none is; with `--peers` beside the frameworks, which are installed from PyPI.
-/// With `--growth` first, how cost grows with sizes. Writes `target/kc-bench.json` and `target/kc-bench.svg`. Other options, written as `--name=value`, go to
+/// With `--growth` first, how cost grows with sizes; with `--processes` first, what a process costs. Writes `target/kc-bench.json` and `target/kc-bench.svg`. Other options, written as `--name=value`, go to
 /// `kc bench`.
 pub fn bench(arguments: &[String]) -> Outcome {
     if let Some((option, rest)) = arguments.split_first()
@@ -78,6 +79,9 @@ pub fn bench(arguments: &[String]) -> Outcome {
     if let Some((_, options)) = options.split_first().filter(|(first, _)| **first == "--growth") {
         build()?;
         return growth::growth(options);
+    }
+    if let Some((_, options)) = options.split_first().filter(|(first, _)| **first == "--processes") {
+        return processes::processes(options);
     }
     let with_peers = options.iter().any(|option| *option == "--peers");
     let known: Vec<String> = all.iter().map(|workload| workload.name.clone()).collect();
