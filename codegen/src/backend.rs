@@ -22,6 +22,11 @@ pub trait Backend: Send + Sync {
         kc_runtime::intrinsics::host_target()
     }
 
+    /// Threads of the block that executes a task of a kernel; `None` where a thread does.
+    fn block_threads(&self, _kernel: &Kernel) -> Option<u32> {
+        None
+    }
+
     /// Whether the machine can execute an entry point, beside its kernels.
     fn check(&self, _program: &Program) -> Result<(), CodegenError> {
         Ok(())

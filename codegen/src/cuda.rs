@@ -1,5 +1,9 @@
 //! The back end `cuda`: PTX for NVIDIA's GPUs, by the MLIR plug-in. No GPU and no CUDA is needed to compile.
 //!
+//! | target | what has executed its code |
+//! |---|---|
+//! | `sm_80`, `sm_90a`, `sm_100a` | **no device**; `ptxas` assembles it, and the kernel interpreter executes the kernels that it is made of |
+//!
 //! A task of a launch is a block of threads, over which the lanes of each register are spread; so kernels for a GPU are kernels with wide
 //! registers, and the kernel interpreter executes them as it does any other.
 
@@ -31,6 +35,15 @@ pub enum Architecture {
 impl Architecture {
     /// All of them, the oldest first.
     pub const ALL: [Architecture; 3] = [Architecture::Sm80, Architecture::Sm90a, Architecture::Sm100a];
+
+    /// The one whose code a GPU of a compute capability runs best; `None` where it runs none.
+    pub fn for_capability(capability: (i32, i32)) -> Option<Self> {
+        match capability {
+            (10, 0) => Some(Architecture::Sm100a),
+            (9, 0) => Some(Architecture::Sm90a),
+            other => (other >= (8, 0)).then_some(Architecture::Sm80),
+        }
+    }
 
     /// The name in `--arch` and in PTX.
     pub const fn name(self) -> &'static str {
@@ -128,6 +141,10 @@ impl Backend for Cuda {
             Architecture::Sm90a => "nvptx64-sm_90a",
             Architecture::Sm100a => "nvptx64-sm_100a",
         }
+    }
+
+    fn block_threads(&self, kernel: &Kernel) -> Option<u32> {
+        Some(kernel.block_threads())
     }
 
     fn check(&self, program: &Program) -> Result<(), CodegenError> {

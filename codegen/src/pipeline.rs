@@ -273,6 +273,7 @@ fn compile_planned(module: &Module, planned: Planned, backend: &dyn Backend) -> 
         offset,
         scratch_bytes: kernel.scratch_layout().1,
         calls: Some(outside::entries(kernel)),
+        block_threads: backend.block_threads(kernel),
     });
     let code = Code {
         backend: backend.name().to_string(),

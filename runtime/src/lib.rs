@@ -10,6 +10,8 @@ extern crate alloc;
 
 pub mod array;
 pub mod convert;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod errors;
 mod heap;
 #[cfg(feature = "std")]

@@ -18,9 +18,9 @@ use kc_abi::call::{Environment, Intrinsics, KernelFn};
 
 /// Consecutive tasks of one launch.
 #[derive(Clone, Copy, Debug)]
-pub struct Part {
-    /// The kernel.
-    pub kernel: KernelFn,
+pub struct Part<K = Callable> {
+    /// The kernel: its code, or its handle on a device.
+    pub kernel: K,
     /// One pointer a buffer parameter.
     pub buffers: *const *mut u8,
     /// One value a dimension parameter.
@@ -29,7 +29,14 @@ pub struct Part {
     pub first_task: i64,
     /// One past the last task.
     pub end_task: i64,
-    /// What the kernel may call.
+}
+
+/// A kernel in this process.
+#[derive(Clone, Copy, Debug)]
+pub struct Callable {
+    /// Its code.
+    pub function: KernelFn,
+    /// What it may call.
     pub intrinsics: &'static Intrinsics,
 }
 
@@ -37,17 +44,18 @@ impl Part {
     /// # Safety
     /// The contract of [`KernelFn`], with `scratch` as large as the kernel needs.
     unsafe fn execute(&self, scratch: *mut u8) {
-        let environment = Environment { intrinsics: self.intrinsics, scratch };
+        let Callable { function, intrinsics } = self.kernel;
+        let environment = Environment { intrinsics, scratch };
         // SAFETY: by the caller.
-        unsafe { (self.kernel)(self.buffers, self.dims, self.first_task, self.end_task, &environment) }
+        unsafe { function(self.buffers, self.dims, self.first_task, self.end_task, &environment) }
     }
 }
 
 /// Parts that do not depend on each other.
 #[derive(Clone, Copy, Debug)]
-pub struct Job<'a> {
+pub struct Job<'a, K = Callable> {
     /// The parts, at most [`MAXIMUM_PARTS`].
-    pub parts: &'a [Part],
+    pub parts: &'a [Part<K>],
     /// Thread `t` is given `parts[ends[t - 1]..ends[t]]` (from 0 for the first). Empty: the caller executes all.
     pub ends: &'a [u16],
     /// Scratch memory of thread 0; that of thread `t` starts `t * scratch_stride` bytes on.

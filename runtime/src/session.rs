@@ -2,7 +2,9 @@
 
 mod argument;
 mod bind;
-#[cfg(feature = "pjrt")]
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(any(feature = "cuda", feature = "pjrt"))]
 mod device;
 mod divide;
 mod error;
@@ -14,6 +16,8 @@ mod predictor;
 mod prepare;
 #[cfg(feature = "std")]
 mod profile;
+#[cfg(feature = "pjrt")]
+mod xla;
 
 pub use argument::{Argument, View};
 pub use error::{LoadError, SessionError};
@@ -65,7 +69,7 @@ pub struct SessionOptions {
     pub interrupt: Option<Arc<AtomicBool>>,
     /// See [`Session::set_round_limit`]; `None` (the default): no limit.
     pub round_limit: Option<u64>,
-    /// Where a package for XLA runs.
+    /// Where a package for XLA runs. One for GPUs runs on the first that the driver shows.
     #[cfg(feature = "std")]
     pub device: DeviceOptions,
 }
@@ -103,8 +107,8 @@ pub struct Session {
     /// The state; where it lies on devices, what was last read or written of it.
     state: Vec<Array>,
     executor: Executor,
-    /// Where a package for XLA runs.
-    #[cfg(feature = "pjrt")]
+    /// Where a package runs that is not for this processor.
+    #[cfg(any(feature = "cuda", feature = "pjrt"))]
     device: Option<device::Device>,
 }
 
@@ -126,7 +130,7 @@ struct Program {
 impl Program {
     #[cfg(feature = "std")]
     fn load(package: Package, functions: &'static Functions) -> Result<Self, SessionError> {
-        if !package.manifest.code.programs.is_empty() {
+        if is_for_device(&package.manifest.code) {
             return Self::for_devices(package, functions);
         }
         check_machine(&package.manifest)?;
@@ -161,11 +165,14 @@ impl Program {
         })
     }
 
-    /// A package whose programs are a plug-in's to execute.
+    /// A package whose code is not for this processor.
     #[cfg(feature = "std")]
     fn for_devices(package: Package, functions: &'static Functions) -> Result<Self, SessionError> {
-        if cfg!(not(feature = "pjrt")) {
-            return Err(SessionError::NoPlugins { target: package.manifest.code.target });
+        let code = &package.manifest.code;
+        let (has, feature) =
+            if is_for_gpu(code) { (cfg!(feature = "cuda"), "cuda") } else { (cfg!(feature = "pjrt"), "pjrt") };
+        if !has {
+            return Err(SessionError::NoDevices { target: code.target.clone(), feature });
         }
         let Package { manifest, constants, others, .. } = package;
         Ok(Program { manifest: Arc::new(manifest), kernels: Vec::new(), functions, constants, others, image: None })
@@ -228,11 +235,13 @@ impl Session {
     /// writes stays in this process.
     pub fn from_package(mut package: Package, options: &SessionOptions) -> Result<Self, SessionError> {
         let state = package.state.take();
-        #[cfg(feature = "pjrt")]
-        if !package.manifest.code.programs.is_empty() {
+        #[cfg(any(feature = "cuda", feature = "pjrt"))]
+        if is_for_device(&package.manifest.code) {
             let code = core::mem::take(&mut package.code);
             let mut session = Self::assemble(Program::load(package, &Functions::ALL)?, state, options)?;
-            session.device = Some(device::Device::new(session.manifest(), &code, &options.device)?);
+            let program = &session.executor.program;
+            let device = device::Device::new(&program.manifest, &code, &program.constants, &options.device)?;
+            session.device = Some(device);
             return Ok(session);
         }
         Self::assemble(Program::load(package, &Functions::ALL)?, state, options)
@@ -258,7 +267,7 @@ impl Session {
 
     fn assemble(program: Program, state: Option<Vec<Array>>, options: &SessionOptions) -> Result<Self, SessionError> {
         let manifest = &program.manifest;
-        if program.kernels.len() != manifest.code.kernels.len() {
+        if !is_for_device(&manifest.code) && program.kernels.len() != manifest.code.kernels.len() {
             let (given, listed) = (program.kernels.len(), manifest.code.kernels.len());
             return Err(SessionError::Manifest(format!("it lists {listed} kernels, the code has {given}")));
         }
@@ -273,7 +282,7 @@ impl Session {
         Ok(Session {
             executor: Executor::new(Arc::new(program), options)?,
             state,
-            #[cfg(feature = "pjrt")]
+            #[cfg(any(feature = "cuda", feature = "pjrt"))]
             device: None,
         })
     }
@@ -336,19 +345,21 @@ impl Session {
         inputs: &[A],
         outputs: &mut Vec<Array>,
     ) -> Result<(), SessionError> {
-        #[cfg(feature = "pjrt")]
+        #[cfg(any(feature = "cuda", feature = "pjrt"))]
         if let Some(device) = &mut self.device {
-            return device.run(&self.executor.program.manifest, entry.0, inputs, &self.state, outputs);
+            let Executor { program, .. } = &self.executor;
+            let limits = self.executor.limits();
+            return device.run(&program.manifest, entry.0, inputs, &self.state, outputs, limits);
         }
         // SAFETY: the state is writable, lives as long as the executor and is borrowed exclusively.
         unsafe { self.executor.run_into(&self.state, entry, inputs, outputs) }
     }
 
-    /// Waits until all that was called has ended. Only devices of a plug-in go on after a call returned; an error of theirs is this call's.
+    /// Waits until all that was called has ended. Only devices go on after a call returned; an error of theirs is this call's.
     pub fn wait(&mut self) -> Result<(), SessionError> {
-        #[cfg(feature = "pjrt")]
+        #[cfg(any(feature = "cuda", feature = "pjrt"))]
         if let Some(device) = &mut self.device {
-            return device.wait(0);
+            return device.wait();
         }
         Ok(())
     }
@@ -371,7 +382,7 @@ impl Session {
 
     /// The state tensors, in the manifest's order. Where they lie on devices, those that have changed are copied from them.
     pub fn state(&mut self) -> Result<&[Array], SessionError> {
-        #[cfg(feature = "pjrt")]
+        #[cfg(any(feature = "cuda", feature = "pjrt"))]
         if let Some(device) = &mut self.device {
             let tensors = &self.executor.program.manifest.state;
             for (index, (value, tensor)) in self.state.iter_mut().zip(tensors).enumerate() {
@@ -385,7 +396,7 @@ impl Session {
     fn replace(&mut self, index: usize, value: &[u8]) {
         self.executor.state_changed();
         self.state[index].bytes_mut().copy_from_slice(value);
-        #[cfg(feature = "pjrt")]
+        #[cfg(any(feature = "cuda", feature = "pjrt"))]
         if let Some(device) = &mut self.device {
             device.replaced(index);
         }
@@ -403,7 +414,7 @@ impl Session {
         self.state()?;
         let program = &self.executor.program;
         let code = program.image.as_ref().map(Image::bytes);
-        #[cfg(feature = "pjrt")]
+        #[cfg(any(feature = "cuda", feature = "pjrt"))]
         let code = code.or(self.device.as_ref().map(device::Device::code));
         Ok(Package {
             manifest: (*program.manifest).clone(),
@@ -442,7 +453,7 @@ impl Session {
         for index in 0..self.state.len() {
             if self.manifest().state[index].role == StateRole::Metric {
                 self.state[index].bytes_mut().fill(0);
-                #[cfg(feature = "pjrt")]
+                #[cfg(any(feature = "cuda", feature = "pjrt"))]
                 if let Some(device) = &mut self.device {
                     device.replaced(index);
                 }
@@ -453,7 +464,7 @@ impl Session {
     /// The learning rate, where the package has one.
     pub fn learning_rate(&mut self) -> Result<Option<f64>, SessionError> {
         let Some(index) = self.learning_rate_index() else { return Ok(None) };
-        #[cfg(feature = "pjrt")]
+        #[cfg(any(feature = "cuda", feature = "pjrt"))]
         if let Some(device) = &mut self.device {
             device.read(index, &self.executor.program.manifest.state[index], &mut self.state[index])?;
         }
@@ -556,13 +567,22 @@ fn check_calls(manifest: &Manifest, entry: EntryId, functions: &Functions) -> Re
     Ok(())
 }
 
+/// Whether code is for a GPU of NVIDIA's.
+#[cfg(feature = "std")]
+fn is_for_gpu(code: &Code) -> bool {
+    code.target.starts_with("nvptx64-")
+}
+
+/// Whether code is not for a processor.
+#[cfg(feature = "std")]
+fn is_for_device(code: &Code) -> bool {
+    !code.programs.is_empty() || is_for_gpu(code)
+}
+
 /// Whether this process can execute the package's code.
 #[cfg(feature = "std")]
 fn check_machine(manifest: &Manifest) -> Result<(), SessionError> {
     let code = &manifest.code;
-    if code.target.starts_with("nvptx64-") {
-        return Err(SessionError::Gpu { package: code.target.clone() });
-    }
     if code.target != host_target() {
         return Err(SessionError::Target { package: code.target.clone(), machine: host_target() });
     }

@@ -128,8 +128,13 @@ fn manifest() -> Manifest {
         exact: vec![],
         updates: vec![],
     };
-    let kernel =
-        |(name, _): &(&str, KernelFn)| Kernel { name: (*name).into(), offset: 0, scratch_bytes: 0, calls: None };
+    let kernel = |(name, _): &(&str, KernelFn)| Kernel {
+        name: (*name).into(),
+        offset: 0,
+        scratch_bytes: 0,
+        calls: None,
+        block_threads: None,
+    };
     Manifest {
         format: FORMAT_VERSION,
         model: ModelInfo::default(),

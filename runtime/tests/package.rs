@@ -37,7 +37,7 @@ fn sample() -> Package {
             intrinsics_version: 1,
             library: vec![],
             programs: vec![],
-            kernels: vec![Kernel { name: "k".into(), offset: 3, scratch_bytes: 0, calls: None }],
+            kernels: vec![Kernel { name: "k".into(), offset: 3, scratch_bytes: 0, calls: None, block_threads: None }],
             parts: vec![0],
         },
     };
@@ -230,7 +230,13 @@ fn a_stripped_package_only_predicts() {
     package.manifest.state.insert(0, momentum);
     package.state.as_mut().unwrap().insert(0, Array::from_slice(&[1f32, 2.0], &[2]).unwrap());
     package.manifest.code.kernels = [0, 64, 128]
-        .map(|offset| Kernel { name: format!("k{offset}"), offset: offset + 1, scratch_bytes: 0, calls: None })
+        .map(|offset| Kernel {
+            name: format!("k{offset}"),
+            offset: offset + 1,
+            scratch_bytes: 0,
+            calls: None,
+            block_threads: None,
+        })
         .to_vec();
     package.manifest.code.parts = vec![0, 64, 128];
     package.code = [[1u8; 64], [2; 64], [3; 64]].concat().into();

@@ -236,7 +236,13 @@ fn compiled(code: &[u8]) -> Package {
             intrinsics_version: 1,
             library: vec![],
             programs: vec![],
-            kernels: vec![Kernel { name: "add".into(), offset: 64, scratch_bytes: 0, calls: None }],
+            kernels: vec![Kernel {
+                name: "add".into(),
+                offset: 64,
+                scratch_bytes: 0,
+                calls: None,
+                block_threads: None,
+            }],
             parts: vec![],
         },
     };
@@ -286,9 +292,10 @@ fn code_for_another_machine_is_refused() {
         package(&|code| code.target = "riscv64-linux".into()).to_string(),
         format!("the package's code is for riscv64-linux, this machine is {host}; compile the model for this machine")
     );
+    #[cfg(not(feature = "cuda"))]
     assert_eq!(
         package(&|code| code.target = "nvptx64-sm_90a".into()).to_string(),
-        "the package's code is for a GPU (nvptx64-sm_90a), which this runtime cannot execute; compile the model with `--target cpu`"
+        "the package is for nvptx64-sm_90a, which this runtime was built without; build it with the feature `cuda` of kc-runtime"
     );
     assert_eq!(
         package(&|code| code.features = vec!["warp-drive".into(), "amx-int3".into()]).to_string(),

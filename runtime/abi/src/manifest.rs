@@ -365,6 +365,9 @@ pub struct Kernel {
     /// `None` where its maker did not say.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub calls: Option<Vec<String>>,
+    /// Threads of the block that executes a task, of code for a GPU; `None` of code for a CPU, where a thread does.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub block_threads: Option<u32>,
 }
 
 /// A section of machine code: a flat position-independent image without load-time relocations.
@@ -601,7 +604,7 @@ codec!(enum Step {
 codec!(struct Plan { slots, buffers, steps, kept });
 codec!(struct ExactPlan { values, plan });
 codec!(struct Entry { name, symbols, inputs, outputs, plan, exact, updates });
-codec!(struct Kernel { name, offset, scratch_bytes, calls });
+codec!(struct Kernel { name, offset, scratch_bytes, calls, block_threads });
 codec!(struct Code { backend, target, features, intrinsics_version, library, kernels, parts, programs });
 codec!(struct DeviceProgram { entry, form, offset, bytes, arguments, results, batch_divided });
 codec!(enum ProgramForm { 0 Stablehlo, 1 Executable { platform, topology, values, cost } });

@@ -244,7 +244,7 @@ impl Shared {
 mod tests {
     use super::*;
     use crate::intrinsics::Functions;
-    use crate::pool::Part;
+    use crate::pool::{Callable, Part};
     use kc_abi::call::{Environment, Intrinsics};
 
     const TABLE: &Intrinsics = Functions::NONE.table();
@@ -276,12 +276,11 @@ mod tests {
             let buffers = [counters.as_mut_ptr().cast::<u8>()];
             let parts: Vec<Part> = (0..100)
                 .map(|i| Part {
-                    kernel: count,
+                    kernel: Callable { function: count, intrinsics: TABLE },
                     buffers: buffers.as_ptr(),
                     dims: std::ptr::null(),
                     first_task: i * 10,
                     end_task: i * 10 + 10,
-                    intrinsics: TABLE,
                 })
                 .collect();
             let ends: Vec<u16> = (1..=threads).map(|t| (100 * t / threads) as u16).collect();
@@ -312,12 +311,11 @@ mod tests {
                     let buffers = [counters.as_mut_ptr().cast::<u8>()];
                     let parts: Vec<Part> = (0..64)
                         .map(|i| Part {
-                            kernel: count,
+                            kernel: Callable { function: count, intrinsics: TABLE },
                             buffers: buffers.as_ptr(),
                             dims: std::ptr::null(),
                             first_task: i,
                             end_task: i + 1,
-                            intrinsics: TABLE,
                         })
                         .collect();
                     let mut scratch = [0u8; 128];

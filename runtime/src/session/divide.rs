@@ -3,14 +3,13 @@
 use crate::heap::*;
 use crate::pool::{DIVIDED_WORK, MAXIMUM_PARTS};
 use core::ops::Range;
-use kc_abi::call::KernelFn;
 
 /// Ranges of tasks that a thread is given of each launch: more than one, so that a thread that comes late leaves some.
 const PARTS_PER_THREAD: i64 = 4;
 
 /// A launch whose extents are known.
-pub(super) struct Ready {
-    pub(super) kernel: KernelFn,
+pub(super) struct Ready<K> {
+    pub(super) kernel: K,
     pub(super) first_pointer: usize,
     pub(super) first_dim: usize,
     /// Its tasks in parts, each of which is divided by itself.
@@ -18,13 +17,17 @@ pub(super) struct Ready {
     pub(super) work: i64,
 }
 
-pub(super) fn work_of(launches: &[Ready]) -> i64 {
+pub(super) fn work_of<K>(launches: &[Ready<K>]) -> i64 {
     launches.iter().fold(0i64, |sum, launch| sum.saturating_add(launch.work))
 }
 
 /// Calls `part` with the ranges of tasks in the order of the threads they are given to, and returns where each thread's end;
 /// nothing, and whole launches, where one thread does it all.
-pub(super) fn divide(launches: &[Ready], threads: usize, mut part: impl FnMut(&Ready, i64, i64)) -> Box<[u16]> {
+pub(super) fn divide<K>(
+    launches: &[Ready<K>],
+    threads: usize,
+    mut part: impl FnMut(&Ready<K>, i64, i64),
+) -> Box<[u16]> {
     let work = work_of(launches);
     let ranges = || launches.iter().flat_map(|launch| launch.parts.iter().map(move |range| (launch, range)));
     let tasks = ranges().fold(0i64, |sum, (_, range)| sum.saturating_add(range.end - range.start));
@@ -63,21 +66,12 @@ pub(super) fn divide(launches: &[Ready], threads: usize, mut part: impl FnMut(&R
 mod tests {
     use super::*;
 
-    unsafe extern "C" fn nothing(
-        _: *const *mut u8,
-        _: *const i64,
-        _: i64,
-        _: i64,
-        _: *const kc_abi::call::Environment,
-    ) {
-    }
-
     #[test]
     fn ranges_cover_all_tasks_once() {
         for (tasks, start) in [([1, 0], 0), ([2, 5], 1), ([100, 3], 90), ([7, 1000], 0)] {
             for threads in [1, 2, 3, 16] {
                 let ready = |number: usize| Ready {
-                    kernel: nothing,
+                    kernel: (),
                     first_pointer: 0,
                     first_dim: number,
                     parts: vec![0..start.min(tasks[number]), start.min(tasks[number])..tasks[number]],

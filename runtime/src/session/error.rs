@@ -17,12 +17,6 @@ errors! {
             /// What this process is.
             machine: &'static str,
         },
-        /// The code is for a GPU, which this runtime cannot drive.
-        #[error("the package's code is for a GPU ({package}), which this runtime cannot execute; compile the model with `--target cpu`")]
-        Gpu {
-            /// What the package says.
-            package: String,
-        },
         /// The processor lacks what the code needs.
         #[error(
             "the package's code needs the CPU feature{} {}, which this processor lacks; compile the model for this machine \
@@ -181,13 +175,15 @@ errors! {
             /// What is too large.
             detail: String,
         },
-        /// The package is for XLA, and this runtime knows no plug-ins.
-        #[error("the package is for {target}, which this runtime was built without; build it with the feature `pjrt` of kc-runtime")]
-        NoPlugins {
+        /// The package is for XLA or a GPU, which this runtime does not know.
+        #[error("the package is for {target}, which this runtime was built without; build it with the feature `{feature}` of kc-runtime")]
+        NoDevices {
             /// What the package says.
             target: String,
+            /// The feature that is missing.
+            feature: &'static str,
         },
-        /// A package for XLA where only packages of machine code go.
+        /// A package for devices where only packages of machine code go.
         #[error("the package is for {target}, whose state lies on devices; execute it by a `Session`")]
         OnDevice {
             /// What the package says.
@@ -231,7 +227,7 @@ errors! {
             /// All parts.
             parts: usize,
         },
-        /// A plug-in, or the device.
+        /// A plug-in, the driver, or the device.
         #[error("{0}")]
         Device(Box<dyn core::error::Error + Send + Sync>),
         /// The system has no memory for something.

@@ -59,22 +59,21 @@ pub(super) struct Scalar {
 
 impl Scalar {
     /// # Safety
-    /// The pointer must be one to an initialised element of the dtype.
-    unsafe fn read(self, pointers: &[*mut u8]) -> i64 {
-        let pointer = pointers[self.position];
-        // SAFETY: by the caller; elements need not be aligned.
-        unsafe {
-            match self.dtype {
-                DType::I8 => i64::from(pointer.cast::<i8>().read_unaligned()),
-                DType::I16 => i64::from(pointer.cast::<i16>().read_unaligned()),
-                DType::I32 => i64::from(pointer.cast::<i32>().read_unaligned()),
-                DType::I64 => pointer.cast::<i64>().read_unaligned(),
-                DType::U16 => i64::from(pointer.cast::<u16>().read_unaligned()),
-                DType::U32 => i64::from(pointer.cast::<u32>().read_unaligned()),
-                DType::U64 => i64::try_from(pointer.cast::<u64>().read_unaligned()).unwrap_or(i64::MAX),
-                _ => i64::from(pointer.read()),
-            }
-        }
+    /// The pointer must be one to an initialised element of the dtype, in the machine's memory.
+    unsafe fn read<K>(self, pointers: &[*mut u8], machine: &mut dyn Machine<K>) -> Result<i64, Stopped> {
+        let mut bytes = [0; 8];
+        let size = self.dtype.bytes().min(8);
+        // SAFETY: by the caller.
+        unsafe { machine.read(pointers[self.position], &mut bytes[..size]) }?;
+        let value = u64::from_le_bytes(bytes);
+        Ok(match self.dtype {
+            DType::I8 => i64::from(value as i8),
+            DType::I16 => i64::from(value as i16),
+            DType::I32 => i64::from(value as i32),
+            DType::I64 => value as i64,
+            DType::U64 => i64::try_from(value).unwrap_or(i64::MAX),
+            _ => value as i64,
+        })
     }
 }
 
@@ -85,6 +84,21 @@ pub(super) enum Stopped {
     Interrupted,
     /// There was another round.
     Rounds,
+    /// The machine failed; it knows why.
+    #[cfg(feature = "cuda")]
+    Machine,
+}
+
+/// What executes the jobs of a plan and reads what decides about them.
+pub(super) trait Machine<K> {
+    /// Executes a job, whose first launch has this number in the plan.
+    fn run(&mut self, launch: usize, job: &Job<'_, K>) -> Result<(), Stopped>;
+
+    /// The bytes of an element, once all jobs before have written it.
+    ///
+    /// # Safety
+    /// The pointer must be one of the plan's, to so many initialised bytes.
+    unsafe fn read(&mut self, pointer: *const u8, bytes: &mut [u8]) -> Result<(), Stopped>;
 }
 
 /// What ends a `while` loop that its condition does not end.
@@ -106,17 +120,17 @@ impl Limits<'_> {
 }
 
 /// A step of a session.
-pub(super) struct Execution<'a> {
+pub(super) struct Execution<'a, K> {
     pub(super) pointers: &'a mut [*mut u8],
-    pub(super) parts: &'a [Part],
+    pub(super) parts: &'a [Part<K>],
     pub(super) rounds: &'a mut [i64],
     pub(super) scratch: *mut u8,
     pub(super) scratch_stride: usize,
     pub(super) limits: Limits<'a>,
-    pub(super) execute: &'a mut dyn FnMut(usize, &Job<'_>),
+    pub(super) machine: &'a mut dyn Machine<K>,
 }
 
-impl Execution<'_> {
+impl<K> Execution<'_, K> {
     /// # Safety
     /// As [`Prepared::execute`].
     pub(super) unsafe fn steps(&mut self, steps: &[PreparedStep]) -> Result<(), Stopped> {
@@ -125,7 +139,7 @@ impl Execution<'_> {
                 PreparedStep::Job { first_part, end_part, ends, launch, work } => {
                     let parts = &self.parts[*first_part..*end_part];
                     let (scratch, scratch_stride) = (self.scratch, self.scratch_stride);
-                    (self.execute)(*launch, &Job { parts, ends, scratch, scratch_stride, work: *work });
+                    self.machine.run(*launch, &Job { parts, ends, scratch, scratch_stride, work: *work })?;
                 }
                 PreparedStep::Loop { number, rounds, moving, steps } => {
                     for round in 0..*rounds {
@@ -144,7 +158,7 @@ impl Execution<'_> {
                 // SAFETY: by the caller; the scalars' places were checked.
                 PreparedStep::While { condition, holds, steps } => unsafe {
                     self.steps(condition)?;
-                    while holds.read(self.pointers) != 0 {
+                    while holds.read(self.pointers, self.machine)? != 0 {
                         self.limits.count_round()?;
                         self.steps(steps)?;
                         self.steps(condition)?;
@@ -153,7 +167,7 @@ impl Execution<'_> {
                 PreparedStep::Branch { index, branches } => {
                     let last = branches.len() - 1;
                     // SAFETY: as above.
-                    let index = unsafe { index.read(self.pointers) }.clamp(0, last as i64);
+                    let index = unsafe { index.read(self.pointers, self.machine) }?.clamp(0, last as i64);
                     // SAFETY: by the caller.
                     unsafe { self.steps(&branches[index as usize]) }?;
                 }

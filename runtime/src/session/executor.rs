@@ -3,13 +3,13 @@
 #[cfg(feature = "std")]
 use super::Profile;
 use super::bind::Signature;
-use super::execute::{Limits, Stopped};
+use super::execute::{Limits, Machine, Stopped};
 use super::prepare::{Prepared, Surroundings};
 use super::{Argument, EntryId, PREPARED_PLANS, Program, SessionError, SessionOptions, fit_outputs, memory};
 use crate::array::Array;
 use crate::heap::*;
 use crate::memory::AlignedBytes;
-use crate::pool::Pool;
+use crate::pool::{Callable, Job, Pool};
 use alloc::sync::Arc;
 use core::sync::atomic::AtomicBool;
 use kc_abi::call::ALIGNMENT;
@@ -39,8 +39,24 @@ unsafe impl Send for Executor {}
 struct EntryState {
     signature: Signature,
     values: Vec<i64>,
-    prepared: Vec<Prepared>,
+    prepared: Vec<Prepared<Callable>>,
     oldest: usize,
+}
+
+/// The threads of this process, by what hands them a job.
+struct Threads<F>(F);
+
+impl<F: FnMut(usize, &Job<'_>)> Machine<Callable> for Threads<F> {
+    fn run(&mut self, launch: usize, job: &Job<'_>) -> Result<(), Stopped> {
+        (self.0)(launch, job);
+        Ok(())
+    }
+
+    unsafe fn read(&mut self, pointer: *const u8, bytes: &mut [u8]) -> Result<(), Stopped> {
+        // SAFETY: by the caller; all jobs have ended.
+        unsafe { pointer.copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
+        Ok(())
+    }
 }
 
 impl Executor {
@@ -155,37 +171,46 @@ impl Executor {
         prepared.patch(self.arena.as_pointer(), |i| inputs[i].pointer().cast_mut(), output);
         let scratch = self.scratch.as_pointer();
         let pool = &self.pool;
-        let limits = Limits { interrupt: self.interrupt.as_deref(), rounds: self.round_limit.unwrap_or(u64::MAX) };
+        let rounds = self.round_limit.unwrap_or(u64::MAX);
+        let limits = Limits { interrupt: self.interrupt.as_deref(), rounds };
         let stopped = |stopped: Stopped| {
             let entry = description.name.clone();
             match stopped {
                 Stopped::Interrupted => SessionError::Interrupted { entry },
                 Stopped::Rounds => SessionError::Rounds { entry, limit: self.round_limit.unwrap_or(u64::MAX) },
+                #[cfg(feature = "cuda")]
+                Stopped::Machine => SessionError::Manifest(format!("`{entry}` has failed")),
             }
         };
         #[cfg(feature = "std")]
         if let Some(profile) = &mut self.profile {
             let kernels = &self.program.manifest.code.kernels;
             let start = Instant::now();
+            let mut threads = Threads(|launch, job: &Job| {
+                let start = Instant::now();
+                // SAFETY: as below.
+                unsafe { pool.run(job) };
+                profile.add_launch(description, kernels, launch, start.elapsed());
+            });
             // SAFETY: as below.
-            unsafe {
-                prepared.execute(scratch, self.scratch_stride, is_kept, limits, &mut |launch, job| {
-                    let start = Instant::now();
-                    pool.run(job);
-                    profile.add_launch(description, kernels, launch, start.elapsed());
-                })
-            }
-            .map_err(stopped)?;
+            unsafe { prepared.execute(scratch, self.scratch_stride, is_kept, limits, &mut threads) }
+                .map_err(stopped)?;
             profile.add_step(description, start.elapsed());
             self.kept = then_kept;
             return Ok(());
         }
-        // SAFETY: the pointers are in the tables; the plan was checked against the sizes of all buffers, and its launches keep the
-        // kernels' contract.
-        unsafe { prepared.execute(scratch, self.scratch_stride, is_kept, limits, &mut |_, job| pool.run(job)) }
-            .map_err(stopped)?;
+        // SAFETY: the launches keep the kernels' contract.
+        let mut threads = Threads(|_, job: &Job| unsafe { pool.run(job) });
+        // SAFETY: the pointers are in the tables; the plan was checked against the sizes of all buffers.
+        unsafe { prepared.execute(scratch, self.scratch_stride, is_kept, limits, &mut threads) }.map_err(stopped)?;
         self.kept = then_kept;
         Ok(())
+    }
+
+    /// What ends `while` loops.
+    #[cfg(any(feature = "cuda", feature = "pjrt"))]
+    pub(super) fn limits(&self) -> Limits<'_> {
+        Limits { interrupt: self.interrupt.as_deref(), rounds: self.round_limit.unwrap_or(u64::MAX) }
     }
 
     /// Says that somebody else has written the state.
@@ -215,11 +240,13 @@ impl Executor {
         let state: Vec<(*mut u8, usize)> = state.iter().map(|a| (a.pointer(), a.bytes().len())).collect();
         // launches are measured by their numbers in the plan for any extents
         let exact = description.exact.iter().find(|exact| !separate && exact.values == *values);
+        let intrinsics = program.functions.table();
+        let kernels: Vec<Callable> =
+            program.kernels.iter().map(|&function| Callable { function, intrinsics }).collect();
         let around = Surroundings {
             entry: description,
             plan: exact.map_or(&description.plan, |exact| &exact.plan),
-            kernels: &program.kernels,
-            intrinsics: program.functions.table(),
+            kernels: &kernels,
             state: &state,
             constants: (program.constants.as_pointer(), program.constants.len()),
             threads: self.pool.threads(),

@@ -55,7 +55,7 @@ impl Model {
     }
 
     pub(super) fn assemble(program: Arc<Program>, state: Vec<Array>, pool: Arc<Pool>) -> Result<Self, SessionError> {
-        if !program.manifest.code.programs.is_empty() {
+        if super::is_for_device(&program.manifest.code) {
             return Err(SessionError::OnDevice { target: program.manifest.code.target.clone() });
         }
         let predict = program.predict()?;

@@ -2,23 +2,21 @@
 
 use super::SessionError;
 use super::divide::{Ready, divide, work_of};
-use super::execute::{Execution, Limits, Moving, PreparedStep, Scalar, Stopped, Term};
+use super::execute::{Execution, Limits, Machine, Moving, PreparedStep, Scalar, Stopped, Term};
 use crate::heap::*;
-use crate::pool::{Job, Part};
-use kc_abi::call::{ALIGNMENT, Intrinsics, KernelFn};
+use crate::pool::Part;
+use kc_abi::call::ALIGNMENT;
 use kc_abi::manifest::{Buffer, Entry, Launch, Place, Plan, Step};
 use kc_abi::{Dim, Symbol};
 
 /// What a plan is prepared with.
-pub(super) struct Surroundings<'a> {
+pub(super) struct Surroundings<'a, K> {
     pub(super) entry: &'a Entry,
     /// One of the entry point's.
     pub(super) plan: &'a Plan,
-    /// A kernel and its scratch bytes, one a kernel of the manifest.
-    pub(super) kernels: &'a [KernelFn],
-    /// What the kernels may call.
-    pub(super) intrinsics: &'static Intrinsics,
-    /// Pointer and size of each state tensor.
+    /// The manifest's kernels.
+    pub(super) kernels: &'a [K],
+    /// Pointer and size of each state tensor, in the machine's memory.
     pub(super) state: &'a [(*mut u8, usize)],
     /// Pointer and size of the constants.
     pub(super) constants: (*mut u8, usize),
@@ -30,7 +28,7 @@ pub(super) struct Surroundings<'a> {
 /// A pointer that is not known before the step: position in the pointer table, input, output or arena offset, bytes behind that.
 type Patch = (usize, usize, isize);
 
-pub(super) struct Prepared {
+pub(super) struct Prepared<K> {
     /// The symbols' values that it is for.
     pub(super) values: Box<[i64]>,
     /// Extents of the outputs.
@@ -44,7 +42,7 @@ pub(super) struct Prepared {
     slots: Box<[Patch]>,
     /// The parts point into it.
     _dims: Box<[i64]>,
-    parts: Box<[Part]>,
+    parts: Box<[Part<K>]>,
     steps: Box<[PreparedStep]>,
     /// How many of them give the same while the state and the arena stay.
     pub(super) kept: usize,
@@ -52,9 +50,9 @@ pub(super) struct Prepared {
     rounds: Box<[i64]>,
 }
 
-impl Prepared {
+impl<K: Copy> Prepared<K> {
     pub(super) fn new(
-        around: &Surroundings,
+        around: &Surroundings<'_, K>,
         values: &[i64],
         value_of: &dyn Fn(&Symbol) -> Option<i64>,
     ) -> Result<Self, SessionError> {
@@ -153,13 +151,12 @@ impl Prepared {
         let pointer_table = pointers.as_mut_ptr();
         let parts = parts
             .into_iter()
-            .map(|part: UnplacedPart| Part {
+            .map(|part: UnplacedPart<K>| Part {
                 kernel: part.kernel,
                 buffers: pointer_table.wrapping_add(part.first_pointer).cast_const(),
                 dims: dims.as_ptr().wrapping_add(part.first_dim),
                 first_task: part.first_task,
                 end_task: part.end_task,
-                intrinsics: around.intrinsics,
             })
             .collect();
         let output_shapes = entry
@@ -208,11 +205,11 @@ impl Prepared {
         }
     }
 
-    /// Hands the launches to `execute` as jobs, one after the other, each with the number of its first launch. An error says what ended a
-    /// `while` loop; what follows it was not executed then.
+    /// Hands the launches to the machine as jobs, one after the other, each with the number of its first launch. An error says what ended
+    /// it; what follows was not executed then.
     ///
     /// # Safety
-    /// [`Prepared::patch`] must have put pointers in the tables, and `execute` must execute the jobs: what they write decides what is
+    /// [`Prepared::patch`] must have put pointers in the tables, and the machine must execute the jobs: what they write decides what is
     /// executed next. Where `is_kept` is true, the arena must hold what the kept steps left there, with the present state.
     pub(super) unsafe fn execute(
         &mut self,
@@ -220,7 +217,7 @@ impl Prepared {
         scratch_stride: usize,
         is_kept: bool,
         limits: Limits<'_>,
-        execute: &mut dyn FnMut(usize, &Job<'_>),
+        machine: &mut dyn Machine<K>,
     ) -> Result<(), Stopped> {
         let mut execution = Execution {
             pointers: &mut self.pointers,
@@ -229,7 +226,7 @@ impl Prepared {
             scratch,
             scratch_stride,
             limits,
-            execute,
+            machine,
         };
         // SAFETY: by the caller.
         unsafe { execution.steps(&self.steps[if is_kept { self.kept } else { 0 }..]) }
@@ -244,8 +241,8 @@ struct Space {
 }
 
 /// A part whose tables are still growing.
-struct UnplacedPart {
-    kernel: KernelFn,
+struct UnplacedPart<K> {
+    kernel: K,
     first_pointer: usize,
     first_dim: usize,
     first_task: i64,
@@ -260,8 +257,8 @@ struct Around {
     moving: Vec<Moving>,
 }
 
-struct Preparation<'a> {
-    around: &'a Surroundings<'a>,
+struct Preparation<'a, K> {
+    around: &'a Surroundings<'a, K>,
     value_of: &'a dyn Fn(&Symbol) -> Option<i64>,
     /// Offset in the arena and size.
     slots: &'a [(usize, usize)],
@@ -270,14 +267,14 @@ struct Preparation<'a> {
     /// Of inputs, outputs and slots.
     patches: [Vec<Patch>; 3],
     dims: Vec<i64>,
-    parts: Vec<UnplacedPart>,
+    parts: Vec<UnplacedPart<K>>,
     launch: usize,
     loops: Vec<Around>,
     /// Number of loops.
     count: usize,
 }
 
-impl Preparation<'_> {
+impl<K: Copy> Preparation<'_, K> {
     fn wrong(&self, detail: String) -> SessionError {
         SessionError::Manifest(format!("plan of `{}`: {detail}", self.around.entry.name))
     }

@@ -200,7 +200,13 @@ pub fn manifest(target_checks: Vec<ValueCheck>) -> Manifest {
             library: vec![],
             programs: vec![],
             kernels: ["forward", "loss", "update", "results", "init"]
-                .map(|name| Kernel { name: name.into(), offset: 0, scratch_bytes: 100, calls: None })
+                .map(|name| Kernel {
+                    name: name.into(),
+                    offset: 0,
+                    scratch_bytes: 100,
+                    calls: None,
+                    block_threads: None,
+                })
                 .into(),
             parts: vec![],
         },

@@ -18,7 +18,14 @@ impl Folder {
 
     /// Runs `kc-run` there: exit code, standard output, standard error.
     fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_kc-run")).args(arguments).current_dir(&self.0).output().unwrap();
+        self.run_with(arguments, &[])
+    }
+
+    /// The same with variables of the environment.
+    fn run_with(&self, arguments: &[&str], variables: &[(&str, &Path)]) -> (Option<i32>, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kc-run"));
+        command.args(arguments).current_dir(&self.0).envs(variables.iter().copied());
+        let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
@@ -43,7 +50,38 @@ fn machine_code() -> &'static [u8] {
     }
 }
 
+/// The same for a GPU, by the first thread of a block.
+const PTX: &str = "
+.version 7.0
+.target sm_80
+.address_size 64
+.visible .entry kernel_0(.param .u64 .ptr .align 16 x, .param .u64 .ptr .align 16 y, .param .u64 d0)
+.reqntid 32
+{
+    .reg .pred %p<2>;
+    .reg .b32 %r<2>;
+    .reg .b64 %rd<8>;
+    mov.u32 %r1, %tid.x;
+    setp.ne.s32 %p1, %r1, 0;
+    @%p1 bra $end;
+    ld.param.b64 %rd1, [x];
+    ld.param.b64 %rd2, [y];
+    ld.param.b64 %rd3, [d0];
+    cvta.to.global.u64 %rd4, %rd1;
+    cvta.to.global.u64 %rd5, %rd2;
+    ld.global.b64 %rd6, [%rd4];
+    add.s64 %rd7, %rd6, %rd3;
+    st.global.b64 [%rd5], %rd7;
+$end:
+    ret;
+}
+";
+
 fn package(path: &Path, state: Option<Vec<Array>>) {
+    write(path, state, kc_runtime::intrinsics::host_target(), machine_code(), None);
+}
+
+fn write(path: &Path, state: Option<Vec<Array>>, target: &str, code: &[u8], block_threads: Option<u32>) {
     let vector = || TensorType::new(DType::I64, [Dim::symbol("B")]);
     let buffer = |place| Buffer { dtype: DType::I64, elements: Dim::symbol("B"), place, offset: Dim::default() };
     let launch = Launch {
@@ -74,17 +112,53 @@ fn package(path: &Path, state: Option<Vec<Array>>) {
         }],
         code: Code {
             backend: "hand".into(),
-            target: kc_runtime::intrinsics::host_target().into(),
+            target: target.into(),
             features: vec![],
             intrinsics_version: 1,
             library: vec![],
             programs: vec![],
-            kernels: vec![Kernel { name: "add".into(), offset: 0, scratch_bytes: 0, calls: None }],
+            kernels: vec![Kernel { name: "add".into(), offset: 0, scratch_bytes: 0, calls: None, block_threads }],
             parts: vec![],
         },
     };
-    let code = machine_code().to_vec().into();
+    let code = code.to_vec().into();
     Package { manifest, code, constants: Default::default(), state, others: vec![] }.write(path).unwrap();
+}
+
+/// With the GPU for tests in the place of NVIDIA's driver, which is found by its name.
+#[test]
+fn a_package_for_a_gpu_predicts_where_there_is_a_driver() {
+    let folder = Folder::new("gpu");
+    write(&folder.0.join("m.kcp"), Some(vec![]), "nvptx64-sm_80", PTX.as_bytes(), Some(32));
+    npy::write(&folder.0.join("x.npy"), &Array::from_slice(&[1u8, 2, 3], &[3]).unwrap()).unwrap();
+    let driver = std::env::current_exe().unwrap().with_file_name("libkc_test_device.so");
+    std::os::unix::fs::symlink(driver, folder.0.join("libcuda.so")).unwrap();
+    let log = folder.0.join("device.log");
+    let variables = [("LD_LIBRARY_PATH", folder.0.as_path()), ("KC_TEST_DEVICE_LOG", log.as_path())];
+    let predict = ["predict", "m.kcp", "--input", "x.npy", "--batch-size", "1"];
+    assert_eq!(folder.run_with(&predict, &variables), (Some(0), "101\n102\n103\n".into(), String::new()));
+    assert_eq!(std::fs::read_to_string(&log).unwrap_or_default(), "");
+    let none = [variables[0], variables[1], ("KC_TEST_DEVICE", Path::new("none"))];
+    let (code, _, error) = folder.run_with(&predict, &none);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        error,
+        "error: the NVIDIA driver finds no GPU (is one hidden by CUDA_VISIBLE_DEVICES?); or compile the model with `--target cpu`\n"
+    );
+}
+
+/// The oldest C library that it starts with, by the versions of the symbols that it takes from it.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_old_c_library_is_enough() {
+    const OLDEST: (u32, u32) = (2, 35);
+    let bytes = std::fs::read(env!("CARGO_BIN_EXE_kc-run")).unwrap();
+    let needed = bytes.split(|&byte| byte == 0).filter_map(|text| {
+        let (major, minor) = std::str::from_utf8(text).ok()?.strip_prefix("GLIBC_")?.split_once('.')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    });
+    let newest: (u32, u32) = needed.max().expect("a program that is linked with the C library");
+    assert!(newest <= OLDEST, "it needs version {newest:?} of the C library, {OLDEST:?} was enough");
 }
 
 #[test]

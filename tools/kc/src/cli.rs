@@ -459,6 +459,9 @@ pub enum Architecture {
     /// Blackwell
     #[value(name = "sm_100a")]
     Sm100a,
+    /// The first GPU of this machine
+    #[value(name = "native")]
+    Native,
 }
 
 /// What `kc compile` generates code for.

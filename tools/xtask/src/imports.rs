@@ -26,6 +26,7 @@ const TABLE: &[(&str, Imports)] = &[
     ("kc-build", Only(&["kc-runtime"])),
     ("kc-tool", All),
     ("kc-tests", All),
+    ("kc-test-device", Only(&[])),
     ("xtask", Only(&[])),
 ];
 

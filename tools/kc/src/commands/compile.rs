@@ -128,6 +128,16 @@ fn backend(arguments: &Compile, machine: Machine) -> Outcome<Box<dyn Backend>> {
     Ok(Box::new(Mlir::find().map_err(Failure::new)?.for_machine(machine)))
 }
 
+/// The architecture of this machine's first GPU.
+fn native() -> Outcome<Architecture> {
+    let (_, devices) = kc_runtime::cuda::devices().map_err(Failure::new)?;
+    let capability = devices.first().map_or((0, 0), |device| device.capability);
+    Architecture::for_capability(capability).ok_or_else(|| {
+        let (major, minor) = capability;
+        Failure::new(format_args!("`--arch native`: this GPU is sm_{major}{minor}; PTX is made for sm_80 and later"))
+    })
+}
+
 /// The back end for GPUs.
 fn cuda(arguments: &Compile) -> Outcome<Box<dyn Backend>> {
     if arguments.target.len() > 1 {
@@ -145,6 +155,7 @@ fn cuda(arguments: &Compile) -> Outcome<Box<dyn Backend>> {
         cli::Architecture::Sm80 => Architecture::Sm80,
         cli::Architecture::Sm90a => Architecture::Sm90a,
         cli::Architecture::Sm100a => Architecture::Sm100a,
+        cli::Architecture::Native => native()?,
     };
     Ok(Box::new(Cuda::new(architecture).map_err(Failure::new)?))
 }

@@ -41,6 +41,7 @@ fn report() -> String {
     for (name, state) in compile::backends() {
         line(&format!("  {name}"), &state.unwrap_or_else(|reason| format!("not available: {reason}")));
     }
+    line("gpu", &gpus());
     for (name, value) in crate::plugins::report() {
         line(&name, &value);
     }
@@ -58,6 +59,20 @@ fn report() -> String {
     let mnist = datasets::mnist_cached();
     line("mnist", &mnist.map_or_else(|| "not fetched yet".into(), |path| format!("in {}", path.display())));
     text
+}
+
+/// NVIDIA's driver and the GPUs that it finds.
+fn gpus() -> String {
+    let (version, devices) = match kc_runtime::cuda::devices() {
+        Ok(found) => found,
+        Err(reason) => return format!("not available: {reason}"),
+    };
+    let device = |device: &kc_runtime::cuda::DeviceInfo| {
+        let (major, minor) = device.capability;
+        format!("{}, sm_{major}{minor}, {:.1} GB", device.name, device.memory as f64 / 1e9)
+    };
+    let driver = format!("driver of CUDA {}.{}", version / 1000, version % 1000 / 10);
+    [driver].into_iter().chain(devices.iter().map(device)).collect::<Vec<_>>().join("\n")
 }
 
 fn version(program: &str) -> Option<String> {
