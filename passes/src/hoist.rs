@@ -1,6 +1,6 @@
 //! What is the same in all rounds of a loop, or can be computed for all rounds at once, leaves the loop.
 
-use crate::region::Extract;
+use kc_ir::tensor::Extract;
 use kc_ir::tensor::ops::{DotGeneral, Scan, While};
 use kc_ir::tensor::{Builder, Graph, Node, Op, Region, TypeError, Value};
 use std::collections::{BTreeSet, HashMap};

@@ -3,11 +3,9 @@
 //! A pass is a function from a graph (or a program) and options to a new one; nothing here does I/O, reads a clock or keeps
 //! global state.
 
-mod differentiate;
 mod dot;
 mod hoist;
 mod memory;
-mod operations;
 mod region;
 pub mod saturate;
 mod schedule;
@@ -15,12 +13,12 @@ mod simplify;
 mod target;
 mod traffic;
 
-pub use differentiate::differentiate;
 pub use dot::dot;
 pub use hoist::hoist;
+pub use kc_ir::tensor::differentiate;
 pub use memory::plan;
 pub use saturate::{MathMode, RuleChoice, Saturation, SaturationOptions, SaturationReport, Takes, saturate};
 pub use schedule::{schedule, schedule_apart};
 pub use simplify::simplify;
 pub use target::{Contraction, CostConstants, Target};
-pub use traffic::{Traffic, is_part_of_reader, launches, traffic, unfused};
+pub use traffic::{Counted, Traffic, count, is_part_of_reader, traffic, unfused};

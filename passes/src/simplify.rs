@@ -8,7 +8,8 @@ mod regions;
 use kc_ir::tensor::ops::{Constant, Projection};
 use kc_ir::tensor::{Builder, Graph, Literal, Node, Op, Scalar, TypeError, Value};
 use kc_ir::{DType, TensorType};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 
 /// The same function in fewer and plainer ops: equal ops are shared, dead ones dropped, constants folded, chains of
 /// conversions and movements merged, identities (`x * 1`, `-(-x)`) removed, elementwise ops moved before broadcasts, and
@@ -31,16 +32,15 @@ fn has_gradients(graph: &Graph) -> bool {
 }
 
 fn simplify_within(graph: &Graph, keeps_stops: bool) -> Graph {
-    let mut current = graph.clone();
+    let mut current = Cow::Borrowed(graph);
     // One round does nearly all; a round that changes nothing is the proof of the fixed point.
     for _ in 0..MAX_ROUNDS {
-        let Ok(next) = round(&current, keeps_stops) else { return current };
-        if next == current {
-            break;
+        match round(&current, keeps_stops) {
+            Ok(next) if next != *current => current = Cow::Owned(next),
+            _ => break,
         }
-        current = next;
     }
-    current
+    current.into_owned()
 }
 
 /// Rounds after which [`simplify`] stops looking for more.
@@ -83,7 +83,7 @@ fn round(graph: &Graph, keeps_stops: bool) -> Result<Graph, TypeError> {
     }
     let results = graph.results.iter().map(|result| values[result.index()]).collect::<Option<Vec<Value>>>();
     let results = results.ok_or_else(|| TypeError::new("simplify", "a result names no node"))?;
-    Ok(without_dead(&simplifier.builder.finish(results)))
+    Ok(without_dead(simplifier.builder.finish(results)))
 }
 
 /// For each tuple which of its tensors are used.
@@ -98,23 +98,24 @@ fn used_results(graph: &Graph) -> HashMap<Value, BTreeSet<usize>> {
 }
 
 /// The graph without the nodes that no result needs; parameters stay.
-fn without_dead(graph: &Graph) -> Graph {
-    let mut live: HashSet<Value> = graph.parameters.iter().chain(&graph.results).copied().collect();
-    for value in graph.values().rev() {
-        if live.contains(&value) {
-            live.extend(&graph.node(value).operands);
+fn without_dead(graph: Graph) -> Graph {
+    let mut live = vec![false; graph.nodes.len()];
+    graph.parameters.iter().chain(&graph.results).for_each(|value| live[value.index()] = true);
+    for (index, node) in graph.nodes.iter().enumerate().rev() {
+        if live[index] {
+            node.operands.iter().for_each(|operand| live[operand.index()] = true);
         }
     }
     let mut kept = Graph::default();
     let mut renamed = vec![Value(0); graph.nodes.len()];
-    for value in graph.values().filter(|value| live.contains(value)) {
-        let node = graph.node(value);
-        renamed[value.index()] = Value(kept.nodes.len() as u32);
-        let operands = node.operands.iter().map(|operand| renamed[operand.index()]).collect();
-        kept.nodes.push(Node { operands, ..node.clone() });
+    for (index, mut node) in graph.nodes.into_iter().enumerate().filter(|(index, _)| live[*index]) {
+        renamed[index] = Value(kept.nodes.len() as u32);
+        node.operands.iter_mut().for_each(|operand| *operand = renamed[operand.index()]);
+        kept.nodes.push(node);
     }
-    kept.parameters = graph.parameters.iter().map(|value| renamed[value.index()]).collect();
-    kept.results = graph.results.iter().map(|value| renamed[value.index()]).collect();
+    let rename = |values: Vec<Value>| values.into_iter().map(|value| renamed[value.index()]).collect();
+    kept.parameters = rename(graph.parameters);
+    kept.results = rename(graph.results);
     kept
 }
 

@@ -1,16 +1,17 @@
 //! What programs and graphs move and launch, counted for given extents.
 
 use crate::CostConstants;
-use kc_ir::kernel::{Launch, Program, Step};
+use kc_ir::kernel::{Instruction, Launch, MemoryId, Program, Statement, Step};
 use kc_ir::tensor::{Graph, Op, Type, Value};
 use kc_ir::{Dim, Symbol, TensorType};
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Sum;
 use std::ops::{Add, AddAssign, Mul};
 
 /// Bytes moved, kernels launched, and what they compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Traffic {
-    /// Bytes that kernels read and write, each buffer once a launch.
+    /// Bytes that kernels read and write, each buffer once a kernel.
     pub bytes: f64,
     /// Launches of kernels.
     pub launches: f64,
@@ -45,6 +46,12 @@ impl AddAssign for Traffic {
     }
 }
 
+impl Sum for Traffic {
+    fn sum<I: Iterator<Item = Traffic>>(traffics: I) -> Traffic {
+        traffics.fold(Traffic::default(), Add::add)
+    }
+}
+
 impl Mul<f64> for Traffic {
     type Output = Traffic;
     fn mul(self, rounds: f64) -> Traffic {
@@ -52,53 +59,122 @@ impl Mul<f64> for Traffic {
     }
 }
 
-/// The traffic of each launch of a program in the order of its steps, loops counted once.
-pub fn launches(program: &Program, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Vec<Traffic> {
-    let mut found = vec![];
-    let mut open: Vec<&Step> = program.steps.iter().rev().collect();
-    while let Some(step) = open.pop() {
-        match step {
-            Step::Launches(launches) => {
-                found.extend(launches.iter().map(|launch| launch_traffic(program, launch, value_of)));
-            }
-            other => open.extend(other.blocks().into_iter().flatten().rev()),
-        }
+/// A launch of a program, and how often a call has it executed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Counted {
+    /// The kernel, among those of the program.
+    pub kernel: usize,
+    /// What it moves each time.
+    pub once: Traffic,
+    /// How often it is launched in a call: once in each round of the loops around whose number of rounds is known, in others once; of
+    /// branches only in those that move most.
+    pub times: f64,
+    /// Whether only the first call after the state changed executes it.
+    pub kept: bool,
+}
+
+impl Counted {
+    /// What a call moves by it.
+    pub fn traffic(&self) -> Traffic {
+        self.once * self.times
     }
-    found
 }
 
-/// The traffic of a program: loops as often as they run where that is known, else once; of branches the one that moves most.
-pub fn traffic(program: &Program, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Traffic {
-    steps_traffic(program, &program.steps, value_of)
+/// Every launch of a program in the order of its steps: the one count of what kernels do. Kernels that are launched as one are one, each
+/// part of which reads and writes its own buffers.
+pub fn count(program: &Program, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Vec<Counted> {
+    let (kept, rest) = program.steps.split_at(program.kept.min(program.steps.len()));
+    let mut counted = count_steps(program, kept, value_of);
+    counted.iter_mut().for_each(|launch| launch.kept = true);
+    counted.extend(count_steps(program, rest, value_of));
+    counted
 }
 
-fn steps_traffic(program: &Program, steps: &[Step], value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Traffic {
-    let mut sum = Traffic::default();
+/// The traffic of each call of a program, and of what only the first call after the state changed executes besides.
+pub fn traffic(program: &Program, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> [Traffic; 2] {
+    let counted = count(program, value_of);
+    let sum = |kept| counted.iter().filter(|launch| launch.kept == kept).map(Counted::traffic).sum();
+    [sum(false), sum(true)]
+}
+
+fn count_steps(program: &Program, steps: &[Step], value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Vec<Counted> {
+    let mut counted = vec![];
     for step in steps {
-        let blocks = step.blocks().into_iter().map(|steps| steps_traffic(program, steps, value_of));
-        sum += match step {
-            Step::Launches(launches) => launches
-                .iter()
-                .map(|launch| launch_traffic(program, launch, value_of))
-                .fold(Traffic::default(), Add::add),
+        let mut blocks: Vec<Vec<Counted>> =
+            step.blocks().into_iter().map(|steps| count_steps(program, steps, value_of)).collect();
+        match step {
+            Step::Launches(launches) => counted.extend(launches.iter().map(|launch| Counted {
+                kernel: launch.kernel,
+                once: launch_traffic(program, launch, value_of),
+                times: 1.0,
+                kept: false,
+            })),
             Step::Loop { rounds, .. } => {
                 let rounds = rounds.evaluate(value_of).unwrap_or(1).max(0) as f64;
-                blocks.fold(Traffic::default(), Add::add) * rounds
+                blocks.iter_mut().flatten().for_each(|launch| launch.times *= rounds);
             }
-            Step::While { .. } => blocks.fold(Traffic::default(), Add::add),
-            Step::Branch { .. } => blocks.max_by(|a, b| a.bytes.total_cmp(&b.bytes)).unwrap_or_default(),
-        };
+            Step::While { .. } => {}
+            Step::Branch { .. } => {
+                let bytes = |block: &Vec<Counted>| block.iter().map(Counted::traffic).sum::<Traffic>().bytes;
+                let most = blocks.iter().map(bytes).enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
+                for (number, block) in blocks.iter_mut().enumerate() {
+                    if most.is_some_and(|(most, _)| most != number) {
+                        block.iter_mut().for_each(|launch| launch.times = 0.0);
+                    }
+                }
+            }
+        }
+        counted.extend(blocks.into_iter().flatten());
     }
-    sum
+    counted
 }
 
 fn launch_traffic(program: &Program, launch: &Launch, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> Traffic {
-    let buffers: BTreeSet<usize> = launch.buffers.iter().copied().collect();
+    let of = |buffer: &usize| bytes(&program.buffers[*buffer].ty, value_of);
+    let parts = match launch.parts.len() {
+        0 => vec![launch.buffers.iter().copied().collect()],
+        more => {
+            let parts = parts(&program.kernels[launch.kernel].body, more);
+            let buffer = |memory: &MemoryId| launch.buffers.get(memory.0 as usize).copied();
+            parts.iter().map(|part| part.iter().filter_map(buffer).collect::<BTreeSet<usize>>()).collect()
+        }
+    };
     Traffic {
-        bytes: buffers.iter().map(|&buffer| bytes(&program.buffers[buffer].ty, value_of)).sum(),
+        bytes: parts.iter().flatten().map(of).sum(),
         launches: 1.0,
         operations: launch.work.evaluate(value_of).unwrap_or(0).max(0) as f64,
     }
+}
+
+/// The memory that each of the kernels uses which are one: so many times the body asks at its end whether the task is one of the first.
+fn parts(body: &[Statement], more: usize) -> Vec<BTreeSet<MemoryId>> {
+    let mut found = vec![];
+    let mut rest = body;
+    for _ in 0..more {
+        let Some(Statement::If(question)) = rest.last() else { break };
+        found.push(used(&question.then));
+        rest = &question.otherwise;
+    }
+    found.push(used(rest));
+    found
+}
+
+/// The memory that statements read or write.
+fn used(statements: &[Statement]) -> BTreeSet<MemoryId> {
+    let mut found = BTreeSet::new();
+    for statement in statements {
+        match statement {
+            Statement::Let(_, Instruction::Load { memory, .. }) | Statement::Store { memory, .. } => {
+                found.insert(*memory);
+            }
+            Statement::Let(..) => {}
+            Statement::For(nested) => found.extend(used(&nested.body)),
+            Statement::If(branch) => found.extend(used(&branch.then).into_iter().chain(used(&branch.otherwise))),
+            Statement::Gemm(product) => found.extend([&product.a, &product.b, &product.c].map(|matrix| matrix.memory)),
+            Statement::Library(call) => found.extend(call.regions().map(|region| region.matrix.memory)),
+        }
+    }
+    found
 }
 
 fn bytes(ty: &TensorType, value_of: &dyn Fn(&Symbol) -> Option<i64>) -> f64 {

@@ -12,11 +12,11 @@ use kc_ir::manifest::{Input, InputRole, Output};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::text::parse_module;
 use kc_ir::tensor::{
-    Argument, AssociativeScanOptions, Builder, Function, Graph, Literal, ResultSlot, Scalar, TypeError, Value,
-    interpret,
+    Argument, AssociativeScanOptions, Builder, Function, Graph, Literal, ResultSlot, Scalar, ScanOptions, TypeError,
+    Value, interpret,
 };
 use kc_ir::{DType, Dim, Symbol, TensorType};
-use kc_passes::{Contraction, Target, differentiate, plan, schedule, schedule_apart};
+use kc_passes::{Contraction, Target, Traffic, differentiate, plan, schedule, schedule_apart, traffic};
 use std::path::Path;
 
 /// Machines whose programs differ.
@@ -110,6 +110,77 @@ fn run(
             ResultSlot::State(number) => state[number].clone(),
         })
         .collect())
+}
+
+/// An op that could join the kernel of an operand, which waits for what another operand is made of: the other way round it would wait
+/// for itself.
+#[test]
+fn kernels_do_not_wait_for_each_other() {
+    let mut b = Builder::new();
+    let x = b.parameter("x", TensorType::new(DType::F32, [4i64, 8])).unwrap();
+    let y = b.parameter("y", TensorType::new(DType::F32, [8i64])).unwrap();
+    let c = b.unary(Unary::Exp, x).unwrap();
+    let sums = b.reduce(Reduction::Sum, &[0], c).unwrap();
+    let e = b.unary(Unary::Exp, y).unwrap();
+    let spread = b.broadcast(e, &[Dim::constant(4), Dim::constant(8)], &[1]).unwrap();
+    let shifted = b.binary(Binary::Add, c, spread).unwrap();
+    let product = b.binary(Binary::Multiply, e, sums).unwrap();
+    let function = function(b.finish(vec![shifted, product]));
+    let numbers = |count: i64| (0..count).map(|i| Scalar::Float(i as f64 * 0.25 - 1.0)).collect::<Vec<_>>();
+    let arguments = [
+        Literal::from_scalars(DType::F32, vec![4, 8], numbers(32)),
+        Literal::from_scalars(DType::F32, vec![8], numbers(8)),
+    ];
+    let expected = interpret(&function.graph, &arguments).unwrap();
+    for target in targets() {
+        let given = run(&function, &target, &[], &arguments).unwrap();
+        compare("waiting", &expected, &given).unwrap();
+    }
+}
+
+/// What a call launches and moves: rounds of loops each, parts of a launch each with its own buffers, what is kept apart.
+#[test]
+fn kernels_are_counted() {
+    let target = Target::baseline();
+    let count = |b: Builder, results: Vec<Value>, states: usize| {
+        let mut function = function(b.finish(results));
+        (0..states).for_each(|state| function.arguments[state] = Argument::State(state));
+        traffic(&schedule(&function, &target).unwrap(), &|_| None)
+    };
+    let matrix = || TensorType::new(DType::F32, [64i64, 32]);
+    let counted = |launches: f64, bytes: usize| (launches, bytes as f64);
+    let of = |traffic: Traffic| (traffic.launches, traffic.bytes);
+
+    // two sums over all rows of one matrix: one launch, in which each part reads the matrix
+    let mut b = Builder::new();
+    let x = b.parameter("x", matrix()).unwrap();
+    let sums = [Reduction::Sum, Reduction::Max].map(|kind| b.reduce(kind, &[0], x).unwrap());
+    let [call, kept] = count(b, sums.to_vec(), 0);
+    assert_eq!((of(call), of(kept)), (counted(1.0, 4 * (2 * 64 * 32 + 2 * 32)), counted(0.0, 0)));
+
+    // a scan of ten rounds, which starts from a copy and ends with one
+    let mut b = Builder::new();
+    let first = b.parameter("first", TensorType::new(DType::F32, [32i64])).unwrap();
+    let rows = b.parameter("rows", TensorType::new(DType::F32, [10i64, 32])).unwrap();
+    let options = ScanOptions { length: None, reverse: false };
+    let scanned = b.scan(&[first], &[rows], &options, |b, carried, element| {
+        let next = b.binary(Binary::Multiply, carried[0], element[0])?;
+        Ok::<_, TypeError>((vec![next], vec![]))
+    });
+    let [call, _] = count(b, scanned.unwrap().carried, 0);
+    assert_eq!(of(call), counted(12.0, 4 * (10 * 2 * 32 + 2 * 2 * 32)));
+
+    // what depends on a weight alone is kept
+    let mut b = Builder::new();
+    let w = b.parameter("w", matrix()).unwrap();
+    let x = b.parameter("x", matrix()).unwrap();
+    let scaled = b.unary(Unary::Exp, w).unwrap();
+    let sum = b.reduce(Reduction::Sum, &[1], scaled).unwrap();
+    let y = b.reduce(Reduction::Sum, &[1], x).unwrap();
+    let product = b.binary(Binary::Multiply, y, sum).unwrap();
+    let [call, kept] = count(b, vec![product], 1);
+    assert_eq!(of(kept), counted(1.0, 4 * (64 * 32 + 64)));
+    assert_eq!(of(call), counted(1.0, 4 * (64 * 32 + 2 * 64)));
 }
 
 #[test]

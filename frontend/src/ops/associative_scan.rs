@@ -6,6 +6,7 @@ use super::tensor::Tensor;
 use super::{Index, Indices, concatenate, flip, get_item, reshape, stack};
 use crate::{Error, Result};
 use kc_ir::Dim;
+use kc_ir::tensor::{Halves, combined_in_halves};
 
 /// A scan by an associative function that can still be given its optional arguments: `ops::associative_scan(..).axis(1).results()`.
 #[must_use]
@@ -62,7 +63,7 @@ impl<S: Structure, F: Fn(S, S) -> S> AssociativeScan<F, S> {
             let all = (self.combine)(rebuilt(&self.elems, a.to_vec()), rebuilt(&self.elems, b.to_vec()));
             flat(&all)
         };
-        let mut results = combined(&combine, &elems, axis, extent)?;
+        let mut results = combined_in_halves(&mut Expressions { axis, combine }, &elems, extent)?;
         if self.reverse {
             results = results.iter().map(|tensor| flip(tensor).axis(axis as i64).into()).collect();
         }
@@ -71,44 +72,37 @@ impl<S: Structure, F: Fn(S, S) -> S> AssociativeScan<F, S> {
     }
 }
 
-/// Positions `start`, `start + step`, .. below `stop` of an axis.
-fn part(tensors: &[Tensor], axis: usize, start: i64, stop: i64, step: i64) -> Vec<Tensor> {
-    let mut key = vec![Index::from(..); axis];
-    key.push(Index::Range { start: Some(start), stop: Some(stop), step });
-    tensors.iter().map(|tensor| get_item(tensor, Indices::from(key.clone()))).collect()
+/// Expressions with what combines them along an axis.
+struct Expressions<F> {
+    axis: usize,
+    combine: F,
 }
 
-/// Pairs of neighbours are combined, then the running combinations of those; what stands between follows from both.
-fn combined(
-    combine: &dyn Fn(&[Tensor], &[Tensor]) -> Vec<Tensor>,
-    elems: &[Tensor],
-    axis: usize,
-    extent: i64,
-) -> Result<Vec<Tensor>> {
-    if extent < 2 {
-        return Ok(elems.to_vec());
+impl<F: Fn(&[Tensor], &[Tensor]) -> Vec<Tensor>> Halves for Expressions<F> {
+    type Tensor = Tensor;
+    type Error = Error;
+
+    fn part(&mut self, of: &[Tensor], start: i64, limit: i64, stride: i64) -> Result<Vec<Tensor>> {
+        let mut key = vec![Index::from(..); self.axis];
+        key.push(Index::Range { start: Some(start), stop: Some(limit), step: stride });
+        Ok(of.iter().map(|tensor| get_item(tensor, Indices::from(key.clone()))).collect())
     }
-    let half = extent / 2;
-    let pairs = combine(&part(elems, axis, 0, 2 * half, 2), &part(elems, axis, 1, extent, 2));
-    let odd = combined(combine, &pairs, axis, half)?;
-    let before = (extent - 1) / 2;
-    let first = part(elems, axis, 0, 1, 1);
-    let even = if before > 0 {
-        let later = combine(&part(&odd, axis, 0, before, 1), &part(elems, axis, 2, extent, 2));
-        first.iter().zip(&later).map(|(a, b)| concatenate([a, b]).axis(axis as i64).into()).collect()
-    } else {
-        first
-    };
-    let woven = part(&even, axis, 0, half, 1);
-    let woven = woven.iter().zip(&odd).map(|(even, odd)| -> Result<Tensor> {
-        let mut shape: Vec<Dim> = even.result_type()?.shape;
-        shape[axis] = Dim::constant(2 * half);
-        Ok(reshape(stack([even, odd]).axis(axis as i64 + 1), shape))
-    });
-    let woven = woven.collect::<Result<Vec<Tensor>>>()?;
-    if extent == 2 * half {
-        return Ok(woven);
+
+    fn joined(&mut self, first: &[Tensor], second: &[Tensor]) -> Result<Vec<Tensor>> {
+        let axis = self.axis as i64;
+        Ok(first.iter().zip(second).map(|(a, b)| concatenate([a, b]).axis(axis).into()).collect())
     }
-    let last = part(&even, axis, half, half + 1, 1);
-    Ok(woven.iter().zip(&last).map(|(a, b)| concatenate([a, b]).axis(axis as i64).into()).collect())
+
+    fn woven(&mut self, even: &[Tensor], odd: &[Tensor], extent: i64) -> Result<Vec<Tensor>> {
+        let pairs = even.iter().zip(odd).map(|(even, odd)| {
+            let mut shape: Vec<Dim> = even.result_type()?.shape;
+            shape[self.axis] = Dim::constant(2 * extent);
+            Ok(reshape(stack([even, odd]).axis(self.axis as i64 + 1), shape))
+        });
+        pairs.collect()
+    }
+
+    fn combine(&mut self, first: &[Tensor], second: &[Tensor]) -> Result<Vec<Tensor>> {
+        Ok((self.combine)(first, second))
+    }
 }

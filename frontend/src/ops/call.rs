@@ -2,6 +2,7 @@
 
 use super::function::Function;
 use super::tensor::Tensor;
+use crate::error::caller;
 use crate::{Error, KerasTensor, Result};
 use kc_ir::{DType, Dim, TensorType};
 use kc_runtime::Array;
@@ -80,8 +81,10 @@ pub trait Expression {
 
     /// Computes it, where it depends on arrays and numbers alone: the whole expression in one compiled graph, which is kept for the
     /// next expression of its form.
+    #[track_caller]
     fn eval(&self) -> Result<Array> {
-        super::evaluate::one(&self.tensor())
+        let here = caller();
+        super::evaluate::one(&self.tensor()).map_err(|error| error.at(here))
     }
 
     /// Dtype and shape, or what is wrong with the expression.

@@ -2,6 +2,7 @@
 
 use super::build::{Known, address, build, is_symbolic};
 use super::tensor::{Source, Tensor};
+use crate::error::caller;
 use crate::{Error, Result};
 use kc_ir::manifest::{Input, InputRole, Output};
 use kc_ir::tensor::{Argument, Builder, Function, Module, ResultSlot};
@@ -45,7 +46,13 @@ pub fn module(tensors: &[Tensor]) -> Result<(Module, Vec<Array>)> {
 }
 
 /// Computes several tensors in one graph: what they share is computed once.
+#[track_caller]
 pub fn evaluate(tensors: &[Tensor]) -> Result<Vec<Array>> {
+    let here = caller();
+    all(tensors).map_err(|error| error.at(here))
+}
+
+fn all(tensors: &[Tensor]) -> Result<Vec<Array>> {
     // what is an array already needs no graph
     let wanted: Vec<Tensor> = tensors.iter().filter(|tensor| tensor.as_array().is_none()).cloned().collect();
     let mut computed = Vec::new();
@@ -65,7 +72,7 @@ pub fn evaluate(tensors: &[Tensor]) -> Result<Vec<Array>> {
 
 /// Computes one tensor.
 pub(super) fn one(tensor: &Tensor) -> Result<Array> {
-    let mut arrays = evaluate(std::slice::from_ref(tensor))?;
+    let mut arrays = all(std::slice::from_ref(tensor))?;
     arrays.pop().ok_or_else(|| Error::run("nothing was computed"))
 }
 
@@ -111,8 +118,8 @@ fn run(module: &Module, arrays: &[Array]) -> Result<Vec<Array>> {
 #[cfg(not(feature = "compile"))]
 fn run(module: &Module, arrays: &[Array]) -> Result<Vec<Array>> {
     let arguments = arrays.iter().map(super::build::literal).collect::<Result<Vec<_>>>()?;
-    let graph = &module.functions[0].graph;
-    let results = kc_ir::tensor::interpret(graph, &arguments).map_err(|error| Error::run(error.to_string()))?;
+    let graph = kc_ir::tensor::differentiate(&module.functions[0].graph)?;
+    let results = kc_ir::tensor::interpret(&graph, &arguments).map_err(|error| Error::run(error.to_string()))?;
     let array = |literal: &kc_ir::tensor::Literal| Array::from_bytes(literal.dtype(), literal.shape(), literal.bytes());
     results.iter().map(|literal| array(literal).map_err(|error| Error::run(error.to_string()))).collect()
 }

@@ -4,7 +4,7 @@ use kc_abi::manifest::{Launch, Step};
 use kc_abi::{Dim, Symbol, TensorType};
 
 /// What a program's buffer is for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// The entry point's input of that index; never written.
     Input(usize),
@@ -26,7 +26,7 @@ pub enum Role {
 }
 
 /// A dense row-major tensor in memory.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Buffer {
     /// Dtype and shape.
     pub ty: TensorType,

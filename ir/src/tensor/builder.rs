@@ -1,7 +1,10 @@
+use super::composites::Composite;
 use super::ops::*;
 use super::{Graph, Literal, Location, Node, Op, Scalar, Type, TypeError, Value};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use kc_abi::{DType, Dim, TensorType};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// Builds a [`Graph`] in topological order. Each op is checked as it is added, and an op that is there already with the same
@@ -9,7 +12,11 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     graph: Graph,
-    known: HashMap<(Op, Vec<Value>), Value>,
+    /// Nodes that later ones are taken for, each with the hash of its op and operands.
+    known: HashTable<(u64, Value)>,
+    hasher: DefaultHashBuilder,
+    /// Types of composites, whose rule is that of their bodies.
+    composites: HashMap<(Composite, Vec<Type>), Type>,
     location: Option<Arc<Location>>,
     /// Nodes that belong to regions, which [`Builder::finish`] leaves out.
     pub(super) in_regions: HashSet<Value>,
@@ -64,9 +71,9 @@ impl Builder {
     /// Makes a node part of a region: no later op is taken for it.
     pub(super) fn move_to_region(&mut self, value: Value) {
         let node = self.graph.node(value);
-        let key = (node.op.clone(), node.operands.clone());
-        if self.known.get(&key) == Some(&value) {
-            self.known.remove(&key);
+        let hash = self.hash(&node.op, &node.operands);
+        if let Ok(entry) = self.known.find_entry(hash, |&(_, known)| known == value) {
+            entry.remove();
         }
         self.in_regions.insert(value);
     }
@@ -86,16 +93,36 @@ impl Builder {
 
     /// Adds an op, or finds it.
     pub fn add(&mut self, op: impl Into<Op>, operands: &[Value]) -> Result<Value, TypeError> {
-        let key = (op.into(), operands.to_vec());
-        if let Some(&value) = self.known.get(&key) {
+        let op = op.into();
+        let hash = self.hash(&op, operands);
+        let is_this = |&(_, value): &(u64, Value)| {
+            let node = self.graph.node(value);
+            node.operands == operands && node.op == op
+        };
+        if let Some(&(_, value)) = self.known.find(hash, is_this) {
             return Ok(value);
         }
-        let types: Vec<&Type> = operands.iter().map(|&operand| &self.graph.node(operand).ty).collect();
-        let ty = key.0.infer(&types)?;
-        let value = Value(self.graph.nodes.len() as u32);
-        self.graph.nodes.push(Node { op: key.0.clone(), operands: key.1.clone(), ty, location: self.location.clone() });
-        self.known.insert(key, value);
+        let ty = self.infer(&op, operands)?;
+        let value = self.push(op, operands.to_vec(), ty);
+        self.known.insert_unique(hash, (hash, value), |&(hash, _)| hash);
         Ok(value)
+    }
+
+    fn hash(&self, op: &Op, operands: &[Value]) -> u64 {
+        self.hasher.hash_one((op, operands))
+    }
+
+    /// The type of an op; a composite's body is built once for operands of the same types.
+    fn infer(&mut self, op: &Op, operands: &[Value]) -> Result<Type, TypeError> {
+        let types: Vec<&Type> = operands.iter().map(|&operand| &self.graph.node(operand).ty).collect();
+        let Op::Composite(composite) = op else { return op.infer(&types) };
+        let key = (composite.clone(), types.iter().copied().cloned().collect());
+        if let Some(ty) = self.composites.get(&key) {
+            return Ok(ty.clone());
+        }
+        let ty = op.infer(&types)?;
+        self.composites.insert(key, ty.clone());
+        Ok(ty)
     }
 
     /// Adds the next parameter of the graph.

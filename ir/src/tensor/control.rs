@@ -4,7 +4,7 @@
 mod associative;
 mod scopes;
 
-pub use associative::{AssociativeScanOptions, Combine};
+pub use associative::{AssociativeScanOptions, Combine, Halves, combined_in_halves};
 
 use super::ops::*;
 use super::{Builder, Node, Op, Region, Type, TypeError, Value};

@@ -5,12 +5,15 @@
 mod builder;
 pub mod composites;
 mod control;
+mod differentiate;
 mod error;
 mod expression;
+mod extract;
 mod graph;
 mod indexing;
 pub mod interpret;
 mod literal;
+pub mod operations;
 pub mod ops;
 mod region;
 mod specialise;
@@ -18,9 +21,14 @@ pub mod text;
 mod verify;
 
 pub use builder::{Builder, broadcast_shapes};
-pub use control::{AssociativeScanOptions, BranchTrace, Combine, OpenRegion, ScanOptions, Scanned, TracedRegion};
+pub use control::{
+    AssociativeScanOptions, BranchTrace, Combine, Halves, OpenRegion, ScanOptions, Scanned, TracedRegion,
+    combined_in_halves,
+};
+pub use differentiate::differentiate;
 pub use error::TypeError;
 pub use expression::{Operand, Scope, Tensor, express};
+pub use extract::Extract;
 pub use graph::{Argument, Function, Graph, Location, Module, Node, ResultSlot, Type, Value};
 pub use interpret::{InterpretError, InterpretOptions, interpret, interpret_with};
 pub use literal::{Literal, Real, Scalar, bf16_from_f64, f16_from_f64, integer_range, round};

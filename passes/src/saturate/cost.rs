@@ -1,8 +1,8 @@
 //! The cost model: a roofline over memory traffic, operations and kernel launches.
 
-use crate::operations::{self, Executed};
 use crate::target::NOMINAL_EXTENT;
 use crate::{CostConstants, Target};
+use kc_ir::tensor::operations::{self, Executed};
 use kc_ir::tensor::ops::CustomCall;
 use kc_ir::tensor::{Builder, Graph, Op, Region, Type};
 use kc_ir::{Dim, TensorType};

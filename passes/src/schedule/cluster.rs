@@ -60,17 +60,21 @@ pub(super) struct Clusters {
     reads: Vec<BTreeSet<usize>>,
     /// How many ops a kernel computes where it reads each op: of one in a cluster 1, which stands for a load.
     computed: Vec<usize>,
+    /// The ops that read each op.
+    users: Vec<Vec<Value>>,
+    /// Levels of the clusters so far: not always the lowest.
+    levels: Levels,
 }
 
 /// The clusters in levels: each is above those that it reads.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Levels {
     level: Vec<usize>,
     readers: Vec<Vec<usize>>,
 }
 
 impl Levels {
-    /// The levels of clusters that do not depend on themselves.
+    /// The lowest levels of clusters that do not depend on themselves.
     pub fn of(clusters: &[Cluster]) -> Self {
         let mut readers = vec![vec![]; clusters.len()];
         for (number, cluster) in clusters.iter().enumerate() {
@@ -96,22 +100,14 @@ impl Levels {
         self.level[cluster]
     }
 
-    /// Whether a cluster depends on another.
-    pub fn depends(&self, clusters: &Clusters, cluster: usize, on: usize) -> bool {
-        clusters.reaches(cluster, on, |next| self.level[next] > self.level[on])
-    }
-
-    /// Lets a cluster, which they do not depend on, wait for others.
-    pub fn wait(&mut self, clusters: &mut Clusters, cluster: usize, others: &[usize]) {
-        for &other in others {
-            clusters.clusters[cluster].reads.insert(other);
-            self.readers[other].push(cluster);
-            let mut open = vec![(cluster, self.level[other] + 1)];
-            while let Some((number, level)) = open.pop() {
-                if self.level[number] < level {
-                    self.level[number] = level;
-                    open.extend(self.readers[number].iter().map(|&reader| (reader, level + 1)));
-                }
+    /// Puts a cluster, and those that read it, above one that it reads from now on.
+    fn read(&mut self, cluster: usize, read: usize) {
+        self.readers[read].push(cluster);
+        let mut open = vec![(cluster, self.level[read] + 1)];
+        while let Some((number, level)) = open.pop() {
+            if self.level[number] < level {
+                self.level[number] = level;
+                open.extend(self.readers[number].iter().map(|&reader| (reader, level + 1)));
             }
         }
     }
@@ -200,7 +196,12 @@ impl Clusters {
             long: vec![],
             reads: vec![BTreeSet::new(); graph.nodes.len()],
             computed: vec![1; graph.nodes.len()],
+            users: vec![vec![]; graph.nodes.len()],
+            levels: Levels::default(),
         };
+        for value in graph.values() {
+            graph.node(value).operands.iter().for_each(|operand| this.users[operand.index()].push(value));
+        }
         for value in graph.values() {
             this.place(graph, value);
         }
@@ -239,17 +240,50 @@ impl Clusters {
             &mut self.clusters[from],
             Cluster { space: Space::Map(vec![]), members: vec![], reads: BTreeSet::new() },
         );
-        members.iter().for_each(|member| self.cluster_of[member.index()] = Some(to));
-        let cluster = &mut self.clusters[to];
-        cluster.members.extend(members);
-        cluster.members.sort_unstable();
-        cluster.reads.extend(reads);
-        for reads in self.clusters.iter_mut().map(|cluster| &mut cluster.reads).chain(&mut self.reads) {
+        let (floating, _) = self.readers(&members);
+        for value in floating {
+            let reads = &mut self.reads[value.index()];
             if reads.remove(&from) {
                 reads.insert(to);
             }
         }
-        self.clusters[to].reads.remove(&to);
+        members.iter().for_each(|member| self.cluster_of[member.index()] = Some(to));
+        let cluster = &mut self.clusters[to];
+        cluster.members.extend(members);
+        cluster.members.sort_unstable();
+        self.wait(to, reads);
+        for reader in std::mem::take(&mut self.levels.readers[from]) {
+            if self.clusters[reader].reads.remove(&from) {
+                self.wait(reader, [to]);
+            }
+        }
+    }
+
+    /// Lets a cluster, which they do not depend on, wait for others.
+    pub fn wait(&mut self, cluster: usize, others: impl IntoIterator<Item = usize>) {
+        for other in others {
+            if other != cluster && self.clusters[cluster].reads.insert(other) {
+                self.levels.read(cluster, other);
+            }
+        }
+    }
+
+    /// The floating ops, and the clusters, that read values, directly or through floating ops.
+    fn readers(&self, values: &[Value]) -> (BTreeSet<Value>, BTreeSet<usize>) {
+        let (mut floating, mut clusters) = (BTreeSet::new(), BTreeSet::new());
+        let mut open = values.to_vec();
+        while let Some(value) = open.pop() {
+            for &user in &self.users[value.index()] {
+                match self.cluster_of[user.index()] {
+                    Some(cluster) => {
+                        clusters.insert(cluster);
+                    }
+                    None if floating.insert(user) => open.push(user),
+                    None => {}
+                }
+            }
+        }
+        (floating, clusters)
     }
 
     fn place(&mut self, graph: &Graph, value: Value) {
@@ -298,8 +332,7 @@ impl Clusters {
         if let Some(cluster) = joined {
             self.cluster_of[value.index()] = Some(cluster);
             self.clusters[cluster].members.push(value);
-            reads.remove(&cluster);
-            self.clusters[cluster].reads.extend(&reads);
+            self.wait(cluster, reads);
             reads = BTreeSet::from([cluster]);
         }
         self.reads[value.index()] = reads;
@@ -338,6 +371,8 @@ impl Clusters {
 
     fn create(&mut self, space: Space) -> usize {
         self.clusters.push(Cluster { space, members: vec![], reads: BTreeSet::new() });
+        self.levels.level.push(0);
+        self.levels.readers.push(vec![]);
         self.clusters.len() - 1
     }
 
@@ -376,27 +411,19 @@ impl Clusters {
                 || !matches!(role(&graph.node(value).op), Role::Elementwise)
                 || graph.tensor_type(*operand).shape == graph.tensor_type(value).shape
         });
-        // while ops are placed in their order, a cluster whose last op comes before another's first does not depend on it
-        let first = self.clusters[cluster].members.first();
-        let later = |other: usize| self.clusters[other].members.last() > first;
-        let depends = |&other: &usize| other != cluster && self.reaches(other, cluster, later);
+        let depends = |&other: &usize| other != cluster && self.depends(other, cluster);
         !through_floating && same_shape && !reads.iter().any(depends)
     }
 
     /// Whether `cluster` depends on `on`.
     pub fn depends(&self, cluster: usize, on: usize) -> bool {
-        self.reaches(cluster, on, |_| true)
-    }
-
-    /// The same, where only clusters that `may` be on the way are looked at.
-    fn reaches(&self, cluster: usize, on: usize, may: impl Fn(usize) -> bool) -> bool {
         let mut seen = BTreeSet::new();
         let mut open = vec![cluster];
         while let Some(next) = open.pop() {
             if next == on {
                 return true;
             }
-            if may(next) && seen.insert(next) {
+            if self.levels.level[next] > self.levels.level[on] && seen.insert(next) {
                 open.extend(&self.clusters[next].reads);
             }
         }
@@ -433,10 +460,10 @@ impl Clusters {
     pub fn anchor(&mut self, graph: &Graph, value: Value) -> usize {
         let cluster = self.create(Space::Map(graph.tensor_type(value).shape.clone()));
         self.clusters[cluster].members.push(value);
-        self.clusters[cluster].reads = self.reads[value.index()].clone();
+        self.wait(cluster, self.reads[value.index()].clone());
         self.cluster_of[value.index()] = Some(cluster);
         // the clusters that the op reads stay among its readers' reads: they must run before all the same
-        self.announce(graph, value, cluster);
+        self.announce(value, cluster);
         cluster
     }
 
@@ -486,40 +513,27 @@ impl Clusters {
         self.clusters[old].members.retain(|&member| member != value);
         let cluster = self.create(Space::Map(graph.tensor_type(value).shape.clone()));
         self.clusters[cluster].members.push(value);
-        self.clusters[cluster].reads.insert(old);
+        self.wait(cluster, [old]);
         self.cluster_of[value.index()] = Some(cluster);
     }
 
     /// Makes a floating op that has the cluster's space a member of it.
-    pub fn adopt(&mut self, graph: &Graph, cluster: usize, value: Value) {
+    pub fn adopt(&mut self, cluster: usize, value: Value) {
         self.cluster_of[value.index()] = Some(cluster);
         let members = &mut self.clusters[cluster].members;
         let place = members.partition_point(|&member| member < value);
         members.insert(place, value);
-        let inherited = self.reads[value.index()].clone();
-        self.clusters[cluster].reads.extend(inherited.into_iter().filter(|&other| other != cluster));
-        self.announce(graph, value, cluster);
+        self.wait(cluster, self.reads[value.index()].clone());
+        self.announce(value, cluster);
     }
 
     /// Everything that reads a value, directly or through floating ops, reads its new cluster.
-    fn announce(&mut self, graph: &Graph, value: Value, cluster: usize) {
-        let mut changed = vec![false; graph.nodes.len()];
-        changed[value.index()] = true;
-        for next in graph.values().skip(value.index() + 1) {
-            if !graph.node(next).operands.iter().any(|operand| changed[operand.index()]) {
-                continue;
-            }
-            match self.cluster_of[next.index()] {
-                Some(reader) if reader == cluster => {}
-                Some(reader) => {
-                    self.clusters[reader].reads.insert(cluster);
-                }
-                None => {
-                    self.reads[next.index()].insert(cluster);
-                    changed[next.index()] = true;
-                }
-            }
-        }
+    fn announce(&mut self, value: Value, cluster: usize) {
+        let (floating, readers) = self.readers(&[value]);
+        floating.into_iter().for_each(|value| {
+            self.reads[value.index()].insert(cluster);
+        });
+        readers.into_iter().for_each(|reader| self.wait(reader, [cluster]));
     }
 }
 

@@ -13,6 +13,7 @@ use kc_ir::kernel::{Buffer, Program, Role, Step, launches_mut, print_kernel};
 use kc_ir::tensor::ops::{Projection, Scan, StopGradient};
 use kc_ir::tensor::{Argument, Function, Graph, Node, Op, Region, ResultSlot, Type, TypeError, Value};
 use kc_ir::{DType, Dim, Symbol, TensorType};
+use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Number of operands and results that an op carries through its rounds.
@@ -169,13 +170,15 @@ fn parity(counter: &Dim) -> Dim {
 pub(super) struct Assembly {
     pub program: Program,
     pub buffer_of: BTreeMap<Value, usize>,
+    /// Buffers that have a name.
+    named: HashMap<Buffer, usize>,
     /// Kernels by their text without a name.
     kernels: BTreeMap<String, usize>,
 }
 
 impl Assembly {
     pub fn new(program: Program) -> Self {
-        Assembly { program, buffer_of: BTreeMap::new(), kernels: BTreeMap::new() }
+        Assembly { program, buffer_of: BTreeMap::new(), named: HashMap::new(), kernels: BTreeMap::new() }
     }
 
     /// The number of a kernel; identical ones are one.
@@ -191,14 +194,15 @@ impl Assembly {
     /// A buffer of its own, or the one there is with that role where it has a name.
     pub fn buffer(&mut self, ty: TensorType, role: Role) -> usize {
         let new = Buffer { ty, role };
-        let known = match new.role {
-            Role::Temporary => None,
-            _ => self.program.buffers.iter().position(|known| known.role == new.role && known.ty == new.ty),
-        };
-        known.unwrap_or_else(|| {
-            self.program.buffers.push(new);
-            self.program.buffers.len() - 1
-        })
+        let number = self.program.buffers.len();
+        if new.role != Role::Temporary {
+            match self.named.entry(new.clone()) {
+                Entry::Occupied(known) => return *known.get(),
+                Entry::Vacant(place) => place.insert(number),
+            };
+        }
+        self.program.buffers.push(new);
+        number
     }
 
     /// The steps of another program; `bind` gives the buffers of its inputs, outputs and states.

@@ -3,8 +3,8 @@
 use super::emit::{At, Coordinate, Emitter, Unsuited};
 use super::loops::Stored;
 use super::map::{divide, nominal};
-use crate::operations;
 use kc_ir::kernel::{Index, LibraryCall, LibraryFunction, Matrix, MemoryId, Region};
+use kc_ir::tensor::operations;
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Graph, Op, Type, Value};
 use kc_ir::{DType, Dim, TensorType};

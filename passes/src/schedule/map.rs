@@ -3,9 +3,9 @@
 use super::cluster::reduced_axes;
 use super::emit::{At, Coordinate, Emitter, Unsuited};
 use super::loops::Stored;
-use crate::operations::LOAD_AND_STORE;
 use crate::target::NOMINAL_EXTENT;
 use kc_ir::kernel::{Index, Instruction, Register};
+use kc_ir::tensor::operations::LOAD_AND_STORE;
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Op, Scalar, Value};
 use kc_ir::{DType, Dim};

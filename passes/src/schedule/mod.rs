@@ -27,12 +27,12 @@ mod roots;
 mod store;
 
 use crate::Target;
-use crate::operations;
 use cluster::{Clusters, Space};
 use contraction::Packing;
 use control::Assembly;
 use emit::{Emitter, Seams, Unsuited};
 use kc_ir::kernel::{Access, Kernel, Launch, MemoryId, Program, Role, Step};
+use kc_ir::tensor::operations;
 use kc_ir::tensor::ops::StopGradient;
 use kc_ir::tensor::{Argument, Function, Graph, Node, Op, ResultSlot, TypeError, Value};
 use kc_ir::{Dim, Symbol};
@@ -349,7 +349,6 @@ impl<'f> Draft<'f> {
                 olds.entry(state).or_insert(parameter);
             }
         }
-        let mut levels = cluster::Levels::of(&self.clusters.clusters);
         for (&value, &slot) in &self.slots {
             let ResultSlot::State(state) = slot else { continue };
             let old = olds.get(&state).copied();
@@ -359,14 +358,14 @@ impl<'f> Draft<'f> {
                 && !self.reads_as_operand_of_root(own, old);
             let readers: Vec<usize> =
                 readers_of.get(&old).into_iter().flatten().copied().filter(|&number| number != own).collect();
-            let late = readers.iter().any(|&reader| levels.depends(&self.clusters, reader, own));
+            let late = readers.iter().any(|&reader| self.clusters.depends(reader, own));
             if late || (leaves[own].contains(&old) && !same_element) {
                 if !self.copied.contains(&state) {
                     impossible.push(state);
                 }
                 continue;
             }
-            levels.wait(&mut self.clusters, own, &readers);
+            self.clusters.wait(own, readers);
         }
         impossible
     }

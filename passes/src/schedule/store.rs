@@ -2,8 +2,8 @@
 
 use super::cluster::{Clusters, Role, Space, is_whole, role};
 use super::expand::strides;
-use crate::operations;
 use kc_ir::Dim;
+use kc_ir::tensor::operations;
 use kc_ir::tensor::{Graph, Op, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -153,50 +153,43 @@ impl Stored {
             expensive[value.index()] =
                 floating && (is_expensive(&node.op) || node.operands.iter().any(|operand| expensive[operand.index()]));
         }
-        loop {
-            let mut readers: BTreeMap<Value, BTreeSet<usize>> = BTreeMap::new();
-            for (number, cluster) in clusters.clusters.iter().enumerate() {
-                let mut open: Vec<Value> =
-                    cluster.members.iter().flat_map(|&member| graph.node(member).operands.clone()).collect();
-                let mut seen = BTreeSet::new();
-                while let Some(value) = open.pop() {
-                    if !seen.insert(value) || self.is_leaf(graph, value) || clusters.cluster_of[value.index()].is_some()
-                    {
-                        continue;
+        // the clusters that read each of them, directly or through floating ops: those of later ops are known before
+        let mut readers: BTreeMap<Value, BTreeSet<usize>> = BTreeMap::new();
+        for value in graph.values().rev() {
+            let mut own = readers.remove(&value).unwrap_or_default();
+            if expensive[value.index()] && own.len() > 1 {
+                match self.host(graph, clusters, value, &own) {
+                    Some(host) => clusters.adopt(host, value),
+                    None => {
+                        clusters.anchor(graph, value);
                     }
-                    if expensive[value.index()] {
-                        readers.entry(value).or_default().insert(number);
-                    }
-                    open.extend(&graph.node(value).operands);
                 }
+                self.values.insert(value);
             }
-            let Some((&value, clusters_of_readers)) = readers.iter().rev().find(|(_, clusters)| clusters.len() > 1)
-            else {
-                return;
-            };
-            // computed by the first reader where that has the same elements, else by a kernel of its own
-            let shape = &graph.tensor_type(value).shape;
-            let host = clusters_of_readers.iter().copied().find(|&c| {
-                let same_elements = match &clusters.clusters[c].space {
-                    Space::Root { op, .. } if is_whole(&graph.node(*op).op) => false,
-                    Space::Map(space) | Space::Root { shape: space, .. } => space == shape,
-                    Space::Rows { .. } | Space::Regions { .. } | Space::Alone { .. } => false,
-                };
-                let is_given = |other: Value| clusters.cluster_of[other.index()].is_some();
-                let reads_view = clusters.reads_through_view(graph, c, value, is_given);
-                same_elements
-                    && role(&graph.node(value).op) == Role::Elementwise
-                    && !reads_view
-                    && clusters_of_readers.iter().all(|&other| other == c || !clusters.depends(c, other))
-            });
-            match host {
-                Some(host) => clusters.adopt(graph, host, value),
-                None => {
-                    clusters.anchor(graph, value);
-                }
+            if let Some(cluster) = clusters.cluster_of[value.index()] {
+                own = BTreeSet::from([cluster]);
             }
-            self.values.insert(value);
+            for &operand in graph.node(value).operands.iter().filter(|operand| expensive[operand.index()]) {
+                readers.entry(operand).or_default().extend(&own);
+            }
         }
+    }
+
+    /// The first of the clusters that read a value which has the same elements and may compute it.
+    fn host(&self, graph: &Graph, clusters: &Clusters, value: Value, readers: &BTreeSet<usize>) -> Option<usize> {
+        let shape = &graph.tensor_type(value).shape;
+        readers.iter().copied().find(|&c| {
+            let same_elements = match &clusters.clusters[c].space {
+                Space::Root { op, .. } if is_whole(&graph.node(*op).op) => false,
+                Space::Map(space) | Space::Root { shape: space, .. } => space == shape,
+                Space::Rows { .. } | Space::Regions { .. } | Space::Alone { .. } => false,
+            };
+            let is_given = |other: Value| clusters.cluster_of[other.index()].is_some();
+            same_elements
+                && role(&graph.node(value).op) == Role::Elementwise
+                && !clusters.reads_through_view(graph, c, value, is_given)
+                && !readers.iter().any(|&other| other != c && clusters.depends(c, other))
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Choices and loops: what they carry, read or give without need, and choices that are known.
 
 use super::{Simplifier, simplify_within};
-use crate::region::{Extract, needed_parameters};
+use crate::region::needed_parameters;
+use kc_ir::tensor::Extract;
 use kc_ir::tensor::ops::{Broadcast, Cond, Scan, While};
 use kc_ir::tensor::{Graph, Op, Region, TypeError, Value};
 use std::collections::BTreeSet;

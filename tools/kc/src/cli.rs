@@ -314,9 +314,9 @@ pub struct Bench {
     /// Print the time of each kernel as well, beside what the cost model predicts
     #[arg(long)]
     pub explain: bool,
-    /// What equality saturation is worth: without it, without each topic of rules, and with all, by bytes moved, kernels launched and
-    /// time
-    #[arg(long, conflicts_with_all = ["explain", "peer"])]
+    /// What equality saturation is worth: without it, without each topic of rules, and with all, beside each op by itself (`--mode eager`),
+    /// by bytes moved, kernels launched and time
+    #[arg(long, conflicts_with_all = ["explain", "peer", "floor", "plugin"])]
     pub ablate: bool,
     /// Print the figures as one JSON object; with `--explain` with each kernel's, and the share of the time in kernels
     #[arg(long)]
@@ -336,6 +336,18 @@ pub struct Bench {
     /// XLA to measure beside; where back ends are named, only with its plug-in named too
     #[command(flatten)]
     pub device: Device,
+}
+
+impl Bench {
+    /// Whether it measures that way of executing.
+    pub fn wants(&self, mode: BenchMode) -> bool {
+        self.mode.is_empty() || self.mode.contains(&mode)
+    }
+
+    /// Whether it measures the entry point of that name.
+    pub fn wants_entry(&self, name: &str) -> bool {
+        self.entry.is_empty() || self.entry.iter().any(|entry| entry.name() == name)
+    }
 }
 
 /// `kc summary`

@@ -1,14 +1,14 @@
 //! Made-up inputs for measurements.
 
 use crate::failure::{Context, Failure, Outcome};
-use kc_abi::manifest::{Entry, Input, InputRole, ValueCheck};
+use kc_abi::manifest::{Input, InputRole, ValueCheck};
 use kc_runtime::Array;
 
-/// One array for each input of an entry point, with the leading axis `batch` long: uniform numbers in [0, 1) for features,
+/// One array for each input, with the leading axis `batch` long: uniform numbers in [0, 1) for features,
 /// valid class labels or one-hot rows for targets, ones for sample weights. Always the same.
-pub fn inputs(entry: &Entry, batch: usize) -> Outcome<Vec<Array>> {
+pub fn inputs(inputs: &[Input], batch: usize) -> Outcome<Vec<Array>> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    entry.inputs.iter().map(|input| array(input, batch, &mut random)).collect()
+    inputs.iter().map(|input| array(input, batch, &mut random)).collect()
 }
 
 fn array(input: &Input, batch: usize, random: &mut Random) -> Outcome<Array> {

@@ -152,3 +152,22 @@ fn the_readmes_first_model_is_a_model() {
     let summary = place.succeed(&["summary", "model.rs"]);
     assert!(summary.contains("Trainable params: 101,770 (397.54 KB)"), "{summary}");
 }
+
+#[test]
+fn eager_derivatives_are_computed_without_the_compiler() {
+    let place = Place::new("eager_derivatives");
+    let slope =
+        "    let slope: Tensor = ops::jvp(|x: Tensor| &x * &x * &x, Tensor::from(2.0), Tensor::from(1.0))?.1;\n";
+    let units = "Dense::new(slope.eval()?.as_slice::<f32>()?[0] as usize)";
+    let model = MODEL.replace("Dense::new(8)", units).replacen(
+        "-> kc::Result<Sequential> {\n",
+        &format!("-> kc::Result<Sequential> {{\n{slope}"),
+        1,
+    );
+    place.write(
+        "model.rs",
+        model.replace("use kc::prelude::*;", "use kc::ops::{self, Expression, Tensor};\nuse kc::prelude::*;"),
+    );
+    let summary = place.succeed(&["summary", "model.rs"]);
+    assert!(summary.contains("(None, 12)"), "{summary}");
+}

@@ -133,7 +133,9 @@ fn rules_are_weighed_by_leaving_them_out() {
         assert!(table.contains(row), "{table}");
     }
     let counted = place.succeed(&[&arguments[..8], &["0"]].concat());
-    assert!(counted.starts_with("batch 8; MB"), "{counted}");
+    assert!(counted.starts_with("batch 8\nkernels: launches a call"), "{counted}");
+    let alone = place.succeed(&[&arguments[..], &["--mode", "eager", "--entry", "predict"]].concat());
+    assert!(alone.contains("predict     each op by itself") && !alone.contains("clean-up"), "{alone}");
     let json = place.succeed(&[&arguments[..], &["--json"]].concat());
     let json: serde_json::Value = serde_json::from_str(&json).expect("a JSON object");
     let figure = |rules: &str| {
@@ -144,7 +146,15 @@ fn rules_are_weighed_by_leaving_them_out() {
     let kernels = |rules: &str| figure(rules)["kernels"].as_f64().expect("a number");
     assert!(kernels("all rules") <= kernels("clean-up only"), "{json}");
     assert!(kernels("clean-up only") < kernels("each op by itself"), "{json}");
-    assert!(figure("each op by itself")["milliseconds"].is_null() && figure("all rules")["milliseconds"].is_number());
+    assert!(["each op by itself", "all rules"].iter().all(|rules| figure(rules)["milliseconds"].is_number()), "{json}");
+    // the other command counts the same
+    let explained = place.succeed(&["explain", "model.rs", "--backend", "cranelift", "--batch-size", "8"]);
+    let all = explained.lines().find(|line| line.starts_with("all of a call")).expect("a sum");
+    let all: Vec<&str> = all["all of a call".len()..].split_whitespace().collect();
+    for (rules, told) in [("clean-up only", &all[..2]), ("all rules", &all[2..])] {
+        let megabytes = figure(rules)["bytes"].as_f64().expect("a number") / 1e6;
+        assert_eq!(told, [kernels(rules).to_string(), format!("{megabytes:.3}")], "{rules}");
+    }
 }
 
 #[test]

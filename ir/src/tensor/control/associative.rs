@@ -14,6 +14,113 @@ pub struct AssociativeScanOptions {
     pub reverse: bool,
 }
 
+/// Tensors along an axis of a known extent, of which [`combined_in_halves`] combines the elements: values of a graph, or expressions.
+pub trait Halves {
+    /// One of the tensors.
+    type Tensor: Clone;
+    /// Why they cannot be combined.
+    type Error;
+    /// Every `stride`-th element of `start..limit` of each.
+    fn part(
+        &mut self,
+        of: &[Self::Tensor],
+        start: i64,
+        limit: i64,
+        stride: i64,
+    ) -> Result<Vec<Self::Tensor>, Self::Error>;
+    /// Each of the first with its own of the second behind it.
+    fn joined(&mut self, first: &[Self::Tensor], second: &[Self::Tensor]) -> Result<Vec<Self::Tensor>, Self::Error>;
+    /// So many elements of each of the first, each before its own of the second.
+    fn woven(
+        &mut self,
+        even: &[Self::Tensor],
+        odd: &[Self::Tensor],
+        extent: i64,
+    ) -> Result<Vec<Self::Tensor>, Self::Error>;
+    /// The combinations of elements of the first with their own of the second.
+    fn combine(&mut self, first: &[Self::Tensor], second: &[Self::Tensor]) -> Result<Vec<Self::Tensor>, Self::Error>;
+}
+
+/// For each position the combination of all elements up to it, as `jax.lax.associative_scan` has it: pairs of neighbours are combined, then
+/// the running combinations of those; what stands between follows from both. The depth is the logarithm of the extent, the number of
+/// combinations is below twice the extent.
+pub fn combined_in_halves<H: Halves>(
+    halves: &mut H,
+    tensors: &[H::Tensor],
+    extent: i64,
+) -> Result<Vec<H::Tensor>, H::Error> {
+    if extent < 2 {
+        return Ok(tensors.to_vec());
+    }
+    let pairs = extent / 2;
+    let (first, second) = (halves.part(tensors, 0, 2 * pairs - 1, 2)?, halves.part(tensors, 1, 2 * pairs, 2)?);
+    let combined = halves.combine(&first, &second)?;
+    let odd = combined_in_halves(halves, &combined, pairs)?;
+    let mut even = halves.part(tensors, 0, 1, 1)?;
+    let rest = (extent - 1) / 2;
+    if rest > 0 {
+        let (before, own) = (halves.part(&odd, 0, rest, 1)?, halves.part(tensors, 2, 2 * rest + 1, 2)?);
+        let combined = halves.combine(&before, &own)?;
+        even = halves.joined(&even, &combined)?;
+    }
+    let paired = halves.part(&even, 0, pairs, 1)?;
+    let woven = halves.woven(&paired, &odd, pairs)?;
+    if extent % 2 == 0 {
+        return Ok(woven);
+    }
+    let last = halves.part(&even, pairs, pairs + 1, 1)?;
+    halves.joined(&woven, &last)
+}
+
+/// Values of a graph, with what combines them.
+struct Values<'a, 'c, E> {
+    builder: &'a mut Builder,
+    axis: usize,
+    combine: &'a mut Combine<'c, E>,
+}
+
+impl<E: From<TypeError>> Halves for Values<'_, '_, E> {
+    type Tensor = Value;
+    type Error = E;
+
+    fn part(&mut self, of: &[Value], start: i64, limit: i64, stride: i64) -> Result<Vec<Value>, E> {
+        let mut parts = vec![];
+        for &value in of {
+            let shape = self.builder.tensor_type(value).shape.clone();
+            let mut slice =
+                Slice { start: vec![Dim::default(); shape.len()], stride: vec![1; shape.len()], limit: shape };
+            (slice.start[self.axis], slice.limit[self.axis]) = (start.into(), limit.into());
+            slice.stride[self.axis] = stride;
+            parts.push(self.builder.add(slice, &[value])?);
+        }
+        Ok(parts)
+    }
+
+    fn joined(&mut self, first: &[Value], second: &[Value]) -> Result<Vec<Value>, E> {
+        let axis = self.axis;
+        let pairs = first.iter().zip(second);
+        Ok(pairs.map(|(&a, &b)| self.builder.add(Concatenate { axis }, &[a, b])).collect::<Result<_, TypeError>>()?)
+    }
+
+    fn woven(&mut self, even: &[Value], odd: &[Value], extent: i64) -> Result<Vec<Value>, E> {
+        let mut woven = vec![];
+        for (&even, &odd) in even.iter().zip(odd) {
+            let mut shape = self.builder.tensor_type(odd).shape.clone();
+            shape.insert(self.axis + 1, Dim::constant(1));
+            let (even, odd) = (self.builder.reshape(even, &shape)?, self.builder.reshape(odd, &shape)?);
+            let pair = self.builder.add(Concatenate { axis: self.axis + 1 }, &[even, odd])?;
+            shape.remove(self.axis + 1);
+            shape[self.axis] = Dim::constant(2 * extent);
+            woven.push(self.builder.reshape(pair, &shape)?);
+        }
+        Ok(woven)
+    }
+
+    fn combine(&mut self, first: &[Value], second: &[Value]) -> Result<Vec<Value>, E> {
+        (self.combine)(self.builder, first, second)
+    }
+}
+
 /// What combines two lists of tensors, elementwise along the axis: any number of elements side by side.
 pub type Combine<'a, E> = dyn FnMut(&mut Builder, &[Value], &[Value]) -> Result<Vec<Value>, E> + 'a;
 
@@ -45,7 +152,7 @@ impl Builder {
             values = self.reversed(&values, axis)?;
         }
         values = match extent.as_constant() {
-            Some(extent) => self.combine_halves(&values, axis, extent, combine)?,
+            Some(extent) => combined_in_halves(&mut Values { builder: self, axis, combine }, &values, extent)?,
             None => self.combine_one_by_one(&values, axis, combine)?,
         };
         Ok(if options.reverse { self.reversed(&values, axis)? } else { values })
@@ -53,74 +160,6 @@ impl Builder {
 
     fn reversed(&mut self, values: &[Value], axis: usize) -> Result<Vec<Value>, TypeError> {
         values.iter().map(|&value| self.add(Reverse { axes: vec![axis] }, &[value])).collect()
-    }
-
-    /// Every `stride`-th element of `start..limit` on an axis.
-    fn elements_of(
-        &mut self,
-        values: &[Value],
-        axis: usize,
-        (start, limit, stride): (i64, i64, i64),
-    ) -> Result<Vec<Value>, TypeError> {
-        let slice = |builder: &mut Builder, &value: &Value| {
-            let shape = builder.tensor_type(value).shape.clone();
-            let mut slice =
-                Slice { start: vec![Dim::default(); shape.len()], stride: vec![1; shape.len()], limit: shape };
-            (slice.start[axis], slice.limit[axis], slice.stride[axis]) = (start.into(), limit.into(), stride);
-            builder.add(slice, &[value])
-        };
-        values.iter().map(|value| slice(self, value)).collect()
-    }
-
-    fn joined(&mut self, parts: &[&[Value]], axis: usize) -> Result<Vec<Value>, TypeError> {
-        let count = parts.first().map_or(0, |part| part.len());
-        (0..count)
-            .map(|i| self.add(Concatenate { axis }, &parts.iter().map(|part| part[i]).collect::<Vec<_>>()))
-            .collect()
-    }
-
-    fn combine_halves<E: From<TypeError>>(
-        &mut self,
-        values: &[Value],
-        axis: usize,
-        extent: i64,
-        combine: &mut Combine<'_, E>,
-    ) -> Result<Vec<Value>, E> {
-        if extent < 2 {
-            return Ok(values.to_vec());
-        }
-        let pairs = extent / 2;
-        let (first, second) = (
-            self.elements_of(values, axis, (0, 2 * pairs - 1, 2))?,
-            self.elements_of(values, axis, (1, 2 * pairs, 2))?,
-        );
-        let combined = combine(self, &first, &second)?;
-        // at odd positions
-        let odd = self.combine_halves(&combined, axis, pairs, combine)?;
-        let mut even = self.elements_of(values, axis, (0, 1, 1))?;
-        let rest = (extent - 1) / 2;
-        if rest > 0 {
-            let (before, own) =
-                (self.elements_of(&odd, axis, (0, rest, 1))?, self.elements_of(values, axis, (2, 2 * rest + 1, 2))?);
-            let combined = combine(self, &before, &own)?;
-            even = self.joined(&[&even, &combined], axis)?;
-        }
-        let paired = self.elements_of(&even, axis, (0, pairs, 1))?;
-        let mut all = vec![];
-        for (&even, &odd) in paired.iter().zip(&odd) {
-            let mut shape = self.tensor_type(odd).shape.clone();
-            shape.insert(axis + 1, Dim::constant(1));
-            let (even, odd) = (self.reshape(even, &shape)?, self.reshape(odd, &shape)?);
-            let pair = self.add(Concatenate { axis: axis + 1 }, &[even, odd])?;
-            shape.remove(axis + 1);
-            shape[axis] = Dim::constant(2 * pairs);
-            all.push(self.reshape(pair, &shape)?);
-        }
-        if extent % 2 == 1 {
-            let last = self.elements_of(&even, axis, (pairs, pairs + 1, 1))?;
-            all = self.joined(&[&all, &last], axis)?;
-        }
-        Ok(all)
     }
 
     fn combine_one_by_one<E: From<TypeError>>(

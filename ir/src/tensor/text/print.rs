@@ -66,12 +66,14 @@ enum Locations {
     Hidden,
 }
 
-/// The text of a node: its lines in [`print_graph`] without the indentation of the first and the last line end.
+/// A node as messages show it: its line in [`print_graph`], without what its regions do.
 pub fn print_node(value: Value, node: &Node) -> String {
-    node_text(value, node, Locations::Shown, "")
+    let regions = node.op.operation().regions().iter().map(|_| " region {...}").collect::<String>();
+    head_text(value, node) + &regions + &location_text(node)
 }
 
-fn node_text(value: Value, node: &Node, locations: Locations, indentation: &str) -> String {
+/// The node's type, name, operands and attributes.
+fn head_text(value: Value, node: &Node) -> String {
     let (mnemonic, attributes) = op_text(&node.op);
     let mut text = format!("{value}: {} = {mnemonic}", node.ty);
     for (i, operand) in node.operands.iter().enumerate() {
@@ -81,6 +83,17 @@ fn node_text(value: Value, node: &Node, locations: Locations, indentation: &str)
         text.push(' ');
         text += &attributes;
     }
+    text
+}
+
+fn location_text(node: &Node) -> String {
+    let Some(location) = &node.location else { return String::new() };
+    let layer = if location.layer.is_empty() { String::new() } else { format!(", {}", json(&location.layer)) };
+    format!(" at {}:{}{layer}", json(&location.file), location.line)
+}
+
+fn node_text(value: Value, node: &Node, locations: Locations, indentation: &str) -> String {
+    let mut text = head_text(value, node);
     for region in node.op.operation().regions() {
         text += " region {\n";
         let inner = format!("{indentation}  ");
@@ -88,11 +101,8 @@ fn node_text(value: Value, node: &Node, locations: Locations, indentation: &str)
         text += &list(&format!("{inner}return"), region.graph().results.iter().map(Value::to_string));
         text += &format!("{indentation}}}");
     }
-    if let Some(location) = node.location.as_ref().filter(|_| locations == Locations::Shown) {
-        text += &format!(" at {}:{}", json(&location.file), location.line);
-        if !location.layer.is_empty() {
-            text += &format!(", {}", json(&location.layer));
-        }
+    if locations == Locations::Shown {
+        text += &location_text(node);
     }
     text
 }

@@ -98,10 +98,7 @@ pub fn bench(arguments: &Bench) -> Outcome {
         return super::ablate::ablate(arguments);
     }
     let mut traced = model::trace(&arguments.model)?;
-    let entries: Vec<&'static str> = ENTRIES
-        .into_iter()
-        .filter(|name| arguments.entry.is_empty() || arguments.entry.iter().any(|e| e.name() == *name))
-        .collect();
+    let entries: Vec<&'static str> = ENTRIES.into_iter().filter(|name| arguments.wants_entry(name)).collect();
     // what is not measured need not be compiled
     traced
         .module
@@ -204,7 +201,8 @@ fn work(module: &Module, entry: &str, backend: &dyn Backend, batch_size: i64) ->
         |ty: &kc_ir::TensorType| ty.elements().evaluate(&value_of).unwrap_or(0).max(0) as f64 * ty.dtype.bytes() as f64;
     let graph = &optimised.function.graph;
     let ends = graph.parameters.iter().chain(&graph.results).map(|&value| bytes(graph.tensor_type(value)));
-    Ok(Work { operations: traffic(&program, &value_of).operations, bytes: ends.sum() })
+    let [call, kept] = traffic(&program, &value_of);
+    Ok(Work { operations: call.operations + kept.operations, bytes: ends.sum() })
 }
 
 /// Milliseconds that the cost model gives for one call of each launch of an entry point's plan.
@@ -214,8 +212,8 @@ fn predicted(module: &Module, entry: &str, backend: &dyn Backend, arguments: &Be
     let optimised = optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new)?;
     let program = schedule_function(&optimised.function, backend.target()).map_err(Failure::new)?;
     let constants = options.cost.unwrap_or(backend.target().cost);
-    let launches = kc_passes::launches(&program, &|_| Some(arguments.batch_size as i64));
-    Ok(launches.iter().map(|traffic| constants.nanoseconds(traffic) * 1e-6).collect())
+    let launches = kc_passes::count(&program, &|_| Some(arguments.batch_size as i64));
+    Ok(launches.iter().map(|launch| constants.nanoseconds(&launch.once) * 1e-6).collect())
 }
 
 /// Bytes of an entry point's arena for a batch.
@@ -231,12 +229,11 @@ fn measure(
     arguments: &Bench,
 ) -> Outcome<Vec<Figure>> {
     let batch_size = arguments.batch_size;
-    let wants = |mode| arguments.mode.is_empty() || arguments.mode.contains(&mode);
     let mut subjects: Vec<Box<dyn measure::Program + '_>> = Vec::new();
     let mut figures = Vec::new();
     for Program { backend, compile_milliseconds, fused, profiled, predicted, eager } in programs {
         let Some(description) = fused.manifest().entry(entry) else { continue };
-        let inputs = synthetic::inputs(description, batch_size)?;
+        let inputs = synthetic::inputs(&description.inputs, batch_size)?;
         let kernels = match profiled {
             Some(session) => measure::kernel_times(session, entry, &inputs, arguments.repeats)?,
             None => Kernels::default(),
@@ -252,13 +249,13 @@ fn measure(
             floor: None,
             program_costs: (mode == FUSED).then_some((*compile_milliseconds, arena)),
         };
-        if let Some(eager) = eager.as_mut().filter(|_| wants(BenchMode::Eager)) {
+        if let Some(eager) = eager.as_mut().filter(|_| arguments.wants(BenchMode::Eager)) {
             figures.push(figure(EAGER, Kernels::default()));
             let init = fused.manifest().entry("init").map_or(&[][..], |init| &init.inputs);
             let seeds = initial_seeds(init, 0).context(|| "cannot draw seeds".to_owned())?;
             subjects.push(Box::new(EagerEntry { eager, entry, inputs: inputs.clone(), seeds }));
         }
-        if wants(BenchMode::Fused) {
+        if arguments.wants(BenchMode::Fused) {
             figures.push(figure(FUSED, kernels));
             subjects.push(Box::new(measure::Entry { session: fused, entry, inputs, outputs: Vec::new() }));
         }

@@ -1,3 +1,4 @@
+use super::COUNTED;
 use crate::cli::{Explain, ExplainFormat};
 use crate::drawing::{self, Node, escaped};
 use crate::failure::{Context, Failure, Outcome};
@@ -62,7 +63,7 @@ fn kernel_times(module: &Module, backend: &dyn Backend, arguments: &Explain) -> 
     session.init(0).context(|| "cannot initialise the model".to_owned())?;
     let entry = session.manifest().entry(&arguments.entry);
     let entry = entry.ok_or_else(|| Failure::new(format_args!("the package has no `{}`", arguments.entry)))?;
-    let inputs = synthetic::inputs(entry, arguments.batch_size)?;
+    let inputs = synthetic::inputs(&entry.inputs, arguments.batch_size)?;
     let kernels = measure::kernel_times(&mut session, &arguments.entry, &inputs, REPEATS)?;
     Ok(kernels.launches.into_iter().map(|launch| launch.milliseconds).collect())
 }
@@ -136,45 +137,46 @@ impl Explained {
 
     /// How often kernels of each name are launched and what they move, without any rule and with all.
     fn kernels_by_name(&self) -> String {
-        let mut by_name: BTreeMap<String, [Traffic; 2]> = BTreeMap::new();
+        let mut by_name: BTreeMap<(bool, &str), [Traffic; 2]> = BTreeMap::new();
         for (side, program) in [&self.before, &self.after].into_iter().enumerate() {
-            let names = names(program).into_iter();
-            for (name, traffic) in names.zip(kc_passes::launches(program, &self.extent())) {
-                by_name.entry(name).or_default()[side] += traffic;
+            for launch in kc_passes::count(program, &self.extent()) {
+                let name = program.kernels[launch.kernel].name.as_str();
+                by_name.entry((launch.kept, name)).or_default()[side] += launch.traffic();
             }
         }
-        let megabytes = |traffic: &Traffic| format!("{:.3}", traffic.bytes / 1e6);
         let mut rows = vec![["kernels", "before", "MB", "after", "MB"].map(str::to_owned).to_vec()];
-        let mut all = [Traffic::default(); 2];
-        for (name, sides) in &by_name {
-            let [before, after] = sides;
-            all[0] += *before;
-            all[1] += *after;
-            let cells = [before, after].map(|side| [side.launches.to_string(), megabytes(side)]);
-            rows.push([name.clone()].into_iter().chain(cells.into_iter().flatten()).collect());
+        let mut row = |name: String, sides: &[Traffic; 2]| {
+            let cells = sides.map(|side| [side.launches.to_string(), format!("{:.3}", side.bytes / 1e6)]);
+            rows.push([name].into_iter().chain(cells.into_iter().flatten()).collect());
+        };
+        for kept in [false, true] {
+            let mut all = [Traffic::default(); 2];
+            for ((_, name), sides) in by_name.iter().filter(|((is_kept, _), _)| *is_kept == kept) {
+                all.iter_mut().zip(sides).for_each(|(all, side)| *all += *side);
+                row(if kept { format!("kept: {name}") } else { (*name).to_owned() }, sides);
+            }
+            match kept {
+                false => row("all of a call".to_owned(), &all),
+                true if all.iter().any(|side| side.launches > 0.0) => row("all kept".to_owned(), &all),
+                true => {}
+            }
         }
-        let cells = all.iter().map(|side| [side.launches.to_string(), megabytes(side)]);
-        rows.push(["all".to_owned()].into_iter().chain(cells.into_iter().flatten()).collect());
-        format!(
-            "before: without any rule; MB: what kernels read and write at batch {}\n{}",
-            self.batch_size,
-            table::columns(&rows)
-        )
+        format!("before: without any rule; batch {}\n{COUNTED}\n{}", self.batch_size, table::columns(&rows))
     }
 
     /// The launches in order, with what they compute.
     fn launches(&self) -> String {
         let mut rows = vec![["step  kernel", "tasks", "work"].map(str::to_owned).to_vec()];
-        rows_of(&self.after, &self.after.steps, "", &mut rows);
+        rows_of(&self.after, &self.after.steps, "", self.after.kept, &mut rows);
         format!(
-            "kernels in order; work: estimate of bytes moved and arithmetic operations, - where there is none\n{}",
+            "kernels in order, kept ones first; work: estimate of bytes moved and arithmetic operations, - where there is none\n{}",
             table::columns(&rows)
         )
     }
 
     /// A box a launch, a row a step.
     fn picture_of_kernels(&self, times: &[f64]) -> String {
-        let traffic = kc_passes::launches(&self.after, &self.extent());
+        let counted = kc_passes::count(&self.after, &self.extent());
         let total: f64 = times.iter().sum();
         let mut nodes = vec![];
         let mut edges = vec![];
@@ -196,7 +198,7 @@ impl Explained {
                 }
             }
             writers.extend(written.into_iter().map(|root| (root, number)));
-            let bytes = traffic.get(number).map_or(0.0, |traffic| traffic.bytes);
+            let bytes = counted.get(number).map_or(0.0, |launch| launch.traffic().bytes);
             let lines = vec![kernel.name.clone(), format!("{time:.3} ms  {:.2} MB", bytes / 1e6)];
             nodes.push(Node { lines, row, share: if total > 0.0 { time / total } else { 0.0 } });
         }
@@ -266,24 +268,21 @@ fn flat(program: &Program) -> Vec<(usize, Vec<usize>, &kc_ir::kernel::Kernel)> {
     found
 }
 
-fn names(program: &Program) -> Vec<String> {
-    flat(program).into_iter().map(|(_, _, kernel)| kernel.name.clone()).collect()
-}
-
-/// The rows of steps; `around` is the number of the step that they are in.
-fn rows_of(program: &Program, steps: &[Step], around: &str, rows: &mut Vec<Vec<String>>) {
+/// The rows of steps; `around` is the number of the step that they are in, the first of them are kept.
+fn rows_of(program: &Program, steps: &[Step], around: &str, kept: usize, rows: &mut Vec<Vec<String>>) {
     for (number, step) in steps.iter().enumerate() {
+        let mark = if number < kept { "kept: " } else { "" };
         let number = format!("{around}{number}");
         let mut inner = |what: String, blocks: &[&[Step]]| {
             rows.push(vec![format!("{number:>4}  {what}"), String::new(), String::new()]);
-            blocks.iter().for_each(|steps| rows_of(program, steps, &format!("{number}."), rows));
+            blocks.iter().for_each(|steps| rows_of(program, steps, &format!("{number}."), 0, rows));
         };
         match step {
             Step::Launches(launches) => {
                 for launch in launches {
                     let kernel = program.kernels.get(launch.kernel).map_or("", |kernel| &kernel.name);
                     let work = if launch.work.is(0) { "-".to_owned() } else { launch.work.to_string() };
-                    rows.push(vec![format!("{number:>4}  {kernel}"), launch.tasks.to_string(), work]);
+                    rows.push(vec![format!("{number:>4}  {mark}{kernel}"), launch.tasks.to_string(), work]);
                 }
             }
             Step::Loop { rounds, .. } => inner(format!("loop of {rounds} rounds"), &step.blocks()),

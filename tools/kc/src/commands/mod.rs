@@ -16,6 +16,11 @@ mod sign;
 mod summary;
 mod tune;
 
+/// What tables of kernels and bytes count.
+const COUNTED: &str = "kernels: launches a call, in each round of loops, several kernels that are launched as one as one\n\
+     MB: what they read and write, each buffer once a kernel\n\
+     kept: what a call repeats only when the weights have changed, counted apart";
+
 pub use bench::bench;
 pub use compile::compile;
 pub use doctor::doctor;

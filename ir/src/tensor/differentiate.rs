@@ -4,11 +4,12 @@ mod control;
 mod scan;
 mod scopes;
 
-use kc_ir::tensor::ops::{Backward, Binary};
-use kc_ir::tensor::{Builder, Graph, Node, Op, Type, TypeError, Value};
+use crate::tensor::ops::{Backward, Binary};
+use crate::tensor::{Builder, Graph, Node, Op, Type, TypeError, Value};
+use hashbrown::HashSet;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// The graph with every [`Gradient`](kc_ir::tensor::ops::Gradient) op expanded, inner ones first, and without what no result
+/// The graph with every [`Gradient`](crate::tensor::ops::Gradient) op expanded, inner ones first, and without what no result
 /// needs.
 ///
 /// The derivative by a value takes every way from the scalar back to it; by a value that the scalar does not depend on it is
@@ -57,7 +58,7 @@ impl Expansion {
     fn gradient(&mut self, of: Value, by: &[Value]) -> Result<Vec<Value>, TypeError> {
         let outer = self.builder.set_location(None);
         let one = self.builder.splat_like(1.0, of)?;
-        let cotangents = self.pull_back(&[(of, one)], by, false)?;
+        let cotangents = self.pull_back(&[(of, one)], by, None)?;
         self.builder.set_location(outer);
         by.iter()
             .zip(cotangents)
@@ -65,17 +66,17 @@ impl Expansion {
             .collect()
     }
 
-    /// Carries cotangents of values (seeds) back to the values `by`. Where `stops` is true, `by` are taken as independent of
-    /// each other.
+    /// Carries cotangents of values (seeds) back to the values `by`. Where there are `ends`, what the seeds are functions of and among
+    /// them `by`, these are taken as independent of each other.
     fn pull_back(
         &mut self,
         seeds: &[(Value, Value)],
         by: &[Value],
-        stops: bool,
+        ends: Option<&[Value]>,
     ) -> Result<Vec<Option<Value>>, TypeError> {
         let targets: BTreeSet<Value> = by.iter().copied().collect();
-        let end = seeds.iter().map(|(value, _)| value.index() + 1).max().unwrap_or(0);
-        let depends = dependents(self.builder.graph(), end, &targets, stops);
+        let from: Vec<Value> = seeds.iter().map(|&(value, _)| value).collect();
+        let depends = dependents(self.builder.graph(), &from, &targets, ends.unwrap_or_default());
         let mut found: BTreeMap<Value, Value> = BTreeMap::new();
         // cotangents of each node's results, of the nodes that are still to be visited
         let mut pending: BTreeMap<Value, Vec<Option<Value>>> = BTreeMap::new();
@@ -88,12 +89,12 @@ impl Expansion {
                 if let [Some(cotangent)] = cotangents[..] {
                     found.insert(value, cotangent);
                 }
-                if stops {
+                if ends.is_some() {
                     continue;
                 }
             }
             let node = self.builder.graph().node(value).clone();
-            let wanted: Vec<bool> = node.operands.iter().map(|operand| depends[operand.index()]).collect();
+            let wanted: Vec<bool> = node.operands.iter().map(|operand| depends.contains(operand)).collect();
             if !wanted.contains(&true) {
                 continue;
             }
@@ -102,7 +103,7 @@ impl Expansion {
                 continue;
             }
             self.builder.set_location(node.location.clone());
-            let given = self.node_cotangents(value, &node, &cotangents, &wanted)?;
+            let given = self.node_cotangents(value, &node, &cotangents, &wanted).map_err(|error| at(&node, error))?;
             for ((&operand, cotangent), wanted) in node.operands.iter().zip(given).zip(wanted) {
                 if let Some(cotangent) = cotangent.filter(|_| wanted) {
                     self.contribute(&mut pending, &depends, (operand, 0), cotangent)?;
@@ -116,11 +117,11 @@ impl Expansion {
     fn contribute(
         &mut self,
         pending: &mut BTreeMap<Value, Vec<Option<Value>>>,
-        depends: &[bool],
+        depends: &HashSet<Value>,
         (value, result): (Value, usize),
         cotangent: Value,
     ) -> Result<(), TypeError> {
-        if !depends[value.index()] {
+        if !depends.contains(&value) {
             return Ok(());
         }
         let results = match &self.builder.graph().node(value).ty {
@@ -164,7 +165,7 @@ impl Expansion {
         let by: BTreeSet<Value> =
             node.operands.iter().zip(wanted).filter(|(_, wanted)| **wanted).map(|(&value, _)| value).collect();
         let by: Vec<Value> = by.into_iter().collect();
-        let found = self.pull_back(&seeds, &by, true)?;
+        let found = self.pull_back(&seeds, &by, Some(&node.operands))?;
         let mut found: BTreeMap<Value, Option<Value>> = by.into_iter().zip(found).collect();
         // an operand that is given twice has its whole cotangent at its first place
         Ok(node.operands.iter().map(|operand| found.remove(operand).flatten()).collect())
@@ -211,19 +212,49 @@ impl Expansion {
     }
 }
 
-/// For each node below `end` whether a derivative by the targets may pass through it; where `stops` is true, it ends there.
-fn dependents(graph: &Graph, end: usize, targets: &BTreeSet<Value>, stops: bool) -> Vec<bool> {
-    let mut depends: Vec<bool> = Vec::with_capacity(end);
-    for value in graph.values().take(end) {
+/// The error with the place in the user's program that asked for the op, where it has none yet.
+fn at(node: &Node, error: TypeError) -> TypeError {
+    const ARROW: &str = "\n  --> ";
+    match &node.location {
+        Some(location) if !error.message.contains(ARROW) => {
+            let layer = match location.layer.as_str() {
+                "" => String::new(),
+                layer => format!(" (in layer `{layer}`)"),
+            };
+            TypeError {
+                message: format!("{}{layer}{ARROW}{}:{}", error.message, location.file, location.line),
+                ..error
+            }
+        }
+        _ => error,
+    }
+}
+
+/// The values on the way from targets to other values that a derivative may pass through. Nothing is looked for before `ends`, so that a
+/// composite costs what its body is, wherever it stands.
+fn dependents(graph: &Graph, from: &[Value], targets: &BTreeSet<Value>, ends: &[Value]) -> HashSet<Value> {
+    let ends: HashSet<Value> = ends.iter().copied().collect();
+    let mut depends = HashSet::new();
+    let mut visited = HashSet::new();
+    let mut open: Vec<(Value, bool)> = from.iter().map(|&value| (value, false)).collect();
+    while let Some((value, operands_are_known)) = open.pop() {
         let node = graph.node(value);
+        let ends_here = matches!(node.op, Op::StopGradient(_)) || ends.contains(&value);
+        if !operands_are_known {
+            if visited.insert(value) {
+                open.push((value, true));
+                open.extend(node.operands.iter().filter(|_| !ends_here).map(|&operand| (operand, false)));
+            }
+            continue;
+        }
         let smooth = match &node.ty {
             Type::Tensor(ty) => ty.dtype.is_float(),
             Type::Tuple(_) => true,
         };
-        let is_target = targets.contains(&value);
-        let ends_here = matches!(node.op, Op::StopGradient(_)) || stops && is_target;
-        let through = !ends_here && node.operands.iter().any(|operand| depends[operand.index()]);
-        depends.push(smooth && (is_target || through));
+        let through = !ends_here && node.operands.iter().any(|operand| depends.contains(operand));
+        if smooth && (targets.contains(&value) || through) {
+            depends.insert(value);
+        }
     }
     depends
 }

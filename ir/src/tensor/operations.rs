@@ -1,14 +1,14 @@
 //! What elementwise functions cost, for the cost model and for the choice between computing again and storing.
 
-use kc_ir::tensor::Op;
-use kc_ir::tensor::ops::{Binary, CustomFunction, Unary};
+use super::Op;
+use super::ops::{Binary, CustomFunction, Unary};
 
 /// What a load and a store of an element cost, in the same unit.
-pub(crate) const LOAD_AND_STORE: f64 = 4.0;
+pub const LOAD_AND_STORE: f64 = 4.0;
 
 /// What an elementwise function executes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Executed {
+pub enum Executed {
     /// So many additions.
     Operations(f64),
     /// So many exponential functions.
@@ -29,7 +29,7 @@ impl Executed {
 }
 
 /// What an elementwise op executes for an element; `None` for other ops.
-pub(crate) fn elementwise(op: &Op) -> Option<Executed> {
+pub fn elementwise(op: &Op) -> Option<Executed> {
     match op {
         Op::Unary(function) => Some(unary(*function)),
         Op::Binary(function) => Some(binary(*function)),
@@ -96,7 +96,7 @@ fn binary(function: Binary) -> Executed {
 }
 
 /// Operations of a library function for each element of a vector or matrix with these extents.
-pub(crate) fn library(function: CustomFunction, extents: &[f64]) -> f64 {
+pub fn library(function: CustomFunction, extents: &[f64]) -> f64 {
     let least = extents.iter().copied().fold(f64::INFINITY, f64::min).max(1.0);
     match function {
         CustomFunction::Fft | CustomFunction::InverseFft => 5.0 * least.log2().max(1.0),

@@ -5,10 +5,10 @@ mod plan;
 
 use super::Expansion;
 use super::control::pullback;
-use crate::region::Extract;
-use kc_ir::TensorType;
-use kc_ir::tensor::ops::*;
-use kc_ir::tensor::{Builder, Node, Op, Region, TypeError, Value};
+use crate::tensor::Extract;
+use crate::tensor::ops::*;
+use crate::tensor::{Builder, Node, Op, Region, TypeError, Value};
+use kc_abi::TensorType;
 use plan::{Backward, Sum};
 use std::collections::{BTreeMap, HashMap};
 
@@ -85,8 +85,8 @@ fn active(scan: &Scan, wanted: &[bool]) -> Vec<bool> {
     let mut by = wanted.to_vec();
     loop {
         let targets = body.parameters.iter().zip(&by).filter(|(_, by)| **by).map(|(&value, _)| value).collect();
-        let depends = super::dependents(body, body.nodes.len(), &targets, false);
-        let more = (0..scan.carried).find(|&carry| depends[body.results[carry].index()] && !by[carry]);
+        let depends = super::dependents(body, &body.results[..scan.carried], &targets, &[]);
+        let more = (0..scan.carried).find(|&carry| depends.contains(&body.results[carry]) && !by[carry]);
         match more {
             None => return by,
             Some(carry) => by[carry] = true,

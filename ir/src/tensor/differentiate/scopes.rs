@@ -1,8 +1,8 @@
 //! Regions that say how their derivative is taken.
 
 use super::Expansion;
-use kc_ir::tensor::ops::{CustomGradient, OptimizationBarrier, Remat};
-use kc_ir::tensor::{Node, TypeError, Value};
+use crate::tensor::ops::{CustomGradient, OptimizationBarrier, Remat};
+use crate::tensor::{Node, TypeError, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Expansion {
@@ -29,7 +29,7 @@ impl Expansion {
         let by: BTreeSet<Value> =
             again.iter().zip(wanted).filter(|(_, wanted)| **wanted).map(|(&value, _)| value).collect();
         let by: Vec<Value> = by.into_iter().collect();
-        let found = self.pull_back(&seeds, &by, true)?;
+        let found = self.pull_back(&seeds, &by, Some(&again))?;
         let mut found: BTreeMap<Value, Option<Value>> = by.into_iter().zip(found).collect();
         // an operand that is given twice has its whole cotangent at its first place
         Ok(again.iter().map(|value| found.remove(value).flatten()).collect())

@@ -2,9 +2,9 @@
 //! all rounds, is no element of a sequence, and is neither a repetition of something smaller nor a cheap function of what is kept anyway.
 
 use super::super::control::Pullback;
-use crate::operations;
-use kc_ir::tensor::ops::*;
-use kc_ir::tensor::{Graph, Node, Op, TypeError, Value};
+use crate::tensor::operations;
+use crate::tensor::ops::*;
+use crate::tensor::{Graph, Node, Op, TypeError, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The largest number of ops that the way back executes again rather than reads the result of.

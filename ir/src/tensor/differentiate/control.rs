@@ -1,9 +1,9 @@
 //! Derivatives through the regions of choices, which are computed again on the way back, and of a region as such.
 
 use super::{Expansion, add_parameter};
-use crate::region::Extract;
-use kc_ir::tensor::ops::*;
-use kc_ir::tensor::{Graph, Node, Region, TypeError, Value};
+use crate::tensor::Extract;
+use crate::tensor::ops::*;
+use crate::tensor::{Graph, Node, Region, TypeError, Value};
 
 /// A region's graph with the cotangents of its parameters.
 pub(super) struct Pullback {
@@ -31,7 +31,7 @@ pub(super) fn pullback(region: &Graph, seeded: &[bool], wanted: &[bool]) -> Resu
     }
     let by: Vec<Value> =
         parameters.iter().zip(wanted).filter(|(_, wanted)| **wanted).map(|(&value, _)| value).collect();
-    let mut found = expansion.pull_back(&seeds, &by, true)?.into_iter();
+    let mut found = expansion.pull_back(&seeds, &by, Some(&parameters))?.into_iter();
     let mut cotangents = vec![];
     for wanted in wanted {
         cotangents.push(match if *wanted { found.next().flatten() } else { None } {
