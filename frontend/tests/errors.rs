@@ -289,3 +289,41 @@ fn a_loss_that_does_not_fit_the_output() {
         "loss `categorical_crossentropy` takes predictions of shape (None, classes), the model's output is (None,)"
     );
 }
+
+#[test]
+fn functions_of_tensors_name_what_the_user_wrote() {
+    use kc::ops::{self, Expression, Tensor};
+    kc::utils::clear_session();
+    let batch = Tensor::from(Input::new([4]));
+    let ones = |shape: [i64; 2]| Tensor::from(ops::ones(shape));
+    let said = |tensor: Tensor| message(tensor.ty().unwrap_err());
+    assert_eq!(
+        said(ops::reshape(&batch, [-1, 3])),
+        "`ops::reshape`: got float32 (None, 4): expected a shape with as many elements as (None, 4) has whatever the unknown \
+         extents are, (-1, 3) is none"
+    );
+    assert_eq!(
+        said(ops::reshape(ones([2, 3]), [4, 2])),
+        "`ops::reshape`: got float32 (2, 3): expected a shape with as many elements as (2, 3) has, (4, 2) is none"
+    );
+    assert_eq!(
+        said(ops::cond(true, || ones([1, 2]), || ones([2, 1]))),
+        "`ops::cond`: `true_fn` gives float32 (1, 2), `false_fn` float32 (2, 1); expected equal types"
+    );
+    let grown = ops::while_loop(|_| true.into(), |x: Tensor| ops::concatenate([&x, &x]).into(), ones([1, 2]));
+    assert_eq!(
+        said(grown.results()),
+        "`ops::while_loop`: the loop carries float32 (1, 2), its body gives float32 (2, 2); expected equal types"
+    );
+    assert_eq!(
+        said(ops::max_pool(ops::equal(ops::ones([1, 2, 2, 1]), 1), 2).into()),
+        "`ops::max_pool`: got bool (1, 2, 2, 1): got bool[1, 2, 2, 1], expected a number type"
+    );
+}
+
+#[test]
+fn what_is_wrong_when_it_is_computed_shows_the_line_that_asked() {
+    use kc::ops::{self, Expression};
+    let error = ops::sum(Input::new([4])).eval().unwrap_err().to_string();
+    assert!(error.contains(&format!("\n  --> {}:{}", file!(), line!() - 1)), "{error}");
+}

@@ -216,3 +216,28 @@ fn a_loop_without_an_end_is_ended() {
     assert_eq!(model.predict_with(&zeros, &options).unwrap().len(), 0);
     assert_eq!(model.predict(&ones).unwrap().as_slice::<f32>().unwrap(), [64.0, 192.0]);
 }
+
+#[test]
+fn a_model_without_weights_predicts() {
+    kc::utils::clear_session();
+    let x = Array::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2]).unwrap();
+    let plain = Sequential::new().add(Input::new([2])).add(Rescaling::new(2.0));
+    let doubled = |y: Array| assert_eq!(y.as_slice::<f32>().unwrap(), [2.0, 4.0, 6.0, 8.0]);
+    doubled(plain.predict(&x).unwrap());
+    // a package of it, too, though nobody has initialised it; of a compiled one, which has the state of its metrics
+    for compiled in [false, true] {
+        kc::utils::clear_session();
+        let mut model = Sequential::new().add(Input::new([2])).add(Rescaling::new(2.0));
+        if compiled {
+            model.compile("adam", "mse", ["mse"]).unwrap();
+        }
+        let package = kc_codegen::compile(
+            &model.module().unwrap(),
+            &kc_codegen::Cranelift::new().unwrap(),
+            &kc_codegen::Options::default(),
+        );
+        let package = package.unwrap();
+        assert!(package.state.is_none());
+        doubled(kc_runtime::Model::new(package).unwrap().predict(&[&x]).unwrap().remove(0));
+    }
+}

@@ -261,13 +261,19 @@ impl PartialEq for Array {
 }
 
 impl fmt::Debug for Array {
-    /// `f32(2, 3) [0.0, 1.0, ...]`
+    /// `f32(2, 3) [0.0, 1.0, ...]`, `i32(2) [0, 1]`, `bool(2) [false, true]`
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}{} [", self.dtype, shape_text(&self.shape))?;
         let shown = self.elements().min(8);
         for i in 0..shown {
-            let value = crate::convert::element_as_f64(self.dtype, &self.bytes, i);
-            write!(formatter, "{}{value:?}", if i == 0 { "" } else { ", " })?;
+            formatter.write_str(if i == 0 { "" } else { ", " })?;
+            match self.dtype {
+                DType::Bool => write!(formatter, "{}", self.bytes[i] != 0)?,
+                dtype if dtype.is_integer() => {
+                    formatter.write_str(&crate::convert::element_text(dtype, &self.bytes, i))?
+                }
+                dtype => write!(formatter, "{:?}", crate::convert::element_as_f64(dtype, &self.bytes, i))?,
+            }
         }
         formatter.write_str(if self.elements() > shown { ", ...]" } else { "]" })
     }

@@ -406,3 +406,12 @@ fn code_is_executed_where_it_lies() {
     package.state = None;
     assert_eq!(error(package, place), "the package holds no weights; train it first, or run `init` in a session");
 }
+
+#[test]
+fn arrays_are_shown_as_what_they_are() {
+    let shown = |array: Array| format!("{array:?}");
+    assert_eq!(shown(Array::from_slice(&[1.0f32, -0.5], &[2]).unwrap()), "f32(2,) [1.0, -0.5]");
+    assert_eq!(shown(Array::from_slice(&[1i64, i64::MIN], &[1, 2]).unwrap()), "i64(1, 2) [1, -9223372036854775808]");
+    assert_eq!(shown(Array::from_slice(&[7u8; 9], &[9]).unwrap()), "u8(9,) [7, 7, 7, 7, 7, 7, 7, 7, ...]");
+    assert_eq!(shown(Array::from_bytes(DType::Bool, &[2], &[0, 1]).unwrap()), "bool(2,) [false, true]");
+}

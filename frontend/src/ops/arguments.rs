@@ -129,23 +129,28 @@ impl DTypeName {
     }
 }
 
-/// A shape in which one extent may be -1, for what is left, as the extents of a tensor of that many elements.
-pub(super) fn resolve_shape(given: &[Dim], elements: &Dim) -> Result<Vec<Dim>, TypeError> {
+/// A shape in which one extent may be -1, for what is left, as the extents of a tensor that has these.
+pub(super) fn resolve_shape(given: &[Dim], of: &[Dim]) -> Result<Vec<Dim>, TypeError> {
+    let elements = |shape: &[Dim]| shape.iter().cloned().product::<Dim>();
     let unknown: Vec<usize> = (0..given.len()).filter(|&i| given[i].is(-1)).collect();
     let mut shape = given.to_vec();
-    match unknown.as_slice() {
-        [] => {}
+    let fits = match unknown.as_slice() {
+        [] => elements(of) == elements(&shape),
         [position] => {
-            let others: Dim = (0..given.len()).filter(|i| i != position).map(|i| given[i].clone()).product();
-            let rest = if others.is(0) { None } else { elements.exact_div(&others) };
-            shape[*position] = rest.ok_or_else(|| {
-                wrong(format!(
-                    "{elements} elements cannot be divided into the shape {}",
-                    crate::shape_text(&shape).replace("None", "?")
-                ))
-            })?;
+            shape[*position] = Dim::constant(1);
+            let others = elements(&shape);
+            let rest = if others.is(0) { None } else { elements(of).exact_div(&others) };
+            rest.map(|rest| shape[*position] = rest).is_some()
         }
         _ => return Err(wrong("only one extent of the new shape can be -1")),
+    };
+    if fits {
+        return Ok(shape);
     }
-    Ok(shape)
+    let always = match elements(of).as_constant() {
+        Some(_) => "",
+        None => " whatever the unknown extents are",
+    };
+    let [from, to] = [of, given].map(crate::shape_text);
+    Err(wrong(format!("expected a shape with as many elements as {from} has{always}, {to} is none")))
 }

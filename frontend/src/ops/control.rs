@@ -6,7 +6,7 @@
 use super::build::{Known, address, build};
 use super::function::{Function, Operand};
 use super::structure::{Structure, flat, rebuilt};
-use super::tensor::{Source, Tensor};
+use super::tensor::{Source, Tensor, type_text};
 use crate::base::next_identity;
 use crate::{Error, Result};
 use kc_ir::tensor::{Builder, Scope, Tensor as Formula, TracedRegion, TypeError, Value};
@@ -113,6 +113,36 @@ enum Kind {
     Scan { carried: usize, length: Option<Dim>, reverse: bool },
 }
 
+impl Kind {
+    /// Checks that the closures give what fits together.
+    fn check(&self, name: &str, regions: &[Traced]) -> Result<()> {
+        let given = |region: &Traced| region.results.iter().map(Tensor::result_type).collect::<Result<Vec<_>>>();
+        let text = |types: &[TensorType]| types.iter().map(type_text).collect::<Vec<_>>().join(" and ");
+        let compared = |first: &str, expected: &[TensorType], other: &str, types: &[TensorType]| match expected == types
+        {
+            true => Ok(()),
+            false => Err(Error::model(format!(
+                "`ops::{name}`: {first} {}, {other} {}; expected equal types",
+                text(expected),
+                text(types)
+            ))),
+        };
+        match (self, regions) {
+            (Kind::Switch, [on_false, on_true]) if name == "cond" => {
+                compared("`true_fn` gives", &given(on_true)?, "`false_fn`", &given(on_false)?)
+            }
+            (Kind::Switch, [first, others @ ..]) => (1..).zip(others).try_for_each(|(number, other)| {
+                compared("branch 0 gives", &given(first)?, &format!("branch {number}"), &given(other)?)
+            }),
+            (Kind::While, [_, body]) => {
+                let carried = body.parameters.iter().map(Tensor::result_type).collect::<Result<Vec<_>>>()?;
+                compared("the loop carries", &carried, "its body gives", &given(body)?)
+            }
+            (Kind::Switch | Kind::While | Kind::Scan { .. }, _) => Ok(()),
+        }
+    }
+}
+
 /// An operation with regions: its operands, then what the regions read.
 #[derive(Clone)]
 struct Control {
@@ -140,6 +170,7 @@ impl Control {
     ) -> Result<Vec<Tensor>> {
         let mut all = operands.iter().chain(regions.iter().flat_map(|region| &region.results));
         all.try_for_each(|tensor| tensor.result_type().map(|_| ()))?;
+        kind.check(name, &regions).map_err(|error| error.at((place.file(), place.line())))?;
         let captures = captures(&regions, if matches!(kind, Kind::Switch) { Reads::Leaves } else { Reads::Computed });
         let operands = operands.into_iter().chain(captures.iter().cloned()).collect();
         let results = Tensor::calls(Arc::new(Control { name, class, kind, regions, captures }), operands, place);

@@ -108,10 +108,7 @@ pub(super) fn infer(
     try_infer(function, operands, &types).map_err(|error| {
         let given: Vec<String> = types.iter().skip(function.hidden()).map(type_text).collect();
         let given = if given.is_empty() { String::new() } else { format!(" got {}:", given.join(" and ")) };
-        let own = error.op.is_empty() || error.op == function.name();
-        let op = if own { String::new() } else { format!("{}: ", error.op) };
-        Error::model(format!("`ops::{}`:{given} {op}{}", function.name(), error.message))
-            .at((place.file(), place.line()))
+        Error::model(format!("`ops::{}`:{given} {}", function.name(), error.message)).at((place.file(), place.line()))
     })
 }
 

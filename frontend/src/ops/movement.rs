@@ -2,7 +2,7 @@
 
 use super::arguments::{Axes, axis as counted, distinct, resolve_shape, wrong};
 use super::declare::functions;
-use super::formulas::{concatenate as join, elements, flat, known_extent, reverse, slice, with_axis, without_axis};
+use super::formulas::{concatenate as join, flat, known_extent, reverse, slice, with_axis, without_axis};
 use super::promotion::accumulation_type;
 use crate::IntoShape;
 use kc_ir::Dim;
@@ -64,7 +64,7 @@ impl<I: Into<Integers>> From<I> for OptionalIntegers {
 
 functions! {
     /// The same elements in row-major order in another shape; one extent may be -1, for what is left.
-    reshape Reshape(x; newshape: Shape) = |_, &[x]| Ok(x.reshape(&resolve_shape(&newshape.0, &elements(&x.shape()))?));
+    reshape Reshape(x; newshape: Shape) = |_, &[x]| Ok(x.reshape(&resolve_shape(&newshape.0, &x.shape())?));
     /// All elements in one axis.
     ravel Ravel(x) = |_, &[x]| flat(*x);
     /// Repeated along axes of extent 1 and new leading ones.

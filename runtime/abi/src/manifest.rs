@@ -579,6 +579,12 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Whether a prediction depends on the state: on weights, or on seeds.
+    pub fn has_weights(&self) -> bool {
+        let is_weight = |role| matches!(role, StateRole::Trainable | StateRole::NonTrainable | StateRole::Seed);
+        self.state.iter().any(|tensor| is_weight(tensor.role))
+    }
+
     /// The entry point of that name.
     pub fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.name == name)

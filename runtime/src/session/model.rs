@@ -6,7 +6,7 @@ use crate::array::Array;
 use crate::intrinsics::Functions;
 use crate::package::Package;
 use crate::pool::Pool;
-use kc_abi::manifest::{Entry, Manifest};
+use kc_abi::manifest::{Entry, Manifest, StateTensor};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A package that any number of threads predict with at the same time: code, constants and weights are there once, and each thread that
@@ -48,7 +48,12 @@ impl Model {
     }
 
     fn load(mut package: Package, threads: usize, functions: &'static Functions) -> Result<Self, SessionError> {
-        let Some(state) = package.state.take() else { return Err(SessionError::NoWeights) };
+        let state = match package.state.take() {
+            Some(state) => state,
+            None if package.manifest.has_weights() => return Err(SessionError::NoWeights),
+            // what there is, metrics and the like, a prediction does not read
+            None => zeros(&package.manifest)?,
+        };
         let program = Arc::new(Program::load(package, functions)?);
         super::check_state(&program.manifest, &state)?;
         Self::assemble(program, state, Arc::new(Pool::new(threads)))
@@ -115,4 +120,14 @@ impl Model {
     fn give_back(&self, executor: Executor) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(executor);
     }
+}
+
+/// State tensors of zeros.
+fn zeros(manifest: &Manifest) -> Result<Vec<Array>, SessionError> {
+    let zeros = |tensor: &StateTensor| {
+        let shape: Option<Vec<usize>> =
+            tensor.ty.shape.iter().map(|extent| usize::try_from(extent.as_constant()?).ok()).collect();
+        shape.and_then(|shape| Array::zeros(tensor.ty.dtype, &shape).ok()).ok_or(SessionError::NoWeights)
+    };
+    manifest.state.iter().map(zeros).collect()
 }

@@ -1,7 +1,7 @@
 //! The compiler, as the subcommands use it.
 
 use crate::cli::{self, Code, Extract, Machine};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Context, Failure, Outcome};
 use crate::{code_cache, model};
 use clap::ValueEnum;
 use kc_codegen::mlir::{Mlir, NotAvailable};
@@ -185,19 +185,6 @@ pub fn is_package(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "kcp")
 }
 
-/// A package that was never trained or initialised has nothing to evaluate.
-pub fn check_trained(package: &Package, path: &Path) -> Outcome {
-    if package.state.is_some() {
-        return Ok(());
-    }
-    Err(Failure::new(format_args!(
-        "{} holds no weights; train it first: kc fit {} --data ... -o {}",
-        path.display(),
-        path.display(),
-        path.display()
-    )))
-}
-
 /// A package in execution, as the command line asks for it.
 pub fn open_session(package: &Package, machine: &Machine, device: &cli::Device) -> Outcome<Session> {
     let mut options = session_options(machine);
@@ -206,6 +193,23 @@ pub fn open_session(package: &Package, machine: &Machine, device: &cli::Device) 
         options.device.cache = Some(kc::datasets::cache_dir().join("xla"));
     }
     Session::new(package, &options).map_err(Failure::new)
+}
+
+/// The same of a package that was trained; one without weights needs no training.
+pub fn open_trained(package: &Package, path: &Path, machine: &Machine, device: &cli::Device) -> Outcome<Session> {
+    if package.state.is_none() && package.manifest.has_weights() {
+        return Err(Failure::new(format_args!(
+            "{} holds no weights; train it first: kc fit {} --data ... -o {}",
+            path.display(),
+            path.display(),
+            path.display()
+        )));
+    }
+    let mut session = open_session(package, machine, device)?;
+    if package.state.is_none() {
+        session.init(0).context(|| "cannot initialise the model".to_owned())?;
+    }
+    Ok(session)
 }
 
 /// A session as the command line asks for it.

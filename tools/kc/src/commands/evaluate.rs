@@ -6,10 +6,9 @@ use kc_runtime::{EvaluateOptions, Package, evaluate as run_evaluate};
 /// `kc evaluate`: loss and metrics of a trained package on test data (or all data, where no part of it is for tests).
 pub fn evaluate(arguments: &Evaluate) -> Outcome {
     let package = Package::read(&arguments.package).map_err(Failure::new)?;
-    compile::check_trained(&package, &arguments.package)?;
+    let mut session = compile::open_trained(&package, &arguments.package, &arguments.machine, &arguments.device)?;
     let samples = data::named(&arguments.data)?;
     let samples = samples.test.unwrap_or(samples.train);
-    let mut session = compile::open_session(&package, &arguments.machine, &arguments.device)?;
     let flag = interrupt::flag()?;
     let options = EvaluateOptions {
         batch_size: arguments.batch_size,

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 /// `kc predict`: a trained package's outputs.
 pub fn predict(arguments: &Predict) -> Outcome {
     let package = Package::read(&arguments.package).map_err(Failure::new)?;
-    compile::check_trained(&package, &arguments.package)?;
+    let mut session = compile::open_trained(&package, &arguments.package, &arguments.machine, &arguments.device)?;
     let samples = data::inputs(&arguments.input)?;
-    let mut session = compile::open_session(&package, &arguments.machine, &arguments.device)?;
     let options =
         EvaluateOptions { batch_size: arguments.batch_size, verbose: Verbose::Silent, ..EvaluateOptions::default() };
     let outputs = run_predict(&mut session, &samples, &options, &mut []).map_err(Failure::new)?;
