@@ -294,7 +294,7 @@ fn a_loss_that_does_not_fit_the_output() {
 fn functions_of_tensors_name_what_the_user_wrote() {
     use kc::ops::{self, Expression, Tensor};
     kc::utils::clear_session();
-    let batch = Tensor::from(Input::new([4]));
+    let batch = Tensor::from(&Input::new([4]));
     let ones = |shape: [i64; 2]| Tensor::from(ops::ones(shape));
     let said = |tensor: Tensor| message(tensor.ty().unwrap_err());
     assert_eq!(
@@ -324,6 +324,6 @@ fn functions_of_tensors_name_what_the_user_wrote() {
 #[test]
 fn what_is_wrong_when_it_is_computed_shows_the_line_that_asked() {
     use kc::ops::{self, Expression};
-    let error = ops::sum(Input::new([4])).eval().unwrap_err().to_string();
+    let error = ops::sum(&Input::new([4])).eval().unwrap_err().to_string();
     assert!(error.contains(&format!("\n  --> {}:{}", file!(), line!() - 1)), "{error}");
 }

@@ -2,6 +2,7 @@
 //!
 //! A computation that gives `None` says that the rule does not apply.
 
+mod attention;
 mod indexed;
 
 use super::facts::EGraph;
@@ -59,6 +60,10 @@ impl<'a> Arguments<'a> {
             Op::Transpose(Transpose { permutation }) => Some(permutation),
             _ => None,
         }
+    }
+    /// Parameters for the operands from a position on.
+    fn parameters(&self, builder: &mut Builder, first: usize) -> Option<Vec<Value>> {
+        (first..self.ids.len()).map(|position| builder.parameter("operand", self.ty(position)?.clone()).ok()).collect()
     }
     /// Inputs, heads and features of a kernel of a projection to heads.
     fn heads(&self, position: usize) -> Option<[Dim; 3]> {
@@ -266,43 +271,52 @@ fn in_order(axes: &[usize], permutation: &[usize]) -> bool {
     through(axes, permutation).is_sorted()
 }
 
-/// The right side `(!body ?attributes ?operands...)`: a composite's body.
-pub(crate) const BODY: &str = "body";
+/// A right side `(!name ?attributes.. ?operands..)` that is a graph of the operands; and the position of the first operand.
+type Graphs = fn(&Arguments) -> Option<(Graph, usize)>;
 
-/// The right side `(!part ?projection ?attributes ?operands...)`: one of the results of a composite's body.
-pub(crate) const PART: &str = "part";
-
-/// The body of a composite, simplified, with the operands as parameters, for a right side that is one; and the position of the
-/// first operand.
-pub(crate) fn body(name: &str, arguments: &Arguments) -> Option<(Graph, usize)> {
-    let part = match (name, arguments.op(0)?) {
-        (PART, Op::Projection(projection)) => Some(projection.index),
+/// Every right side that is a graph, by name.
+const GRAPHS: &[(&str, Graphs)] = &[
+    // `(!body ?attributes ?operands..)`: a composite's body
+    ("body", |a| body(a, 0, None)),
+    // `(!part ?projection ?attributes ?operands..)`: one of the results of a composite's body
+    ("part", |a| match a.op(0)? {
+        Op::Projection(projection) => body(a, 1, Some(projection.index)),
         _ => None,
-    };
-    let first = if part.is_some() { 2 } else { 1 };
-    let Op::Composite(composite) = arguments.op(first - 1)? else { return None };
+    }),
+    // `(!attended ?outer ?softmax ?inner ?q ?k ?v ?m)`: attention, with a bias or without one
+    ("attended", |a| attention::of_products(a, None)),
+    // `(!attended_scaled ?outer ?softmax ?inner ?scale ?q ?k ?v ?m)`: the same with a scale
+    ("attended_scaled", |a| attention::of_products(a, Some(3))),
+];
+
+/// The body of a composite, simplified, with the operands as parameters, for a right side that is one: its only result, or that of an
+/// index.
+fn body(arguments: &Arguments, attributes: usize, index: Option<usize>) -> Option<(Graph, usize)> {
+    let Op::Composite(composite) = arguments.op(attributes)? else { return None };
+    let first = attributes + 1;
     let mut builder = Builder::new();
-    let parameters =
-        (first..arguments.ids.len()).map(|position| builder.parameter("operand", arguments.ty(position)?.clone()).ok());
-    let parameters = parameters.collect::<Option<Vec<Value>>>()?;
+    let parameters = arguments.parameters(&mut builder, first)?;
     let results = composite.composition().body(&mut builder, &parameters).ok()?;
-    let result = match part {
+    let result = match index {
         Some(index) => *results.get(index)?,
         None => *results.first().filter(|_| results.len() == 1)?,
     };
     Some((simplify(&builder.finish(vec![result])), first))
 }
 
+/// What makes the graph of a right side, where the name is of one that is.
+pub(crate) fn graph(name: &str) -> Option<Graphs> {
+    GRAPHS.iter().find(|(known, _)| *known == name).map(|(_, graph)| *graph)
+}
+
 fn computations() -> impl Iterator<Item = &'static (&'static str, Computation)> {
     COMPUTATIONS.iter().chain(indexed::COMPUTATIONS)
 }
 
-/// The name in the table, where it is there.
+/// The name in the tables, where it is there.
 pub(crate) fn name(name: &str) -> Option<&'static str> {
-    if let Some(known) = [BODY, PART].into_iter().find(|known| *known == name) {
-        return Some(known);
-    }
-    computations().map(|(known, _)| *known).find(|known| *known == name)
+    let mut known = GRAPHS.iter().map(|(known, _)| *known).chain(computations().map(|(known, _)| *known));
+    known.find(|known| *known == name)
 }
 
 /// The result of a computation.

@@ -135,9 +135,9 @@ impl RightSide {
                 ENodeOrVar::ENode(Term::Compute(name, children)) => {
                     let arguments = children.iter().map(|&child| added.ids[usize::from(child)]).collect();
                     let arguments = Arguments::new(egraph, arguments);
-                    if [compute::BODY, compute::PART].contains(name) {
-                        let (body, first) = compute::body(name, &arguments)?;
-                        added.graph(egraph, &body, &children[first..])?;
+                    if let Some(graph) = compute::graph(name) {
+                        let (graph, first) = graph(&arguments)?;
+                        added.graph(egraph, &graph, &children[first..])?;
                     } else {
                         let op = compute::evaluate(name, &arguments)?;
                         let term = if is_leaf(&op) { Term::Leaf(Arc::new(op)) } else { Term::Attributes(Arc::new(op)) };

@@ -199,6 +199,10 @@ const SAMPLERS: &[(&str, Sampler)] = &[
         d.op("s", Broadcast { shape: dims(&shape), axes: vec![2, 3] });
         d.op("d", DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![2], rhs_contract: vec![0] });
     }),
+    ("attention-of-products", |d| attention_of_products(d, false, false)),
+    ("attention-of-scaled-products", |d| attention_of_products(d, true, false)),
+    ("biased-attention-of-products", |d| attention_of_products(d, false, true)),
+    ("biased-attention-of-scaled-products", |d| attention_of_products(d, true, true)),
     ("attention-body", |d| attention(d, Mask::None, &[])),
     ("masked-attention-body", |d| attention(d, Mask::Some, &[])),
     ("attention-gradient-body", |d| attention(d, Mask::None, &["l", "s", "d", "g"])),
@@ -454,6 +458,44 @@ fn attention(d: &Draw, mask: Mask, behind: &[&'static str]) {
             d.op("i", Projection { index: d.one_of(&[0, 1, 2]) });
             d.op("a", DotProductAttentionGradient { attention });
         }
+    }
+}
+
+/// Products `d` of `q` and `k`, perhaps times a scale `c` and with a bias `m`, their softmax `s`, and its product `e` with `v`: with up to
+/// two axes of a batch, before the positions or around them.
+fn attention_of_products(d: &Draw, scaled: bool, biased: bool) {
+    let batch = d.one_of(&[&[][..], &[2], &[3, 2]]);
+    let [rows, columns, features, values] = [0; 4].map(|_| d.one_of(&[2, 3]));
+    let dtype = if d.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    // shape; axes of the batch, of positions and of features
+    let laid = |positions: i64, features: i64| -> (Vec<i64>, Vec<usize>, usize, usize) {
+        match (batch, d.one_of(&[false, true])) {
+            ([first, second], true) => (vec![*first, positions, *second, features], vec![0, 2], 1, 3),
+            (_, true) => {
+                ([batch, &[features, positions]].concat(), (0..batch.len()).collect(), batch.len() + 1, batch.len())
+            }
+            (_, false) => {
+                ([batch, &[positions, features]].concat(), (0..batch.len()).collect(), batch.len(), batch.len() + 1)
+            }
+        }
+    };
+    let operands = [laid(rows, features), laid(columns, features), laid(columns, values)];
+    for (name, (shape, ..)) in ["q", "k", "v"].into_iter().zip(&operands) {
+        d.tensor_of(name, dtype, shape, Values::Within(2.0));
+    }
+    let scores = [batch, &[rows, columns]].concat();
+    let [query, key, value] = operands;
+    let own: Vec<usize> = (0..batch.len()).collect();
+    d.op("d", dot([&query.1, &key.1, &[query.3], &[key.3]]));
+    d.op("s", Softmax { axis: batch.len() + 1 });
+    d.op("e", dot([&own, &value.1, &[batch.len() + 1], &[value.2]]));
+    if scaled {
+        let scale =
+            Binding::Splat(Literal::scalar(dtype, d.one_of(&[0.5, 0.3])), TensorType::new(dtype, dims(&scores)));
+        d.sample.borrow_mut().bindings.push(("c", scale));
+    }
+    if biased {
+        d.tensor_of("m", dtype, &scores, Values::Within(2.0));
     }
 }
 

@@ -110,6 +110,7 @@ pub fn build(case: &super::Case) -> Result<Model> {
         "net_resblock" => net_resblock(),
         "net_shared" => net_shared(),
         "net_encoder" => net_encoder(),
+        "net_attention" => net_attention(),
         "net_nested" => net_nested(),
         "train_sgd__text" => train_text(optimizer(&case.optimizer)?),
         "train_sgd__mlp_constraint" => train_mlp_constraint(optimizer(&case.optimizer)?),
@@ -165,6 +166,35 @@ fn net_encoder() -> Result<Model> {
     let h = Dense::new(8).call(&h)?;
     let y = Add::new().call((&x1, &h))?;
     Model::new(&x, &y)
+}
+
+/// Attention of products and softmax: scaled with an additive mask, by `einsum`, of one head with scaled queries, with a bias alone.
+fn net_attention() -> Result<Model> {
+    type Symbolic = ops::Tensor;
+    let inputs = [Input::new([6, 8]).name("in0"), Input::new([1, 1, 6]).dtype("int32").name("in1")];
+    let dense = |x: &Symbolic| Dense::new(8).call(x);
+    let apart = |x: &Symbolic| Reshape::new([6, 2, 4]).call(dense(x)?);
+    let together = |x: Symbolic| Reshape::new([6, 8]).call(x);
+    let swapped = |x: Symbolic| Symbolic::from(ops::transpose(x).axes([0, 2, 1, 3]));
+    let heads = |x: &Symbolic| Ok::<Symbolic, Error>(swapped(apart(x)?.into()));
+    let scores = |q: Symbolic, k: Symbolic| ops::matmul(q, ops::transpose(k).axes([0, 1, 3, 2]));
+    let attended = |scores: Symbolic, v: Symbolic| ops::matmul(ops::softmax(scores), v);
+    let bias = (1.0 - ops::cast(&inputs[1], "float32")) * -1e9;
+
+    let x = Symbolic::from(&inputs[0]);
+    let (q, k, v) = (heads(&x)?, heads(&x)?, heads(&x)?);
+    let y = x + together(swapped(attended(scores(q, k) / 2.0 + &bias, v)))?;
+
+    let (q, k, v) = (apart(&y)?, apart(&y)?, apart(&y)?);
+    let weights = Symbolic::from(ops::softmax(ops::einsum("btnh,bsnh->bnts", [q, k]) * 0.5));
+    let y = y + together(ops::einsum("bnts,bsnh->btnh", [weights, v.into()]))?;
+
+    let (q, k, v) = (dense(&y)?, dense(&y)?, dense(&y)?);
+    let y = y + attended(ops::matmul(q * 0.35, ops::transpose(k).axes([0, 2, 1])), v.into());
+
+    let (q, k, v) = (heads(&y)?, heads(&y)?, heads(&y)?);
+    let y = &y + together(swapped(attended(scores(q, k) + bias, v)))?;
+    Model::new([&inputs[0], &inputs[1]], y)
 }
 
 fn softmax_mask() -> Result<Model> {

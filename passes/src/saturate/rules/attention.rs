@@ -1,9 +1,14 @@
-//! Attention: its kernels, or its body where all scores are small; projections of one input side by side.
+//! Attention: its kernels, also where it was written as products and a softmax, or its body where all scores are small; projections of
+//! one input side by side.
 
 use super::*;
 
 #[rustfmt::skip]
 rules! {
+    "attention-of-products": "(dot_general ?e (softmax ?s (dot_general ?d ?q ?k)) ?v)" => "(!attended ?e ?s ?d ?q ?k ?v)", EXACT, "softmax(q k^T) v block by block, without all scores at once";
+    "attention-of-scaled-products": "(dot_general ?e (softmax ?s (multiply (dot_general ?d ?q ?k) ?c)) ?v)" => "(!attended_scaled ?e ?s ?d ?c ?q ?k ?v)", EXACT, "the same of softmax(scale q k^T) v";
+    "biased-attention-of-products": "(dot_general ?e (softmax ?s (add (dot_general ?d ?q ?k) ?m)) ?v)" => "(!attended ?e ?s ?d ?q ?k ?v ?m)", EXACT, "the same of softmax(q k^T + bias) v";
+    "biased-attention-of-scaled-products": "(dot_general ?e (softmax ?s (add (multiply (dot_general ?d ?q ?k) ?c) ?m)) ?v)" => "(!attended_scaled ?e ?s ?d ?c ?q ?k ?v ?m)", EXACT, "the same of softmax(scale q k^T + bias) v";
     "attention-body": "(projection ?i (dot_product_attention ?a ?q ?k ?v))" => "(!part ?i ?a ?q ?k ?v)", EXACT, "softmax(scale q k^T) v, the scores in a buffer";
     "masked-attention-body": "(projection ?i (dot_product_attention ?a ?q ?k ?v ?m))" => "(!part ?i ?a ?q ?k ?v ?m)", EXACT, "the same with a mask or a bias";
     "attention-gradient-body": "(projection ?i (dot_product_attention_gradient ?a ?q ?k ?v ?l ?s ?d ?g))" => "(!part ?i ?a ?q ?k ?v ?l ?s ?d ?g)", EXACT, "e k, e^T q and p^T g of e = scale p (g v^T - d), the scores in a buffer";
