@@ -61,6 +61,12 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
             return expand_body(b, &bits, operands);
         }
         Op::Recurrence(recurrence) => recurrence_as_scan(b, recurrence, operands[0], operands[1])?,
+        Op::Convolution(_) if operands.iter().any(|&x| b.tensor_type(x).shape.iter().any(|extent| extent.is(0))) => {
+            // of nothing; XLA takes no window without elements
+            let value = b.add(op.clone(), operands)?;
+            let ty = b.tensor_type(value).clone();
+            b.splat(ty.dtype, if ty.dtype.is_float() { Scalar::Float(0.0) } else { Scalar::Int(0) }, &ty.shape)?
+        }
         Op::Scatter(scatter) if scatter.windows.index_map.is_empty() => {
             scatter_everywhere(b, scatter, operands[0], operands[1], operands[2])?
         }

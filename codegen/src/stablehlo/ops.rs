@@ -89,16 +89,9 @@ impl Writer {
             Op::TopK(top) => return self.top_k(top, &operands[0], &types),
             Op::CustomCall(call) => return self.custom_call(call.function, operands, &types),
             Op::OptimizationBarrier(_) => {
-                let name = self.assign_other(&format!(
-                    "stablehlo.optimization_barrier {} : {}",
-                    names(operands),
-                    super::write::types(operands)
-                ));
+                let (names, types) = (names(operands), super::write::types(operands));
                 // of several operands there are as many results
-                match operands.len() {
-                    1 => Ssa { name, ty: ty() },
-                    _ => Ssa { name: format!("{name}#0"), ty: ty() },
-                }
+                self.assign_first(ty(), operands.len(), &format!("stablehlo.optimization_barrier {names} : {types}"))
             }
             Op::Cond(cond) => return self.cond(cond, operands, &types),
             Op::While(this) => return self.while_loop(this, operands, &types),

@@ -188,6 +188,17 @@ impl Writer {
         result
     }
 
+    /// `%n:count = body`: the first of as many results.
+    pub(super) fn assign_first(&mut self, ty: TensorType, count: usize, body: &str) -> Ssa {
+        if count == 1 {
+            return self.assign(ty, body);
+        }
+        let Ssa { name, ty } = self.fresh(ty);
+        let place = self.place_text();
+        self.line(&format!("{name}:{count} = {body}{place}"));
+        Ssa { name: format!("{name}#0"), ty }
+    }
+
     /// A value of a type that the IR lacks: its name.
     pub(super) fn assign_other(&mut self, body: &str) -> String {
         self.assign(TensorType::scalar(DType::Bool), body).name

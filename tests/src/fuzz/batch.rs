@@ -24,13 +24,15 @@ pub struct Failure {
 }
 
 impl Batch {
-    /// The graphs of some seeds; an error is a graph that cannot be interpreted.
-    pub fn new(seeds: Range<u64>) -> Result<Batch, String> {
+    /// The graphs of some seeds, for ways of one kind ([`Way::flushes_denormals`]); an error is a graph that cannot be interpreted.
+    pub fn new(seeds: Range<u64>, ways: &[Way]) -> Result<Batch, String> {
+        let flush = ways.iter().all(|way| way.flushes_denormals());
+        let interpret = if flush { Oracle::without_denormals } else { Oracle::new };
         let member = |seed: u64| {
             let module = generate(seed);
             let failed = |error: String| format!("seed {seed}: {error}\n{}", print_module(&module));
             verify_module(&module).map_err(|error| failed(error.to_string()))?;
-            let oracle = Oracle::new(&module, seed).map_err(failed)?;
+            let oracle = interpret(&module, seed).map_err(failed)?;
             Ok(Member { seed, module, oracle })
         };
         seeds.map(member).collect::<Result<_, _>>().map(Batch)

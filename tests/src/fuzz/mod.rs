@@ -57,6 +57,11 @@ impl Way {
         }
     }
 
+    /// Whether it takes denormals as zero: XLA sets its threads so on CPUs.
+    pub fn flushes_denormals(self) -> bool {
+        self == Way::Run(Runner::Xla)
+    }
+
     /// Why it cannot be used on this machine.
     pub fn unavailable(self) -> Option<String> {
         match self {
@@ -83,6 +88,15 @@ pub struct Oracle(Vec<(Vec<Array>, Vec<Array>, Expected)>);
 impl Oracle {
     /// Interprets the module's function for arguments drawn from a seed.
     pub fn new(module: &Module, seed: u64) -> Result<Oracle, String> {
+        Self::drawn(module, seed, 1e-40)
+    }
+
+    /// The same for arguments without denormals, for a way that takes them as zero.
+    pub fn without_denormals(module: &Module, seed: u64) -> Result<Oracle, String> {
+        Self::drawn(module, seed, 0.25)
+    }
+
+    fn drawn(module: &Module, seed: u64, smallest: f64) -> Result<Oracle, String> {
         let function = module.functions.first().ok_or("the module has no function")?;
         let differentiated = differentiate(&function.graph).map_err(|error| error.to_string())?;
         let mut random = Random::new(seed);
@@ -90,7 +104,7 @@ impl Oracle {
         // in one of eight cases infinities, NaN and denormals are among the numbers
         let special = if random.chance(12) { 15 } else { 0 };
         for batch in BATCHES {
-            let mut draw = |ty: &TensorType| draw(ty, batch, special, &mut random);
+            let mut draw = |ty: &TensorType| draw(ty, batch, (special, smallest), &mut random);
             let inputs: Vec<Literal> = function.inputs.iter().map(|input| draw(&input.ty)).collect::<Result<_, _>>()?;
             let state: Vec<Literal> = module.state.iter().map(|state| draw(&state.ty)).collect::<Result<_, _>>()?;
             let arguments: Vec<Literal> = function
@@ -156,8 +170,13 @@ impl Oracle {
 }
 
 /// A tensor of small numbers: of floats multiples of 1/4 between -2 and 2, so that sums and products of a few are exact;
-/// `special` of 100 are none such.
-fn draw(ty: &TensorType, batch: usize, special: usize, random: &mut Random) -> Result<Literal, String> {
+/// `special` of 100 are none such, `smallest` among them.
+fn draw(
+    ty: &TensorType,
+    batch: usize,
+    (special, smallest): (usize, f64),
+    random: &mut Random,
+) -> Result<Literal, String> {
     let extent = |dim: &Dim| dim.evaluate(&|_| Some(batch as i64)).and_then(|extent| usize::try_from(extent).ok());
     let shape: Option<Vec<usize>> = ty.shape.iter().map(extent).collect();
     let shape = shape.ok_or_else(|| format!("{ty} has an extent that is not known"))?;
@@ -165,7 +184,7 @@ fn draw(ty: &TensorType, batch: usize, special: usize, random: &mut Random) -> R
     let dtype = ty.dtype;
     let values = (0..elements).map(|_| {
         if dtype.is_float() && special > 0 && random.chance(special) {
-            Scalar::Float(random.pick(&[0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-40]))
+            Scalar::Float(random.pick(&[0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, smallest]))
         } else if dtype.is_float() {
             Scalar::Float(random.between(-8, 8) as f64 / 4.0)
         } else if dtype.is_signed_integer() {
