@@ -13,7 +13,7 @@ use kc_abi::manifest::{Manifest, StateTensor};
 pub(super) enum Device {
     /// The devices of a PJRT plug-in.
     #[cfg(feature = "pjrt")]
-    Xla(xla::Device),
+    Xla(Box<xla::Device>),
     /// A GPU of NVIDIA's.
     #[cfg(feature = "cuda")]
     Cuda(Box<cuda::Device>),
@@ -44,7 +44,7 @@ impl Device {
         }
         #[cfg(feature = "pjrt")]
         if !is_for_gpu(&manifest.code) {
-            return Ok(Device::Xla(xla::Device::new(manifest, code, options)?));
+            return Ok(Device::Xla(Box::new(xla::Device::new(manifest, code, options)?)));
         }
         // one of the features is missing
         let _ = (constants, options, code);

@@ -323,13 +323,8 @@ impl<'a> Block<'a> {
                 }
             }
             Op::Shuffle { mode, destination, in_range, operands } => {
-                let before = operands.map(|operand| {
-                    let mut values = [0u64; WARP];
-                    for lane in 0..WARP {
-                        values[lane] = self.value(warp, operand, first, lane);
-                    }
-                    values
-                });
+                let before: [[u64; WARP]; 4] =
+                    operands.map(|operand| std::array::from_fn(|lane| self.value(warp, operand, first, lane)));
                 for lane in lanes {
                     let [_, distance, control, members] = [0, 1, 2, 3].map(|number| before[number][lane]);
                     if members as u32 != active {

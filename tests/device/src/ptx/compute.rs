@@ -178,7 +178,7 @@ fn of_integers(name: &str, modifiers: &[&str], ty: Type) -> Option<Compute> {
             boxed(move |a, b, _| wrap(integer(a, ty).wrapping_mul(integer(b, ty)) >> bits))
         }
         ("mul", ["hi"]) => {
-            boxed(move |a, b, _| (u128::from(a & mask(bits)) * u128::from(b & mask(bits)) >> bits) as u64)
+            boxed(move |a, b, _| ((u128::from(a & mask(bits)) * u128::from(b & mask(bits))) >> bits) as u64)
         }
         ("div", []) => boxed(move |a, b, _| match integer(b, ty) {
             0 => mask(bits),
