@@ -1,7 +1,6 @@
 //! The interpreter against compiled code.
 
-use super::Loaded;
-use crate::Backend;
+use super::{Execute, Subject};
 use kc_ir::DType;
 use kc_ir::kernel::interpret::{MultiplyAddRounding, run_kernel_rounding};
 use kc_ir::kernel::{Kernel, Space, print_kernel};
@@ -31,7 +30,7 @@ impl Case {
     }
 
     /// Executes the kernel, which is that number of the loaded ones, and compares each buffer with the expected bytes.
-    pub(super) fn compare(&self, loaded: &Loaded, number: usize, expected: &[Vec<u8>]) -> Result<(), String> {
+    pub(super) fn compare(&self, loaded: &dyn Execute, number: usize, expected: &[Vec<u8>]) -> Result<(), String> {
         let mut buffers = self.buffers.clone();
         loaded.run(number, &self.kernel, &mut buffers, &self.dims, self.tasks.clone())?;
         for ((given, expected), memory) in buffers.iter().zip(expected).zip(&self.kernel.memory) {
@@ -41,16 +40,11 @@ impl Case {
     }
 }
 
-/// How the back end's multiply-add rounds.
-pub(super) fn rounding(backend: &dyn Backend) -> MultiplyAddRounding {
-    if backend.target().fused_multiply_add { MultiplyAddRounding::Once } else { MultiplyAddRounding::Twice }
-}
-
 /// Executes a case with the interpreter and with a back end's code. An error shows the kernel and the first difference.
-pub fn check(backend: &dyn Backend, case: &Case) -> Result<(), String> {
-    let expected = case.interpreted(rounding(backend))?;
-    let loaded = Loaded::new(backend, std::slice::from_ref(&case.kernel))?;
-    case.compare(&loaded, 0, &expected).map_err(|error| format!("{}: {error}\n{}", backend.name(), describe(case)))
+pub fn check(backend: &dyn Subject, case: &Case) -> Result<(), String> {
+    let expected = case.interpreted(backend.rounding())?;
+    let loaded = backend.load(std::slice::from_ref(&case.kernel))?;
+    case.compare(&*loaded, 0, &expected).map_err(|error| format!("{}: {error}\n{}", backend.name(), describe(case)))
 }
 
 /// The case as text: the kernel, its dimensions and tasks.

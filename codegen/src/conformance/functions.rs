@@ -1,8 +1,7 @@
 //! Every basic function, of every dtype, in several numbers of lanes, on special values.
 
-use super::compare::{Case, describe, rounding};
-use super::run::Loaded;
-use crate::Backend;
+use super::Subject;
+use super::compare::{Case, describe};
 use kc_ir::DType;
 use kc_ir::kernel::{
     Access, Index, Instruction, Kernel, KernelBuilder, Register, RegisterType, is_basic, is_basic_binary,
@@ -14,12 +13,13 @@ use kc_ir::tensor::{Literal, Scalar, integer_range};
 const LANES: [u32; 5] = [1, 2, 4, 8, 32];
 
 /// Compares every function of those dtypes with the interpreter; an error is the text of the first failures.
-pub fn run(backend: &dyn Backend, dtypes: &[DType]) -> Result<(), String> {
+pub fn run(backend: &dyn Subject, dtypes: &[DType]) -> Result<(), String> {
     let mut failures = Vec::new();
     for &dtype in dtypes {
-        let cases: Vec<Case> = LANES.iter().flat_map(|&lanes| cases(dtype, lanes)).collect();
+        let cases: Vec<Case> =
+            LANES.iter().flat_map(|&lanes| cases(dtype, lanes)).filter(|case| backend.takes(&case.kernel)).collect();
         let kernels: Vec<Kernel> = cases.iter().map(|case| case.kernel.clone()).collect();
-        let loaded = match Loaded::new(backend, &kernels) {
+        let loaded = match backend.load(&kernels) {
             Ok(loaded) => loaded,
             Err(error) => {
                 failures.push(format!("functions of {dtype}: {error}"));
@@ -28,7 +28,7 @@ pub fn run(backend: &dyn Backend, dtypes: &[DType]) -> Result<(), String> {
         };
         for (number, case) in cases.iter().enumerate() {
             let result =
-                case.interpreted(rounding(backend)).and_then(|expected| case.compare(&loaded, number, &expected));
+                case.interpreted(backend.rounding()).and_then(|expected| case.compare(&*loaded, number, &expected));
             if let Err(error) = result {
                 failures.push(format!("{error}\n{}", describe(case)));
             }

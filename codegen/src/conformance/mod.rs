@@ -20,13 +20,12 @@ mod run;
 mod shrink;
 
 pub use compare::{Case, check};
-pub use run::Loaded;
+pub use run::{Execute, Subject};
 
-use crate::Backend;
 use kc_ir::DType;
 
 /// Runs the whole suite; an error is the text of all failures.
-pub fn conformance(backend: &dyn Backend) -> Result<(), String> {
+pub fn conformance(backend: &dyn Subject) -> Result<(), String> {
     let mut failures = Vec::new();
     for result in [
         files::run(backend),

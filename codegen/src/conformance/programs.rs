@@ -1,9 +1,8 @@
 //! Whole programs, launch by launch.
 
-use super::compare::{Case, rounding};
+use super::Subject;
+use super::compare::Case;
 use super::generate::Random;
-use super::run::Loaded;
-use crate::Backend;
 use kc_ir::kernel::{Launch, Program, Role, launches, parse_program, verify_program};
 use kc_ir::tensor::{Literal, Scalar};
 use kc_ir::{DType, Dim};
@@ -12,7 +11,7 @@ use std::path::PathBuf;
 
 /// Runs the programs in `tests/programs`; an error is the text of all failures. The first line of a file, `# sizes 3, 66`, gives
 /// the values that every symbol takes, one run each.
-pub fn run(backend: &dyn Backend) -> Result<(), String> {
+pub fn run(backend: &dyn Subject) -> Result<(), String> {
     let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "programs"].iter().collect();
     let entries = fs::read_dir(&folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
     let mut paths: Vec<PathBuf> =
@@ -37,16 +36,16 @@ pub fn run(backend: &dyn Backend) -> Result<(), String> {
 
 /// Executes each launch of a program by itself, on random contents of its buffers, with the interpreter and with the back end's
 /// code. `symbols` are the values of the program's symbols in order.
-pub fn check(backend: &dyn Backend, program: &Program, symbols: &[i64], seed: u64) -> Result<(), String> {
+pub fn check(backend: &dyn Subject, program: &Program, symbols: &[i64], seed: u64) -> Result<(), String> {
     verify_program(program).map_err(|error| error.to_string())?;
-    let loaded = Loaded::new(backend, &program.kernels)?;
+    let loaded = backend.load(&program.kernels)?;
     let mut random = Random(seed);
     for launch in launches(&program.steps) {
         let name = &program.kernels[launch.kernel].name;
         case(program, launch, symbols, &mut random)
             .and_then(|case| {
-                let expected = case.interpreted(rounding(backend))?;
-                case.compare(&loaded, launch.kernel, &expected)
+                let expected = case.interpreted(backend.rounding())?;
+                case.compare(&*loaded, launch.kernel, &expected)
             })
             .map_err(|error| format!("{}: launch of `{name}` with {symbols:?}: {error}", backend.name()))?;
     }

@@ -1,10 +1,9 @@
 //! Random kernels.
 
-use super::compare::{Case, check, rounding};
+use super::Subject;
+use super::compare::{Case, check};
 use super::generate::case;
-use super::run::Loaded;
 use super::shrink::shrink;
-use crate::Backend;
 use kc_ir::kernel::Kernel;
 use std::ops::Range;
 
@@ -20,17 +19,18 @@ pub fn seeds() -> Range<u64> {
 }
 
 /// Compares the kernel of each seed with the interpreter; an error shows the first failing kernel, made small.
-pub fn run(backend: &dyn Backend, seeds: Range<u64>) -> Result<(), String> {
-    let cases: Vec<Case> = seeds.clone().map(case).collect();
-    let kernels: Vec<Kernel> = cases.iter().map(|case| case.kernel.clone()).collect();
-    let loaded = Loaded::new(backend, &kernels)?;
-    for (number, case) in cases.iter().enumerate() {
-        let result = case.interpreted(rounding(backend)).and_then(|expected| case.compare(&loaded, number, &expected));
+pub fn run(backend: &dyn Subject, seeds: Range<u64>) -> Result<(), String> {
+    let cases: Vec<(u64, Case)> =
+        seeds.map(|seed| (seed, case(seed))).filter(|(_, case)| backend.takes(&case.kernel)).collect();
+    let kernels: Vec<Kernel> = cases.iter().map(|(_, case)| case.kernel.clone()).collect();
+    let loaded = backend.load(&kernels)?;
+    for (number, (seed, case)) in cases.iter().enumerate() {
+        let result =
+            case.interpreted(backend.rounding()).and_then(|expected| case.compare(&*loaded, number, &expected));
         if let Err(first) = result {
             let with = |kernel: &Kernel| Case { kernel: kernel.clone(), ..case.clone() };
             let fails = |kernel: &Kernel| check(backend, &with(kernel)).is_err();
             let small = if fails(&case.kernel) { shrink(&case.kernel, &fails) } else { case.kernel.clone() };
-            let seed = seeds.start + number as u64;
             let error = check(backend, &with(&small)).err().unwrap_or(first);
             return Err(format!("{}: the random kernel of seed {seed}:\n{error}", backend.name()));
         }

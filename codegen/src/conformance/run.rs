@@ -3,15 +3,62 @@
 use super::memory::Guarded;
 use crate::Backend;
 use kc_ir::kernel::Kernel;
-use kc_ir::kernel::interpret::math;
+use kc_ir::kernel::interpret::{MultiplyAddRounding, math};
 use kc_ir::library::evaluate_bytes;
 use kc_runtime::image::Image;
 use kc_runtime::kc_abi::call::{Environment, GemmArguments, INTRINSICS_VERSION, Intrinsics, KernelFn, MathFunction};
 use kc_runtime::kc_abi::library::{Extents, LibraryFunction, Region, dtype_of_number};
 use std::ops::Range;
 
-/// Kernels that a back end has compiled, ready to run.
-pub struct Loaded {
+/// What the suite is run on: a back end, with a machine that executes its code.
+pub trait Subject {
+    /// The name in reports.
+    fn name(&self) -> &str;
+
+    /// How its multiply-add rounds.
+    fn rounding(&self) -> MultiplyAddRounding;
+
+    /// Whether it has code for a kernel; the suite passes over those that it has none for.
+    fn takes(&self, kernel: &Kernel) -> bool;
+
+    /// Compiles kernels.
+    fn load(&self, kernels: &[Kernel]) -> Result<Box<dyn Execute>, String>;
+}
+
+/// Compiled kernels.
+pub trait Execute {
+    /// Executes tasks of the kernel of that number (which is `kernel`) on the buffers.
+    fn run(
+        &self,
+        number: usize,
+        kernel: &Kernel,
+        buffers: &mut [Vec<u8>],
+        dims: &[i64],
+        tasks: Range<i64>,
+    ) -> Result<(), String>;
+}
+
+/// A back end for this processor.
+impl<B: Backend> Subject for B {
+    fn name(&self) -> &str {
+        Backend::name(self)
+    }
+
+    fn rounding(&self) -> MultiplyAddRounding {
+        if self.target().fused_multiply_add { MultiplyAddRounding::Once } else { MultiplyAddRounding::Twice }
+    }
+
+    fn takes(&self, _kernel: &Kernel) -> bool {
+        true
+    }
+
+    fn load(&self, kernels: &[Kernel]) -> Result<Box<dyn Execute>, String> {
+        Ok(Box::new(Loaded::new(self, kernels)?))
+    }
+}
+
+/// Kernels in this process.
+struct Loaded {
     kernels: Vec<KernelFn>,
     /// Holds the code that `kernels` points to.
     _image: Image,
@@ -19,7 +66,7 @@ pub struct Loaded {
 
 impl Loaded {
     /// Compiles and maps kernels.
-    pub fn new(backend: &dyn Backend, kernels: &[Kernel]) -> Result<Self, String> {
+    fn new(backend: &dyn Backend, kernels: &[Kernel]) -> Result<Self, String> {
         let code = backend.compile(kernels).map_err(|error| error.to_string())?;
         let image = Image::load(&code.bytes).map_err(|error| error.to_string())?;
         if code.kernel_offsets.len() != kernels.len() {
@@ -30,10 +77,11 @@ impl Loaded {
         let functions: Result<Vec<KernelFn>, _> = functions.collect();
         Ok(Loaded { kernels: functions.map_err(|error| error.to_string())?, _image: image })
     }
+}
 
-    /// Executes tasks of the kernel of that number (which is `kernel`) on copies of the buffers, whose contents afterwards are
-    /// put back. The later half of the tasks runs first.
-    pub fn run(
+impl Execute for Loaded {
+    /// On copies of the buffers, whose contents afterwards are put back. The later half of the tasks runs first.
+    fn run(
         &self,
         number: usize,
         kernel: &Kernel,

@@ -42,6 +42,21 @@ pub fn xla_plugin() -> Result<PathBuf, String> {
     FOUND.clone()
 }
 
+/// Loads the GPU for tests, by whose name NVIDIA's driver is found from then on.
+pub fn test_device() -> Result<(), String> {
+    static LOADED: LazyLock<Result<(), String>> = LazyLock::new(|| {
+        // built beside the tests' executables, which depend on it
+        let executable = std::env::current_exe().map_err(|error| error.to_string())?;
+        let folder = executable.parent().ok_or("the executable lies in no folder")?;
+        let path = folder.join("libkc_test_device.so");
+        // SAFETY: it initialises nothing when it is loaded.
+        let library = unsafe { libloading::Library::new(&path) };
+        std::mem::forget(library.map_err(|error| format!("{}: {error}", path.display()))?);
+        Ok(())
+    });
+    LOADED.clone()
+}
+
 impl Execution for Compiled {
     fn run(&mut self, entry: &str, inputs: &[&Array]) -> Result<Vec<Array>, String> {
         self.0.run(entry, inputs).map_err(|error| error.to_string())

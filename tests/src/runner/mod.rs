@@ -3,7 +3,7 @@
 mod compiled;
 mod interpreted;
 
-pub use compiled::xla_plugin;
+pub use compiled::{test_device, xla_plugin};
 
 use kc_codegen::cuda::{self, Architecture};
 use kc_codegen::{Backend, Cranelift, mlir::Mlir};

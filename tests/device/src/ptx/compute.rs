@@ -2,6 +2,7 @@
 
 use super::Compute;
 use half::{bf16, f16};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// A type's size in bytes in memory, and whether it is extended by its sign.
@@ -92,8 +93,19 @@ fn of_double(value: f64) -> u64 {
     if value.is_nan() { 0x7fff_ffff_ffff_ffff } else { value.to_bits() }
 }
 
+/// Rounded once, to nearest.
 fn of_half(value: f64) -> u64 {
-    u64::from(if value.is_nan() { 0x7fff } else { f16::from_f64(value).to_bits() })
+    if value.is_nan() {
+        return 0x7fff;
+    }
+    // `f16::from_f64` rounds twice; what is cut off shows in the last bit of the f32 (rounding to odd), which has bits enough for that
+    let near = value as f32;
+    let single = match f64::from(near).abs().total_cmp(&value.abs()) {
+        Ordering::Equal => near,
+        Ordering::Less => f32::from_bits(near.to_bits() | 1),
+        Ordering::Greater => f32::from_bits((near.to_bits() - 1) | 1),
+    };
+    u64::from(f16::from_f32(single).to_bits())
 }
 
 /// A float as f64, which is exact.
@@ -153,6 +165,11 @@ pub fn function(parts: &[&str]) -> Option<(Compute, usize)> {
         ["cvta", "shared", "u64"] => boxed(|a, _, _| a + crate::execute::SHARED_WINDOW),
         ["cvta", "to", "local", "u64"] => boxed(|a, _, _| a - crate::execute::LOCAL_WINDOW),
         ["cvta", "local", "u64"] => boxed(|a, _, _| a + crate::execute::LOCAL_WINDOW),
+        // two of f32, each by itself
+        [name @ ("add" | "sub" | "mul" | "fma"), "rn", "f32x2"] => {
+            let each = of_floats(name, &["rn"], Type::Single)?;
+            boxed(move |a, b, c| each(a, b, c) | each(a >> 32, b >> 32, c >> 32) << 32)
+        }
         [name, modifiers @ .., _] => {
             let ty = Type::parse(ty)?;
             if ty.is_float() { of_floats(name, modifiers, ty) } else { of_integers(name, modifiers, ty) }
@@ -285,8 +302,8 @@ fn of_floats(name: &str, modifiers: &[&str], ty: Type) -> Option<Compute> {
     match ty {
         Type::Single => function!(single, of_single, f32, 0x8000_0000u64),
         Type::Double => function!(double, of_double, f64, 0x8000_0000_0000_0000u64),
-        // larger and smaller alone: what rounds is computed in f32
-        Type::Half if matches!(name, "min" | "max" | "neg" | "abs") => {
+        // these are exact in f64, or so near that rounding that once more changes nothing
+        Type::Half if matches!(name, "min" | "max" | "neg" | "abs" | "add" | "sub" | "mul" | "fma") => {
             function!(|value| float(value, Type::Half), of_half, f64, 0x8000u64)
         }
         _ => None,
@@ -294,7 +311,7 @@ fn of_floats(name: &str, modifiers: &[&str], ty: Type) -> Option<Compute> {
 }
 
 fn compare(comparison: &str, ty: Type) -> Option<Compute> {
-    use std::cmp::Ordering::{Equal, Greater, Less};
+    use Ordering::{Equal, Greater, Less};
     let ordering = move |a: u64, b: u64| {
         if ty.is_float() { float(a, ty).partial_cmp(&float(b, ty)) } else { Some(integer(a, ty).cmp(&integer(b, ty))) }
     };
@@ -305,7 +322,7 @@ fn compare(comparison: &str, ty: Type) -> Option<Compute> {
         "equ" | "neu" | "ltu" | "leu" | "gtu" | "geu" if ty.is_float() => (true, &comparison[..2]),
         other => (false, other),
     };
-    let holds: &'static [std::cmp::Ordering] = match comparison {
+    let holds: &'static [Ordering] = match comparison {
         "eq" => &[Equal],
         "ne" => &[Less, Greater],
         "lt" => &[Less],
@@ -326,6 +343,12 @@ fn whole(modifier: &str) -> Option<fn(f64) -> f64> {
         "rzi" => Some(f64::trunc),
         _ => None,
     }
+}
+
+/// The same with a result that is extended to a destination of more bits, as the results of `cvt` alone are.
+pub fn extended(function: Compute, to: &str, register_bits: u32) -> Option<Compute> {
+    let to = Type::parse(to)?;
+    boxed(move |a, b, c| integer(function(a, b, c), to) as u64 & mask(register_bits))
 }
 
 /// `cvt` with these modifiers and types, the result's first.
@@ -421,6 +444,12 @@ mod tests {
         assert_eq!(call("setp.ltu.f32", f(1.0), f(f32::NAN), 0), 1);
         assert_eq!(call("setp.ne.f32", f(1.0), f(f32::NAN), 0), 0);
         assert_eq!(call("setp.neu.f32", f(1.0), f(f32::NAN), 0), 1);
+        let two = |low: f32, high: f32| f(high) << 32 | f(low);
+        assert_eq!(call("fma.rn.f32x2", two(2.0, 3.0), two(5.0, 7.0), two(1.0, -1.0)), two(11.0, 20.0));
+        let half = |value: f32| u64::from(f16::from_f32(value).to_bits());
+        assert_eq!(call("add.rn.f16", half(1.0), half(4.8876e-4), 0), half(1.0 + 9.765625e-4), "above the middle");
+        assert_eq!(call("fma.rn.f16", half(65504.0), half(1.0), half(16.0)), half(f32::INFINITY));
+        assert_eq!(call("mul.rn.f16", half(6e-8), half(0.5), 0), 0, "half of the least, to even");
         assert_eq!(insert_bits(0xff, 0, 8, 4, 32), 0xf00);
         assert_eq!(insert_bits(0x1, 0x1234_0000, 16, 16, 32), 0x1_0000);
         assert!(function(&["fma", "rz", "f32"]).is_none() && function(&["add", "sat", "f32"]).is_none());

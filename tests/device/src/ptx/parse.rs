@@ -602,7 +602,13 @@ impl Body {
                 Ok(Op::Shuffle { mode, destination, in_range, operands: [value(1)?, value(2)?, value(3)?, value(4)?] })
             }
             _ => {
-                let (function, count) = compute::function(&parts).ok_or("the instruction is not known")?;
+                let (mut function, count) = compute::function(&parts).ok_or("the instruction is not known")?;
+                if let ["cvt", .., to, _] = parts[..]
+                    && to.starts_with('s')
+                    && let Some((_, bits)) = self.registers.get(given(0)?)
+                {
+                    function = compute::extended(function, to, *bits).ok_or("the type of the result")?;
+                }
                 if operands.len() != count + 1 {
                     return Err(format!("{count} operands were expected"));
                 }

@@ -1,0 +1,142 @@
+//! The PTX of the back end `cuda` passes the suite of all back ends, executed thread by thread by `kc-test-device`, where the MLIR plug-in
+//! is built.
+
+use kc_codegen::Backend;
+use kc_codegen::conformance::{Execute, Subject, files, functions, random};
+use kc_codegen::cuda::{Architecture, Cuda};
+use kc_codegen::mlir::NotAvailable;
+use kc_ir::DType;
+use kc_ir::kernel::interpret::MultiplyAddRounding;
+use kc_ir::kernel::{Instruction, Kernel, MathFunction, Statement};
+use kc_test_device::execute::{Launch, launch};
+use kc_test_device::memory::Memory;
+use kc_test_device::ptx::{Module, parse};
+use std::ops::Range;
+
+/// Bytes of the device's memory.
+const MEMORY: u64 = 1 << 30;
+
+struct OnDevice(Cuda);
+
+struct Loaded(Module);
+
+/// Without a plug-in there is nothing to test; one that cannot be used is a failure.
+fn subject() -> Option<OnDevice> {
+    match Cuda::new(Architecture::Sm80) {
+        Ok(backend) => Some(OnDevice(backend)),
+        Err(error @ NotAvailable::Missing(_)) => {
+            println!("skipped: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Whether a GPU has what the statements need; the back end refuses kernels that call other functions of the runtime.
+fn has_code(statements: &[Statement]) -> bool {
+    statements.iter().all(|statement| match statement {
+        Statement::Let(_, Instruction::Math(function, _)) => *function == MathFunction::Pow,
+        Statement::Let(..) | Statement::Store { .. } => true,
+        Statement::For(inner) => has_code(&inner.body),
+        Statement::If(branch) => has_code(&branch.then) && has_code(&branch.otherwise),
+        Statement::Gemm(_) | Statement::Library(_) => false,
+    })
+}
+
+impl Subject for OnDevice {
+    fn name(&self) -> &str {
+        "cuda"
+    }
+
+    fn rounding(&self) -> MultiplyAddRounding {
+        MultiplyAddRounding::Once
+    }
+
+    fn takes(&self, kernel: &Kernel) -> bool {
+        has_code(&kernel.body)
+    }
+
+    fn load(&self, kernels: &[Kernel]) -> Result<Box<dyn Execute>, String> {
+        let image = self.0.compile(kernels).map_err(|error| error.to_string())?;
+        let text = String::from_utf8(image.bytes).map_err(|error| error.to_string())?;
+        Ok(Box::new(Loaded(parse(&text)?)))
+    }
+}
+
+impl Execute for Loaded {
+    fn run(
+        &self,
+        number: usize,
+        kernel: &Kernel,
+        buffers: &mut [Vec<u8>],
+        dims: &[i64],
+        tasks: Range<i64>,
+    ) -> Result<(), String> {
+        let name = format!("kernel_{number}");
+        let function = self.0.functions.iter().find(|function| function.name == name);
+        let function = function.ok_or_else(|| format!("there is no {name}"))?;
+        let mut memory = Memory::new(MEMORY);
+        let mut parameters = Vec::new();
+        let mut places = Vec::new();
+        for bytes in buffers.iter() {
+            // an empty buffer has an address too, where nothing may be touched
+            let place = memory.allocate(bytes.len().max(1) as u64).ok_or("the device has not enough memory")?;
+            memory.bytes(place, bytes.len())?.copy_from_slice(bytes);
+            parameters.extend(place.to_le_bytes());
+            places.push(place);
+        }
+        dims.iter().for_each(|dim| parameters.extend(dim.to_le_bytes()));
+        let threads = kernel.block_threads();
+        if function.required_threads != Some([threads, 1, 1]) {
+            return Err(format!("{name} requires {:?} threads, the kernel says {threads}", function.required_threads));
+        }
+        let (grid, block) = ([tasks.end as u32, 1, 1], [threads, 1, 1]);
+        // one after the other: the suite's kernels need not have tasks that are independent
+        for task in tasks.start as u64..tasks.end as u64 {
+            let given = Launch { function, grid, block, blocks: task..task + 1, parameters: &parameters };
+            launch(&mut memory, &given).map_err(|fault| fault.to_string())?;
+        }
+        for (bytes, place) in buffers.iter_mut().zip(places) {
+            let length = bytes.len();
+            bytes.copy_from_slice(memory.bytes(place, length)?);
+        }
+        Ok(())
+    }
+}
+
+fn passes(result: Result<(), String>) {
+    if let Err(failures) = result {
+        panic!("{failures}");
+    }
+}
+
+#[test]
+fn kernels_in_files() {
+    if let Some(subject) = subject() {
+        passes(files::run(&subject));
+    }
+}
+
+#[test]
+fn every_basic_function_of_floats() {
+    every_basic_function(DType::is_float);
+}
+
+#[test]
+fn every_basic_function_of_integers() {
+    every_basic_function(|dtype| !dtype.is_float());
+}
+
+fn every_basic_function(of: impl Fn(DType) -> bool) {
+    if let Some(subject) = subject() {
+        let dtypes: Vec<DType> = DType::ALL.iter().copied().filter(|dtype| of(*dtype)).collect();
+        passes(functions::run(&subject, &dtypes));
+    }
+}
+
+#[test]
+fn random_kernels() {
+    if let Some(subject) = subject() {
+        passes(random::run(&subject, random::seeds()));
+    }
+}
