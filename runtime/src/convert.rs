@@ -4,7 +4,6 @@
 //! saturation; a float becomes a narrower float by rounding to nearest even; a number becomes a truth value by
 //! comparison with 0.
 
-#[cfg(feature = "train")]
 use crate::heap::*;
 use kc_abi::DType;
 
@@ -255,7 +254,6 @@ pub(crate) fn find_changed(from: DType, bytes: &[u8], to: DType) -> Option<usize
 }
 
 /// Element `index` of `bytes` as text, with as many digits as its type has.
-#[cfg(feature = "train")]
 pub(crate) fn element_text(dtype: DType, bytes: &[u8], index: usize) -> String {
     let value = element_as_f64(dtype, bytes, index);
     match dtype {

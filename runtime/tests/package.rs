@@ -268,6 +268,39 @@ fn a_stripped_package_only_predicts() {
 }
 
 #[test]
+fn a_stripped_package_for_devices_keeps_the_programs_of_predict() {
+    let mut package = sample();
+    let predict = package.manifest.entries[0].clone();
+    package.manifest.entries.insert(0, Entry { name: "train_step".into(), ..predict });
+    let momentum =
+        StateTensor { name: "momentum".into(), role: StateRole::Optimizer, ty: TensorType::new(DType::F32, [2i64]) };
+    package.manifest.state.insert(0, momentum);
+    package.state.as_mut().unwrap().insert(0, Array::from_slice(&[1f32, 2.0], &[2]).unwrap());
+    let program = |entry: usize, offset: u64, arguments: &[Place]| DeviceProgram {
+        entry,
+        form: ProgramForm::Stablehlo,
+        offset,
+        bytes: 5,
+        arguments: arguments.to_vec(),
+        results: vec![Place::Output(0)],
+        batch_divided: false,
+    };
+    package.manifest.code.kernels.clear();
+    package.manifest.code.programs =
+        vec![program(0, 0, &[Place::State(0), Place::State(1)]), program(1, 5, &[Place::State(1), Place::Input(0)])];
+    package.manifest.model.distribution = Some(Distribution {
+        mesh: vec![MeshAxis { name: "batch".into(), size: 2 }],
+        state: vec![vec![Some(0)], vec![None, None], vec![]],
+        batch: Some(0),
+    });
+    package.code = b"trainknown".to_vec().into();
+    let stripped = package.strip().unwrap();
+    assert_eq!(stripped.manifest.code.programs, [program(0, 0, &[Place::State(0), Place::Input(0)])]);
+    assert_eq!((&*stripped.code, &stripped.manifest.state), (&b"known"[..], &sample().manifest.state));
+    assert_eq!(stripped.manifest.model.distribution.unwrap().state, [vec![None, None], vec![]]);
+}
+
+#[test]
 fn an_altered_section_is_named() {
     let bytes = sample().to_bytes().unwrap();
     let start = bytes.windows(5).position(|window| window == b"code!").unwrap();

@@ -6,7 +6,7 @@ use crate::errors::{errors, from_errors};
 use crate::heap::*;
 use crate::memory::AlignedBytes;
 use kc_abi::call::{ALIGNMENT, Intrinsic};
-use kc_abi::manifest::{Entry, Kernel, Manifest, Place, StateRole, launches, launches_mut};
+use kc_abi::manifest::{DeviceProgram, Entry, Kernel, Manifest, Place, StateRole, launches, launches_mut};
 
 errors! {
     /// Why packages cannot be merged or stripped.
@@ -64,6 +64,9 @@ impl Package {
         let mut manifests = variants.iter().map(Variant::manifest).collect::<Result<Vec<_>, _>>()?;
         let mut keep: Vec<bool> = Vec::new();
         for manifest in &mut manifests {
+            let number = manifest.entries.iter().position(|entry| entry.name == "predict");
+            manifest.code.programs.retain(|program| Some(program.entry) == number);
+            manifest.code.programs.iter_mut().for_each(|program| program.entry = 0);
             manifest.entries.retain(|entry| entry.name == "predict");
             let Some(predict) = manifest.entries.first() else { return Err(MergeError::NoPredict) };
             keep.resize(manifest.state.len(), false);
@@ -75,10 +78,21 @@ impl Package {
                     keep.get_mut(index).into_iter().for_each(|keep| *keep = true);
                 }
             }
+            let places =
+                manifest.code.programs.iter().flat_map(|program| program.arguments.iter().chain(&program.results));
+            for place in places {
+                if let Place::State(index) = *place {
+                    keep.get_mut(index).into_iter().for_each(|keep| *keep = true);
+                }
+            }
         }
         let stripped = variants.into_iter().zip(manifests).map(|(variant, mut manifest)| {
             keep_state(&mut manifest, &keep);
-            let code = keep_kernels(&mut manifest, variant.code);
+            let code = if manifest.code.programs.is_empty() {
+                keep_kernels(&mut manifest, variant.code)
+            } else {
+                keep_programs(&mut manifest, variant.code)
+            };
             Variant { manifest: codec::encode(&manifest).into(), code, ..variant }
         });
         let state = state.map(|state| kept(state, &keep));
@@ -124,6 +138,16 @@ fn numbers(keep: &[bool]) -> Vec<usize> {
 fn keep_state(manifest: &mut Manifest, keep: &[bool]) {
     let numbers = numbers(keep);
     manifest.state = kept(core::mem::take(&mut manifest.state), keep);
+    if let Some(distribution) = &mut manifest.model.distribution {
+        distribution.state = kept(core::mem::take(&mut distribution.state), keep);
+    }
+    for program in &mut manifest.code.programs {
+        for place in program.arguments.iter_mut().chain(&mut program.results) {
+            if let Place::State(index) = place {
+                *index = numbers.get(*index).copied().unwrap_or(usize::MAX);
+            }
+        }
+    }
     for entry in &mut manifest.entries {
         entry.updates = entry.updates.iter().filter_map(|&index| numbers.get(index).copied()).collect();
         for buffer in entry.plans_mut().flat_map(|plan| &mut plan.buffers) {
@@ -132,6 +156,27 @@ fn keep_state(manifest: &mut Manifest, keep: &[bool]) {
             }
         }
     }
+}
+
+/// The parts of the code that programs for devices have.
+fn keep_programs(manifest: &mut Manifest, code: AlignedBytes) -> AlignedBytes {
+    let place = |program: &DeviceProgram| {
+        let end = program.offset.checked_add(program.bytes)?;
+        Some(usize::try_from(program.offset).ok()?..usize::try_from(end).ok()?)
+    };
+    let parts: Option<Vec<&[u8]>> = manifest.code.programs.iter().map(|program| code.get(place(program)?)).collect();
+    let size = |parts: &Vec<&[u8]>| parts.iter().try_fold(0usize, |sum, part| sum.checked_add(part.len()));
+    let Some(parts) = parts.filter(|parts| size(parts).is_some_and(|size| size < code.len())) else {
+        // where one does not lie in the code, or nothing is gained, the code stays whole
+        return code;
+    };
+    let kept_code = parts.concat();
+    let mut start = 0;
+    for program in &mut manifest.code.programs {
+        program.offset = start;
+        start += program.bytes;
+    }
+    kept_code.into()
 }
 
 /// Leaves out kernels that no plan launches, and the parts of the code that only they have.

@@ -43,7 +43,8 @@ pub fn features(package: &Package) -> Vec<&'static str> {
     features.into_iter().collect()
 }
 
-/// The name of the type that [`interface`] writes for a package of that name: its words in camel case.
+/// The name of the type that [`interface`] writes for a package of that name: its words in camel case, behind `Model` where they alone are
+/// no name for it.
 pub fn type_name(name: &str) -> String {
     camel_case(name)
 }
@@ -244,9 +245,11 @@ fn identifier(name: &str) -> String {
 }
 
 fn camel_case(name: &str) -> String {
+    /// What [`interface`] writes without a path.
+    const TAKEN: &[&str] = &["Default", "Ok", "Result", "Self", "Vec"];
     let capital = |word: &String| word[..1].to_uppercase() + &word[1..];
     let class: String = words(name).iter().map(capital).collect();
-    if class.is_empty() || class.starts_with(|first: char| first.is_ascii_digit()) {
+    if class.is_empty() || class.starts_with(|first: char| first.is_ascii_digit()) || TAKEN.contains(&class.as_str()) {
         format!("Model{class}")
     } else {
         class
@@ -259,7 +262,8 @@ mod tests {
 
     #[test]
     fn names_are_made_identifiers() {
-        assert_eq!((camel_case("mnist_mlp-2"), camel_case("2")), ("MnistMlp2".to_owned(), "Model2".to_owned()));
+        let classes = ["mnist_mlp-2", "2", "result"].map(camel_case);
+        assert_eq!(classes, ["MnistMlp2", "Model2", "ModelResult"]);
         assert_eq!(
             (identifier("input/layer 1"), identifier("type")),
             ("input_layer_1".to_owned(), "tensor_type".to_owned())
