@@ -3,12 +3,13 @@
 
 use super::attention;
 use super::store::view;
+use crate::Target;
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Builder, Graph, Literal, Op, Type, TypeError, Value};
 use kc_ir::{DType, Dim};
 
 /// The expanded graph, without unused nodes. Parameters and results stay as they are.
-pub(super) fn expand(graph: &Graph) -> Result<Graph, TypeError> {
+pub(super) fn expand(graph: &Graph, target: &Target) -> Result<Graph, TypeError> {
     let mut builder = Builder::new();
     let mut values: Vec<Vec<Value>> = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
@@ -17,16 +18,16 @@ pub(super) fn expand(graph: &Graph) -> Result<Graph, TypeError> {
         values.push(match &node.op {
             Op::Parameter(parameter) => vec![builder.parameter(&parameter.name, parameter.ty.clone())?],
             Op::Projection(projection) => vec![values[node.operands[0].index()][projection.index]],
-            op => expand_op(&mut builder, op, &operands)?,
+            op => expand_op(&mut builder, op, &operands, target)?,
         });
     }
     let results = graph.results.iter().map(|result| values[result.index()][0]).collect();
     Ok(live(builder.finish(results)))
 }
 
-fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>, TypeError> {
+fn expand_op(b: &mut Builder, op: &Op, operands: &[Value], target: &Target) -> Result<Vec<Value>, TypeError> {
     match op {
-        Op::Composite(_) if is_kept(b, op, operands) => {
+        Op::Composite(_) if is_kept(b, op, operands, target) => {
             let mut operands = operands.to_vec();
             for position in attention::matrices(op) {
                 operands[position] = buffered(b, operands[position])?;
@@ -45,16 +46,16 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
                 })
                 .collect::<Result<Vec<_>, _>>()?;
             let results = composite.composition().body(&mut body, &parameters)?;
-            expand_body(b, &body.finish(results), operands)
+            expand_body(b, &body.finish(results), operands, target)
         }
         Op::StopGradient(_) => Ok(vec![operands[0]]),
         Op::Cond(_) | Op::While(_) | Op::Scan(_) => {
             let tuple = b.add(op.clone(), operands)?;
             b.projections(tuple)
         }
-        Op::Remat(remat) => expand_body(b, remat.body.graph(), operands),
+        Op::Remat(remat) => expand_body(b, remat.body.graph(), operands, target),
         Op::CustomGradient(custom) => {
-            let mut results = expand_body(b, custom.value.graph(), operands)?;
+            let mut results = expand_body(b, custom.value.graph(), operands, target)?;
             results.truncate(custom.results);
             Ok(results)
         }
@@ -89,10 +90,10 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
     }
 }
 
-/// Whether a composite has a kernel of its own.
-fn is_kept(b: &Builder, op: &Op, operands: &[Value]) -> bool {
+/// Whether a composite has a kernel of its own; none has on a GPU.
+fn is_kept(b: &Builder, op: &Op, operands: &[Value], target: &Target) -> bool {
     let types: Option<Vec<_>> = operands.iter().map(|&operand| b.graph().node(operand).ty.as_tensor()).collect();
-    types.is_some_and(|types| attention::suits(op, &types))
+    target.block_threads == 1 && types.is_some_and(|types| attention::suits(op, &types))
 }
 
 /// The dtype in which values of a dtype are summed and multiplied.
@@ -101,14 +102,14 @@ fn accumulator(dtype: DType) -> DType {
 }
 
 /// Adds the ops of a body of these operands; returns its results.
-fn expand_body(b: &mut Builder, body: &Graph, operands: &[Value]) -> Result<Vec<Value>, TypeError> {
+fn expand_body(b: &mut Builder, body: &Graph, operands: &[Value], target: &Target) -> Result<Vec<Value>, TypeError> {
     let mut values: Vec<Vec<Value>> = Vec::with_capacity(body.nodes.len());
     for node in &body.nodes {
         let inner: Vec<Value> = node.operands.iter().map(|operand| values[operand.index()][0]).collect();
         values.push(match &node.op {
             Op::Parameter(parameter) => vec![operands[parameter.index]],
             Op::Projection(projection) => vec![values[node.operands[0].index()][projection.index]],
-            op => expand_op(b, op, &inner)?,
+            op => expand_op(b, op, &inner, target)?,
         });
     }
     Ok(body.results.iter().map(|result| values[result.index()][0]).collect())

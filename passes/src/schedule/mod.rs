@@ -81,7 +81,7 @@ impl Within {
 fn schedule_within(function: &Function, target: &Target, within: &Within) -> Result<Program, TypeError> {
     let mut copied = BTreeSet::new();
     loop {
-        let (draft, unsafe_states) = draft(function, &copied)?;
+        let (draft, unsafe_states) = draft(function, &copied, target)?;
         if unsafe_states.is_empty() {
             return draft.emit(target, within);
         }
@@ -91,8 +91,12 @@ fn schedule_within(function: &Function, target: &Target, within: &Within) -> Res
 }
 
 /// A graph's clusters, and the state tensors that cannot be updated in place.
-fn draft<'f>(function: &'f Function, copied: &BTreeSet<usize>) -> Result<(Draft<'f>, Vec<usize>), TypeError> {
-    let graph = cluster::split_reductions(expand::expand(&function.graph)?, &map::nominal)?;
+fn draft<'f>(
+    function: &'f Function,
+    copied: &BTreeSet<usize>,
+    target: &Target,
+) -> Result<(Draft<'f>, Vec<usize>), TypeError> {
+    let graph = cluster::split_reductions(expand::expand(&function.graph, target)?, &map::nominal)?;
     let mut draft = Draft::new(function, control::prepare(graph), copied)?;
     let unsafe_states = draft.order_state_updates();
     Ok((draft, unsafe_states))
