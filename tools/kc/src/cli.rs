@@ -111,9 +111,9 @@ pub struct Fit {
 pub struct Compile {
     /// Rust file with a `#[kc::model] fn`
     pub model: PathBuf,
-    /// What to compile for: cpu (this machine), x86-64, x86-64-v3, x86-64-v4, aarch64-linux, wasm32 (several for one package, of which each
-    /// machine takes the best that it can execute); cuda, which is PTX for `--arch`; xla, which a PJRT plug-in compiles when the package is
-    /// loaded; tpu, ahead of time for `--topology`
+    /// What to compile for: cpu (this machine), x86-64, x86-64-v3, x86-64-v4, aarch64-linux (several for one package, of which each machine
+    /// takes the best that it can execute); wasm32, with `--emit wasm` or `object`; cuda, which is PTX for `--arch`; xla, which a PJRT plug-in
+    /// compiles when the package is loaded; tpu, ahead of time for `--topology`
     #[arg(long, default_value = "cpu", value_delimiter = ',')]
     pub target: Vec<CompileTarget>,
     /// The GPU architecture that `--target cuda` is for; without it sm_80, which later GPUs run too

@@ -194,6 +194,18 @@ fn what_cannot_be_an_object_is_said() {
         place.fail(&["compile", "points.rs", "--emit", "wasm", "--weights", "points.rs"]),
         "error: `--emit wasm` and `--target wasm32` belong together\n"
     );
+    assert_eq!(
+        place.fail(&["compile", "points.rs", "--emit", "object", "--weights", "points.rs", "--backend", "cranelift"]),
+        "error: an object or library needs the back end mlir\n"
+    );
+    assert_eq!(
+        place.fail(&["compile", "points.rs", "--exact-batch", "1,0"]),
+        "error: `--exact-batch 0`: a batch has at least 1 sample\n"
+    );
+    assert_eq!(
+        place.fail(&["compile", "points.rs", "--target", "wasm32"]),
+        "error: no package holds WebAssembly; `--emit wasm` makes a module of it\n"
+    );
     let message = place.fail(&["compile", "points.rs", "--target", "aarch64-linux", "--backend", "cranelift"]);
     assert_eq!(message, "error: `--target aarch64-linux` needs the back end mlir\n");
 }

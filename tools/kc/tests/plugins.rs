@@ -53,8 +53,14 @@ fn xla_trains_as_the_processor_does() {
         }
     }
     place.succeed(&["evaluate", "model.kcp", "--data", "data", "--plugin", &plugin, "--verbose", "0"]);
-    let predicted = place.succeed(&["predict", "model.kcp", "--input", "data/x_train.npy", "--plugin", &plugin]);
+    let predict =
+        |package: &str| place.succeed(&["predict", package, "--input", "data/x_train.npy", "--plugin", &plugin]);
+    let predicted = predict("model.kcp");
     assert_eq!(predicted.lines().count(), 120);
+    place.succeed(&["strip", "model.kcp", "-o", "stripped.kcp"]);
+    let compile = ["compile", "model.rs", "--target", "xla", "--weights", "model.kcp", "-o", "again.kcp"];
+    place.succeed(&compile);
+    assert!(predict("stripped.kcp") == predicted && predict("again.kcp") == predicted);
     let inspected = place.succeed(&["inspect", "model.kcp"]);
     assert!(inspected.contains("train_step") && inspected.contains("stablehlo, "), "{inspected}");
     // a package that goes on

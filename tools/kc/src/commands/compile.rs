@@ -12,7 +12,7 @@ use kc_ir::kernel::{Kernel, Program, print_program};
 use kc_ir::tensor::Module;
 use kc_ir::tensor::text::print_module;
 use kc_runtime::Package;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +21,10 @@ pub fn compile(arguments: &Compile) -> Outcome {
     if let Some(size) = arguments.batch_size.iter().find(|size| **size == 0) {
         return Err(Failure::new(format_args!("`batch_size` must be at least 1, {size} was given")));
     }
+    if let Some(size) = arguments.exact_batch.iter().find(|size| **size < 1) {
+        return Err(Failure::new(format_args!("`--exact-batch {size}`: a batch has at least 1 sample")));
+    }
+    let exact_batches: BTreeSet<i64> = arguments.exact_batch.iter().copied().collect();
     let traced = model::trace(&arguments.model)?;
     if arguments.emit == Some(Form::Ir) {
         return give(arguments, &traced.text);
@@ -42,8 +46,11 @@ pub fn compile(arguments: &Compile) -> Outcome {
                     format!("`--emit {name}` is a form of `--target cpu`; for XLA there are ir and stablehlo");
                 return Err(Failure::new(message));
             }
-            return for_xla(arguments, &traced.module);
+            return for_xla(arguments, traced.module);
         };
+        if machines.contains(&Machine::Wasm32) && matches!(arguments.emit, None | Some(Form::Crate)) {
+            return Err(Failure::new("no package holds WebAssembly; `--emit wasm` makes a module of it"));
+        }
         if let Some(form @ (Form::Object | Form::Staticlib | Form::Cdylib | Form::Wasm)) = arguments.emit {
             return embed(arguments, &traced.module, &machines, form);
         }
@@ -57,7 +64,8 @@ pub fn compile(arguments: &Compile) -> Outcome {
     let mut compiled: Option<Package> = None;
     let mut times: BTreeMap<Stage, Duration> = BTreeMap::new();
     for backend in &backends {
-        let options = Options { exact_batches: arguments.exact_batch.clone(), ..compile::options(&**backend, extract) };
+        let exact_batches = exact_batches.iter().copied().collect();
+        let options = Options { exact_batches, ..compile::options(&**backend, extract) };
         let (package, stages) = compile_timed(&module, &**backend, &options)?;
         stages.into_iter().for_each(|(stage, time)| *times.entry(stage).or_default() += time);
         compiled = Some(match compiled {
@@ -66,13 +74,7 @@ pub fn compile(arguments: &Compile) -> Outcome {
         });
     }
     let mut package = compiled.ok_or_else(|| Failure::new("give at least one `--target`"))?;
-    if let Some(weights) = &arguments.weights {
-        let weights = Package::verify(weights).map_err(Failure::new)?;
-        if weights.manifest.state != package.manifest.state {
-            return Err(Failure::new("`--weights`: the package is of another model"));
-        }
-        package.state = weights.state;
-    }
+    take_weights(arguments, &mut package)?;
     if arguments.emit == Some(Form::Crate) {
         return library(arguments, &package);
     }
@@ -90,6 +92,17 @@ pub fn compile(arguments: &Compile) -> Outcome {
     let kernels = package.manifest.code.kernels.len();
     let backend = &package.manifest.code.backend;
     output::print(&format!("wrote {} ({backend}, {kernels} kernels)\n", path.display()))
+}
+
+/// Gives the package the weights that were asked for.
+fn take_weights(arguments: &Compile, package: &mut Package) -> Outcome {
+    let Some(path) = &arguments.weights else { return Ok(()) };
+    let weights = Package::verify(path).map_err(Failure::new)?;
+    if weights.manifest.state != package.manifest.state {
+        return Err(Failure::new("`--weights`: the package is of another model"));
+    }
+    package.state = weights.state;
+    Ok(())
 }
 
 /// The CPUs that are compiled for; `None` where XLA does it.
@@ -196,17 +209,19 @@ fn output_path(arguments: &Compile) -> PathBuf {
 }
 
 /// A package of StableHLO, with programs that are compiled ahead where a topology is named.
-fn for_xla(arguments: &Compile, module: &Module) -> Outcome {
+fn for_xla(arguments: &Compile, mut module: Module) -> Outcome {
     let path = output_path(arguments);
-    let package = match &arguments.topology {
-        None => compile::compile_for_xla(module)?,
+    describe(arguments, &mut module)?;
+    let mut package = match &arguments.topology {
+        None => compile::compile_for_xla(&module)?,
         Some(topology) => {
             let plugin = crate::plugins::usable_without_devices(arguments.device.plugin.as_deref())?;
             let sizes: Vec<i64> = arguments.batch_size.iter().map(|&size| size as i64).collect();
-            kc_codegen::stablehlo::compile_ahead(module, &Options::default(), &plugin, topology, &sizes)
+            kc_codegen::stablehlo::compile_ahead(&module, &Options::default(), &plugin, topology, &sizes)
                 .map_err(Failure::new)?
         }
     };
+    take_weights(arguments, &mut package)?;
     package.write(&path).map_err(Failure::new)?;
     let programs = package.manifest.code.programs.len();
     let target = &package.manifest.code.target;

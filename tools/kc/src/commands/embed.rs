@@ -1,4 +1,4 @@
-use crate::cli::{Compile, Form};
+use crate::cli::{self, Compile, Form};
 use crate::compile;
 use crate::failure::{Context, Failure, Outcome};
 use crate::{output, paths};
@@ -17,6 +17,9 @@ pub fn embed(arguments: &Compile, module: &Module, machines: &[Machine], form: F
     };
     if (form == Form::Wasm) != (*machine == Machine::Wasm32) && form != Form::Object {
         return Err(Failure::new("`--emit wasm` and `--target wasm32` belong together"));
+    }
+    if arguments.code.backend == cli::Backend::Cranelift {
+        return Err(Failure::new("an object or library needs the back end mlir"));
     }
     let Some(weights) = &arguments.weights else {
         return Err(Failure::new(
