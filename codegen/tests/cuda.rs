@@ -16,14 +16,15 @@ use std::ops::Range;
 /// Bytes of the device's memory.
 const MEMORY: u64 = 1 << 30;
 
-struct OnDevice(Cuda);
+/// The back end, and its name with the architecture.
+struct OnDevice(Cuda, String);
 
 struct Loaded(Module);
 
 /// Without a plug-in there is nothing to test; one that cannot be used is a failure.
-fn subject() -> Option<OnDevice> {
-    match Cuda::new(Architecture::Sm80) {
-        Ok(backend) => Some(OnDevice(backend)),
+fn subject(architecture: Architecture) -> Option<OnDevice> {
+    match Cuda::new(architecture) {
+        Ok(backend) => Some(OnDevice(backend, format!("cuda {architecture}"))),
         Err(error @ NotAvailable::Missing(_)) => {
             println!("skipped: {error}");
             None
@@ -45,7 +46,7 @@ fn has_code(statements: &[Statement]) -> bool {
 
 impl Subject for OnDevice {
     fn name(&self) -> &str {
-        "cuda"
+        &self.1
     }
 
     fn rounding(&self) -> MultiplyAddRounding {
@@ -112,23 +113,36 @@ fn passes(result: Result<(), String>) {
 
 #[test]
 fn kernels_in_files() {
-    if let Some(subject) = subject() {
-        passes(files::run(&subject));
+    for architecture in Architecture::ALL {
+        if let Some(subject) = subject(architecture) {
+            passes(files::run(&subject));
+        }
     }
 }
 
 #[test]
 fn every_basic_function_of_floats() {
-    every_basic_function(DType::is_float);
+    every_basic_function(Architecture::Sm80, DType::is_float);
 }
 
 #[test]
 fn every_basic_function_of_integers() {
-    every_basic_function(|dtype| !dtype.is_float());
+    every_basic_function(Architecture::Sm80, |dtype| !dtype.is_float());
 }
 
-fn every_basic_function(of: impl Fn(DType) -> bool) {
-    if let Some(subject) = subject() {
+/// Later GPUs have instructions of their own for floats.
+#[test]
+fn every_basic_function_of_floats_on_sm_90a() {
+    every_basic_function(Architecture::Sm90a, DType::is_float);
+}
+
+#[test]
+fn every_basic_function_of_floats_on_sm_100a() {
+    every_basic_function(Architecture::Sm100a, DType::is_float);
+}
+
+fn every_basic_function(architecture: Architecture, of: impl Fn(DType) -> bool) {
+    if let Some(subject) = subject(architecture) {
         let dtypes: Vec<DType> = DType::ALL.iter().copied().filter(|dtype| of(*dtype)).collect();
         passes(functions::run(&subject, &dtypes));
     }
@@ -136,7 +150,14 @@ fn every_basic_function(of: impl Fn(DType) -> bool) {
 
 #[test]
 fn random_kernels() {
-    if let Some(subject) = subject() {
+    if let Some(subject) = subject(Architecture::Sm80) {
+        passes(random::run(&subject, random::seeds()));
+    }
+}
+
+#[test]
+fn random_kernels_on_sm_100a() {
+    if let Some(subject) = subject(Architecture::Sm100a) {
         passes(random::run(&subject, random::seeds()));
     }
 }
