@@ -2,7 +2,7 @@
 //!
 //! | target | what has executed its code |
 //! |---|---|
-//! | `sm_80`, `sm_90a`, `sm_100a` | **no GPU**; `ptxas` assembles it, and the test device (`tests/device`) executes the suite of all back ends |
+//! | `sm_80`, `sm_90a`, `sm_100a` | **no GPU**; `ptxas` assembles it, and the test device (`tests/device`) executes the suite of all back ends: whole for `sm_80`; files and functions of floats for the later ones, random kernels for `sm_100a` |
 //!
 //! A task of a launch is a block of threads, over which the lanes of each register are spread; so kernels for a GPU are kernels with wide
 //! registers, and the kernel interpreter executes them as it does any other.
