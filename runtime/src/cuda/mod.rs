@@ -1,6 +1,6 @@
 //! NVIDIA's driver, opened at run time: what a session of a package for GPUs needs of it, each thing given back when it is dropped.
 //!
-//! A program with the feature `cuda` starts where there is no driver; [`Context::new`] says then what is missing. Every call of the
+//! A program with the feature `cuda` starts where there is no driver; [`CudaError`] says then what is missing. Every call of the
 //! driver goes through `call`, so that nothing that it says is lost.
 
 mod error;
