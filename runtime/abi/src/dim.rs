@@ -303,10 +303,14 @@ impl fmt::Display for Dim {
         if self.terms.is_empty() {
             return formatter.write_str("0");
         }
-        // symbols first, the constant last: `B*4 + 1`
+        // symbols first, the constant last: `B*4 + 1`; the least number, whose size no text can have, in two parts
         let (constants, rest): (Vec<&Term>, Vec<&Term>) = self.terms.iter().partition(|t| t.atoms.is_empty());
-        for (i, term) in rest.into_iter().chain(constants).enumerate() {
-            let (sign, size) = (term.coefficient < 0, term.coefficient.unsigned_abs());
+        let parts = rest.into_iter().chain(constants).flat_map(|term| match term.coefficient {
+            i64::MIN => vec![(term, -i64::MAX), (term, -1)],
+            coefficient => vec![(term, coefficient)],
+        });
+        for (i, (term, coefficient)) in parts.enumerate() {
+            let (sign, size) = (coefficient < 0, coefficient.unsigned_abs());
             formatter.write_str(match (i, sign) {
                 (0, true) => "-",
                 (0, false) => "",
@@ -497,6 +501,7 @@ mod tests {
         for text in [
             "0",
             "784",
+            "-9223372036854775807 - 1",
             "-3",
             "B",
             "B*4 + 1",
