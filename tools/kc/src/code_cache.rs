@@ -91,7 +91,8 @@ impl Kept {
 
     fn write(&self, path: &Path, image: &CodeImage) -> std::io::Result<()> {
         make_folder(&self.folder)?;
-        let part = path.with_extension(format!("{}.part", std::process::id()));
+        // one that a killed process leaves goes with the oldest files
+        let part = path.with_extension(format!("{}.{EXTENSION}", std::process::id()));
         let written =
             create(&part).and_then(|mut file| file.write_all(&encode(image))).and_then(|()| fs::rename(&part, path));
         if written.is_err() {
@@ -135,6 +136,10 @@ impl Backend for Kept {
 
     fn machine(&self) -> &str {
         self.backend.machine()
+    }
+
+    fn block_threads(&self, kernel: &Kernel) -> Option<u32> {
+        self.backend.block_threads(kernel)
     }
 
     fn check(&self, program: &Program) -> Result<(), CodegenError> {
