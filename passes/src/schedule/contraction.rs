@@ -5,6 +5,7 @@
 //! `dot_general` with any batch, free and summed axes, convolutions with strides, dilations and groups, their gradients.
 
 mod blocks;
+mod packing;
 
 use super::emit::{At, Coordinate, Emitter, Unsuited};
 use super::expand::strides;
@@ -12,12 +13,12 @@ use super::loops::Stored;
 use super::map::{divide, nominal};
 use super::store::{View, view};
 use crate::{Contraction, Target};
-pub(super) use blocks::Packing;
 use blocks::{Blocks, Right};
 use kc_ir::kernel::{Gemm, Index, Matrix, MemoryId, Register};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Graph, Op, Scalar, Value};
 use kc_ir::{DType, Dim};
+pub(super) use packing::Packing;
 
 /// A loop variable of a contraction.
 #[derive(Clone, Debug)]

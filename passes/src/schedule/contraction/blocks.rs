@@ -2,7 +2,7 @@
 //! what it reads of both operands side by side into scratch memory, where register tiles find it near and without gaps, whatever
 //! the operands' layouts are. Sums between blocks stay in scratch memory too; where the last block is added, the epilogue follows.
 //!
-//! A right operand that stays the same from call to call is copied once, by a kernel of its own: [`Packing`].
+//! A right operand that stays the same from call to call is copied once, by a kernel of its own: [`Packing`](super::Packing).
 //!
 //! Each element is the sum of its products in the order of the summed variables, one after the other, whatever the blocks are.
 
@@ -10,9 +10,9 @@ use super::super::emit::{Emitter, Unsuited};
 use super::super::map::{divide, nominal};
 use super::{Finish, Plan, Tile, multiply_add, tile_time};
 use crate::Target;
-use kc_ir::kernel::{Access, Index, Kernel, MemoryId, Register};
-use kc_ir::tensor::{Graph, Scalar, Value};
-use kc_ir::{DType, Dim, TensorType};
+use kc_ir::kernel::{Index, MemoryId, Register};
+use kc_ir::tensor::Scalar;
+use kc_ir::{DType, Dim};
 
 /// Variables in three parts: a block has all values of those `within`, `cut.1` values of the variable `cut.0`, and one value of each
 /// of those `outside`.
@@ -76,9 +76,9 @@ enum Left {
 #[derive(Clone, Debug)]
 pub(super) struct Blocks {
     tile: Tile,
-    lanes: u32,
+    pub(super) lanes: u32,
     /// Variables that move the right operand as well, other than the vectorised one: one value of each in a task.
-    both: Vec<usize>,
+    pub(super) both: Vec<usize>,
     /// Variables that move the left operand only, that of the tiles' rows last: the rows that are copied at once.
     rows: Split,
     /// Register tiles in them.
@@ -97,7 +97,7 @@ pub(super) struct Blocks {
 pub(super) enum Right {
     /// Each task copies its columns.
     Copied,
-    /// In the order of a [`Packing`].
+    /// In the order of a [`Packing`](super::Packing).
     Packed,
 }
 
@@ -198,128 +198,6 @@ impl Blocks {
             .map(|(_, choice)| choice)?;
         let row_tiles = rows.size / tile.rows;
         Some(Blocks { tile, lanes, both, rows, row_tiles, run, panels, summed, left, right })
-    }
-}
-
-/// A contraction's right operand in the order in which register tiles read it: for each value of the variables that are in the result
-/// too, for each panel of columns, for each summed value the panel's columns; behind the last column zeros.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::schedule) struct Packing {
-    /// The value whose buffer has the operand.
-    pub base: Value,
-    dtype: DType,
-    lanes: u32,
-    /// Position of the first element in that buffer.
-    offset: i64,
-    /// Extents and steps of the variables that are in the result too, then of the summed ones.
-    both: Vec<(i64, i64)>,
-    summed: Vec<(i64, i64)>,
-    columns: i64,
-    /// Columns of a panel.
-    width: i64,
-}
-
-impl Packing {
-    /// How the right operand of a contraction is packed that is cut into these blocks; `None` where an extent is unknown.
-    pub(super) fn of(plan: &Plan, blocks: &Blocks) -> Option<Self> {
-        let extent_and_step = |&v: &usize| {
-            let variable = &plan.form.variables[v];
-            Some((variable.extent.as_constant()?, variable.right.as_constant()?))
-        };
-        Some(Packing {
-            base: plan.form.right.base,
-            dtype: plan.dtype,
-            lanes: blocks.lanes,
-            offset: plan.form.right.offset.as_constant()?,
-            both: blocks.both.iter().map(extent_and_step).collect::<Option<_>>()?,
-            summed: plan.summed().iter().map(extent_and_step).collect::<Option<_>>()?,
-            columns: plan.extent(plan.vector).as_constant()?,
-            width: blocks.width(),
-        })
-    }
-
-    /// Elements of a panel.
-    fn panel(&self) -> i64 {
-        self.width * self.summed.iter().map(|(extent, _)| extent).product::<i64>()
-    }
-
-    fn panels(&self) -> i64 {
-        (self.columns + self.width - 1) / self.width
-    }
-
-    /// The type of the packed operand.
-    pub(in crate::schedule) fn ty(&self) -> TensorType {
-        let both: i64 = self.both.iter().map(|(extent, _)| extent).product();
-        TensorType { dtype: self.dtype, shape: vec![Dim::constant(both * self.panels() * self.panel())] }
-    }
-
-    /// The variables of a contraction with their steps in the packed operand.
-    pub(super) fn apply(&self, plan: &mut Plan, blocks: &Blocks) {
-        let mut step = self.width;
-        for v in plan.summed().into_iter().rev() {
-            let variable = &mut plan.form.variables[v];
-            variable.right = Dim::constant(step);
-            step *= variable.extent.as_constant().unwrap_or(1);
-        }
-        step *= self.panels();
-        for &v in blocks.both.iter().rev() {
-            let variable = &mut plan.form.variables[v];
-            variable.right = Dim::constant(step);
-            step *= variable.extent.as_constant().unwrap_or(1);
-        }
-        plan.form.right.offset = Dim::default();
-    }
-
-    /// The kernel that packs: it reads its first buffer and writes its second.
-    pub(in crate::schedule) fn kernel(&self, graph: &Graph, name: &str) -> Result<(Kernel, Dim), Unsuited> {
-        const ELEMENTS_PER_TASK: i64 = 1 << 16;
-        let buffers = [("operand", Access::Read), ("packed", Access::Write)];
-        let buffers = buffers.map(|(name, access)| (name.to_string(), self.dtype, access));
-        let mut em = Emitter::new(graph, name, &buffers);
-        let [operand, packed] = [MemoryId(0), MemoryId(1)];
-        let extents = self.both.iter().map(|(extent, _)| *extent).chain([self.panels()]);
-        let units: Vec<Dim> = extents.map(Dim::constant).collect();
-        let per_task = (ELEMENTS_PER_TASK / self.panel()).max(1);
-        let (tasks, first, length) = divide(&mut em, &units.iter().cloned().product(), per_task);
-        let end = em.hold(first.clone() + length);
-        em.for_each(first, end, 1, |em, unit| {
-            let to = em.hold(unit.clone() * self.panel());
-            let mut indices = em.unravel(&units, unit);
-            let column = em.hold(indices.pop().unwrap_or(Index::Constant(0)) * self.width);
-            let start = column.clone() + Index::Constant(self.offset);
-            let from = indices.iter().zip(&self.both).fold(start, |at, (index, (_, step))| at + index.clone() * *step);
-            let from = em.hold(from);
-            let is_whole = self.columns % self.width == 0;
-            let rest = em.hold(Index::Constant(self.columns) - column);
-            self.lines(em, &self.summed, [from, to], &mut |em, [from, to]| {
-                for offset in (0..self.width).step_by(self.lanes as usize) {
-                    let count = (!is_whole).then(|| rest.clone() - Index::Constant(offset));
-                    let vector = em.b.load(operand, from.clone() + offset, self.lanes, count);
-                    em.b.store(packed, to.clone() + offset, vector, None);
-                }
-            })
-        })?;
-        Ok((em.b.finish(0), tasks))
-    }
-
-    /// Loops over summed values with the positions of their columns in the operand and in the packed one.
-    fn lines(
-        &self,
-        em: &mut Emitter,
-        summed: &[(i64, i64)],
-        [from, to]: [Index; 2],
-        body: &mut dyn FnMut(&mut Emitter, [Index; 2]),
-    ) -> Result<(), Unsuited> {
-        let [(extent, step), rest @ ..] = summed else {
-            body(em, [from, to]);
-            return Ok(());
-        };
-        let packed_step = rest.iter().map(|(extent, _)| extent).product::<i64>() * self.width;
-        em.for_each(0, *extent, 1, |em, value| {
-            let from = em.hold(from + value.clone() * *step);
-            let to = em.hold(to + value * packed_step);
-            self.lines(em, rest, [from, to], body)
-        })
     }
 }
 
@@ -962,7 +840,7 @@ impl Lines<'_, '_> {
 
 impl Blocks {
     /// Columns of a panel.
-    fn width(&self) -> i64 {
+    pub(super) fn width(&self) -> i64 {
         self.tile.vectors * i64::from(self.lanes)
     }
 
