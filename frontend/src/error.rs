@@ -81,14 +81,11 @@ impl Error {
 }
 
 fn place(location: &Option<Arc<Location>>) -> String {
-    match location {
-        Some(location) => format!("\n  --> {}:{}", location.file, location.line),
-        None => String::new(),
-    }
+    location.as_ref().map_or_else(String::new, |location| location.shown())
 }
 
 fn line((file, line): (&str, u32)) -> String {
-    format!("\n  --> {file}:{line}")
+    format!("{}{file}:{line}", Location::ARROW)
 }
 
 /// File and line of the caller.

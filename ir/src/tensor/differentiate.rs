@@ -5,7 +5,7 @@ mod scan;
 mod scopes;
 
 use crate::tensor::ops::{Backward, Binary};
-use crate::tensor::{Builder, Graph, Node, Op, Type, TypeError, Value};
+use crate::tensor::{Builder, Graph, Location, Node, Op, Type, TypeError, Value};
 use hashbrown::HashSet;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -214,17 +214,13 @@ impl Expansion {
 
 /// The error with the place in the user's program that asked for the op, where it has none yet.
 fn at(node: &Node, error: TypeError) -> TypeError {
-    const ARROW: &str = "\n  --> ";
     match &node.location {
-        Some(location) if !error.message.contains(ARROW) => {
+        Some(location) if !error.message.contains(Location::ARROW) => {
             let layer = match location.layer.as_str() {
                 "" => String::new(),
                 layer => format!(" (in layer `{layer}`)"),
             };
-            TypeError {
-                message: format!("{}{layer}{ARROW}{}:{}", error.message, location.file, location.line),
-                ..error
-            }
+            TypeError { message: format!("{}{layer}{}", error.message, location.shown()), ..error }
         }
         _ => error,
     }

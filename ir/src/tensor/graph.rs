@@ -67,6 +67,16 @@ pub struct Location {
     pub layer: String,
 }
 
+impl Location {
+    /// What leads to the place in an error's text.
+    pub const ARROW: &str = "\n  --> ";
+
+    /// The end of an error's text: a line with file and line.
+    pub fn shown(&self) -> String {
+        format!("{}{}:{}", Self::ARROW, self.file, self.line)
+    }
+}
+
 /// One op applied to operands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
