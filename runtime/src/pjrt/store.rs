@@ -336,6 +336,11 @@ impl Store {
     }
 
     fn ask(&self, kind: u8, key: &[u8], value: &[u8], most: Duration) -> Answer {
+        let length = key.len().max(value.len());
+        if length > LONGEST {
+            let shown = String::from_utf8_lossy(&key[..key.len().min(80)]);
+            return Err(StoreError::Refused(format!("`{shown}` has {length} bytes, expected {LONGEST} at most")));
+        }
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut stream = idle.map_or_else(|| self.open(), Ok)?;
         stream.set_read_timeout(Some(most + NETWORK))?;
