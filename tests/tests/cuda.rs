@@ -41,21 +41,14 @@ fn on_device(test: &str, variables: &[(&str, &str)], complaints: &[&str], body: 
     }
 }
 
-/// The model of `frontend/examples/mnist_mlp.rs`.
+/// The example that the project is measured by.
+#[path = "../../frontend/examples/mnist_mlp.rs"]
+#[allow(dead_code)]
+mod mnist_mlp;
+
 fn mlp() -> Module {
-    let build = || {
-        kc::utils::clear_session();
-        let mut model = Sequential::new()
-            .add(Input::new([28, 28]).dtype("uint8"))
-            .add(Rescaling::new(1.0 / 255.0))
-            .add(Flatten::new())
-            .add(Dense::new(128).activation("relu"))
-            .add(Dropout::new(0.2))
-            .add(Dense::new(10).activation("softmax"));
-        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])?;
-        model.module()
-    };
-    build().expect("the model is traced")
+    kc::utils::clear_session();
+    mnist_mlp::kc_model().expect("the model is built").module().expect("the model is traced")
 }
 
 /// A block of a transformer, and a class of its mean.

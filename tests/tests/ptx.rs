@@ -2,7 +2,6 @@
 //! (stored and loaded) of each kernel are those of `ptx/mnist_mlp.txt`, which `KC_BLESS=1` rewrites. `cargo xtask test ptxas` installs the assembler; `KC_PTXAS`
 //! names another one.
 
-use kc::prelude::*;
 use kc_codegen::cuda::{Architecture, Cuda};
 use kc_codegen::mlir::NotAvailable;
 use kc_codegen::{Options, compile};
@@ -24,18 +23,10 @@ fn assembler() -> Result<PathBuf, String> {
     found.ok_or_else(|| "there is no ptxas; `cargo xtask test ptxas` installs it".to_string())
 }
 
-/// The model of `frontend/examples/mnist_mlp.rs`.
-fn mnist_mlp() -> kc::Result<Sequential> {
-    let mut model = Sequential::new()
-        .add(Input::new([28, 28]).dtype("uint8"))
-        .add(Rescaling::new(1.0 / 255.0))
-        .add(Flatten::new())
-        .add(Dense::new(128).activation("relu"))
-        .add(Dropout::new(0.2))
-        .add(Dense::new(10).activation("softmax"));
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])?;
-    Ok(model)
-}
+/// The example that the project is measured by.
+#[path = "../../frontend/examples/mnist_mlp.rs"]
+#[allow(dead_code)]
+mod mnist_mlp;
 
 /// Registers, bytes of shared memory and spilled bytes that `ptxas -v` says, by the kernels' numbers.
 fn figures(report: &str) -> Vec<[u64; 3]> {
@@ -69,7 +60,7 @@ fn kernels_of_the_mlp() {
         Ok(assembler) => assembler,
         Err(reason) => return println!("skipped: {reason}"),
     };
-    let module = mnist_mlp().and_then(|model| model.module()).expect("the model is traced");
+    let module = mnist_mlp::kc_model().expect("the model is built").module().expect("the model is traced");
     let mut table = String::from("architecture kernel registers shared spilled\n");
     for architecture in Architecture::ALL {
         let backend = match Cuda::new(architecture) {

@@ -23,6 +23,7 @@ pub struct Module {
 }
 
 /// An entry point.
+#[derive(Default)]
 pub struct Function {
     /// Its name.
     pub name: String,

@@ -229,16 +229,7 @@ impl Body {
         };
         let (name, rest) = rest.split_once('(').ok_or("an entry point without parameters in parentheses")?;
         let (parameters, attributes) = rest.split_once(')').ok_or("parameters without an end")?;
-        let mut function = Function {
-            name: name.trim().to_string(),
-            parameters: Vec::new(),
-            required_threads: None,
-            shared_bytes: 0,
-            local_bytes: 0,
-            registers: 0,
-            data: Arc::default(),
-            instructions: Vec::new(),
-        };
+        let mut function = Function { name: name.trim().to_string(), ..Function::default() };
         let mut names = data.names();
         let mut end = 0usize;
         for parameter in parameters.split(',').map(str::trim).filter(|text| !text.is_empty()) {
@@ -298,16 +289,7 @@ impl Body {
         };
         let (name, rest) = rest.split_once('(').ok_or_else(wrong)?;
         let (parameters, _) = rest.split_once(')').ok_or_else(wrong)?;
-        let function = Function {
-            name: name.trim().to_string(),
-            parameters: Vec::new(),
-            required_threads: None,
-            shared_bytes: 0,
-            local_bytes: 0,
-            registers: 0,
-            data: Arc::default(),
-            instructions: Vec::new(),
-        };
+        let function = Function { name: name.trim().to_string(), ..Function::default() };
         let mut body = Body {
             is_entry: false,
             parameters: Vec::new(),
