@@ -128,7 +128,9 @@ impl Job<'_> {
             let kernel = &self.kernels[number];
             translate::translate(kernel, number, self.cpu).map_err(at(kernel))
         });
-        Ok(format!("module {{\n{}}}\n", functions.collect::<Result<String, _>>()?))
+        let functions = functions.collect::<Result<String, _>>()?;
+        let declared = if self.cpu.is_gpu() { translate::device::declarations(&functions) } else { String::new() };
+        Ok(format!("module {{\n{declared}{functions}}}\n"))
     }
 
     /// One object file with all kernels and the program around them.
@@ -193,6 +195,9 @@ impl Job<'_> {
             None => machine.insert(Machine::new(self.cpu)?),
         };
         let module = machine.module(text)?;
+        if self.cpu.is_gpu() {
+            machine.link_device_math(&module)?;
+        }
         machine.optimize(&module, machine::PASSES)?;
         Ok(match self.output {
             Output::Llvm => module.print_to_string().to_string().into_bytes(),

@@ -2,12 +2,16 @@
 
 use crate::cpu::Cpu;
 use inkwell::OptimizationLevel;
+use inkwell::attributes::AttributeLoc;
 use inkwell::context::{AsContextRef, Context as LlvmContext};
+use inkwell::llvm_sys::core::LLVMSetPersonalityFn;
+use inkwell::memory_buffer::MemoryBuffer;
 use inkwell::module::{Linkage, Module as LlvmModule};
 use inkwell::passes::PassBuilderOptions;
 use inkwell::targets::{
     CodeModel, FileType, InitializationConfig, RelocMode, Target, TargetMachine, TargetMachineOptions, TargetTriple,
 };
+use inkwell::values::{AsValueRef, FunctionValue};
 use melior::Context;
 use melior::dialect::DialectRegistry;
 use melior::ir::Module;
@@ -20,6 +24,9 @@ use std::sync::Once;
 pub const PASSES: &str = "function(early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,\
     loop-mssa(loop-rotate,licm<allowspeculation>),gvn,instcombine<no-verify-fixpoint>,simplifycfg,\
     loop(loop-instsimplify,indvars))";
+
+/// The scalar functions of the runtime's table for GPUs, as LLVM's bitcode: see `device/`.
+pub const DEVICE_MATH: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/device_math.bc"));
 
 /// MLIR or LLVM refused what it was given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -116,6 +123,41 @@ impl Machine {
         module.set_triple(&self.triple);
         module.set_data_layout(&self.target.get_target_data().get_data_layout());
         Ok(module)
+    }
+
+    /// Links the scalar functions that kernels for a GPU call with them.
+    pub fn link_device_math<'m>(&'m self, module: &LlvmModule<'m>) -> Result<(), MachineError> {
+        let names: Vec<String> = module
+            .get_functions()
+            .filter(|function| function.count_basic_blocks() > 0)
+            .map(|function| function.get_name().to_string_lossy().into_owned())
+            .collect();
+        let is_called = |function: &FunctionValue<'_>| function.get_name().to_bytes().starts_with(b"kc_math_");
+        if !module.get_functions().any(|function| is_called(&function)) {
+            return Ok(());
+        }
+        let bitcode = MemoryBuffer::create_from_memory_range_copy(DEVICE_MATH, "device math");
+        let math = self.llvm.create_module_from_ir(bitcode).map_err(|error| fail("device math")(error.to_string()))?;
+        // the standard library's functions come with places of its source
+        math.strip_debug_info();
+        math.set_triple(&self.triple);
+        math.set_data_layout(&self.target.get_target_data().get_data_layout());
+        for function in math.get_functions() {
+            // what the processor has that the bitcode was made on
+            for attribute in ["target-cpu", "target-features", "probe-stack"] {
+                function.remove_string_attribute(AttributeLoc::Function, attribute);
+            }
+            // threads that jump by a table part from each other, for tables as short as these
+            let branches = self.llvm.create_string_attribute("no-jump-tables", "true");
+            function.add_attribute(AttributeLoc::Function, branches);
+            if function.has_personality_function() {
+                // SAFETY: the function is the module's; without a personality nothing is unwound, and nothing is
+                unsafe { LLVMSetPersonalityFn(function.as_value_ref(), std::ptr::null_mut()) };
+            }
+        }
+        module.link_in_module(math).map_err(|error| fail("device math")(error.to_string()))?;
+        export_only(module, &names);
+        self.optimize(module, "globaldce")
     }
 
     /// Runs LLVM's passes.

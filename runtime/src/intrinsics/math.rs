@@ -83,8 +83,13 @@ fn digamma(x: f64) -> f64 {
     }
     if x < 0.5 {
         let fraction = x - libm::floor(x);
-        return digamma(1.0 - x) - core::f64::consts::PI / libm::tan(core::f64::consts::PI * fraction);
+        return digamma_above(1.0 - x) - core::f64::consts::PI / libm::tan(core::f64::consts::PI * fraction);
     }
+    digamma_above(x)
+}
+
+/// The same for `x` of at least 1/2. It does not call itself: a GPU's threads have small stacks.
+fn digamma_above(x: f64) -> f64 {
     let (mut x, mut shift) = (x, 0.0);
     while x < 10.0 {
         shift -= 1.0 / x;

@@ -341,7 +341,7 @@ impl Translator<'_> {
                     let arguments = arguments.join(", ");
                     self.op(&format!("llvm.call {entry}({number}, {arguments}) : !llvm.ptr, {parameters}"))
                 }
-                None => self.device_math(function, &arguments)?,
+                None => self.device_math(function, &arguments),
             };
             if dtype == DType::F32 {
                 value = self.op(&format!("arith.truncf {value} : f64 to f32"));

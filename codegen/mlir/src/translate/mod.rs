@@ -10,7 +10,7 @@
 //! instruction; integers are signless. Bit for bit the kernel interpreter's results: no fast-math flag is set anywhere.
 
 mod block;
-mod device;
+pub mod device;
 mod float;
 mod index;
 mod instruction;
