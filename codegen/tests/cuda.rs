@@ -7,7 +7,7 @@ use kc_codegen::cuda::{Architecture, Cuda};
 use kc_codegen::mlir::NotAvailable;
 use kc_ir::DType;
 use kc_ir::kernel::interpret::MultiplyAddRounding;
-use kc_ir::kernel::{Kernel, Statement};
+use kc_ir::kernel::{Instruction, Kernel, Statement};
 use kc_test_device::execute::{Launch, launch};
 use kc_test_device::memory::Memory;
 use kc_test_device::ptx::{Module, parse};
@@ -33,9 +33,10 @@ fn subject(architecture: Architecture) -> Option<OnDevice> {
     }
 }
 
-/// Whether a GPU has what the statements need; the back end refuses kernels that call the runtime's library.
+/// Whether a GPU has what the statements need; the back end refuses kernels that call the runtime's library or interleave lanes.
 fn has_code(statements: &[Statement]) -> bool {
     statements.iter().all(|statement| match statement {
+        Statement::Let(_, Instruction::Interleave(..)) => false,
         Statement::Let(..) | Statement::Store { .. } => true,
         Statement::For(inner) => has_code(&inner.body),
         Statement::If(branch) => has_code(&branch.then) && has_code(&branch.otherwise),

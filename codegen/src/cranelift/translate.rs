@@ -322,6 +322,13 @@ impl Translator<'_, '_> {
                 let x = self.register(*x);
                 self.reduce(*kind, dtype, &x)
             }
+            Instruction::Interleave(half, a, b) => {
+                let start = half.start(lanes);
+                let (a, b) = (self.register(*a), self.register(*b));
+                let turns = (start..start + lanes / 2).flat_map(|lane| [(&a, lane), (&b, lane)]);
+                let scalars: Vec<Value> = turns.map(|(x, lane)| self.lane(x, dtype, lane)).collect();
+                Ok(self.assemble(dtype, &scalars))
+            }
             Instruction::Load { memory, position, count } => Ok(self.load(*memory, position, count.as_ref(), lanes)),
             Instruction::Math(function, operands) => {
                 let operands: Vec<Vector> = operands.iter().map(|&x| self.register(x)).collect();

@@ -146,6 +146,28 @@ impl KernelBuilder {
         if ty.lanes == 1 { x } else { self.instruction(ty.dtype, 1, Instruction::ReduceLanes(kind, x)) }
     }
 
+    /// Lanes of a half of both operands in turns.
+    pub fn interleave(&mut self, half: Half, a: Register, b: Register) -> Register {
+        let ty = self.register_type(a);
+        self.instruction(ty.dtype, ty.lanes, Instruction::Interleave(half, a, b))
+    }
+
+    /// Transposes a square of as many registers as each has lanes: lane `i` of register `j` becomes lane `j` of register `i`.
+    pub fn transpose(&mut self, mut rows: Vec<Register>) -> Vec<Register> {
+        // each round moves the highest bit of a register's number below the lowest bit of the lane's
+        let mut rounds = rows.len();
+        while rounds > 1 {
+            let (low, high) = rows.split_at(rows.len() / 2);
+            let pairs: Vec<(Register, Register)> = low.iter().copied().zip(high.iter().copied()).collect();
+            rows = pairs
+                .into_iter()
+                .flat_map(|(a, b)| [Half::Low, Half::High].map(|half| self.interleave(half, a, b)))
+                .collect();
+            rounds /= 2;
+        }
+        rows
+    }
+
     /// Reads `lanes` elements, or the first `count` of them.
     pub fn load(&mut self, memory: MemoryId, position: Index, lanes: u32, count: Option<Index>) -> Register {
         let dtype = self.memory_dtype(memory);

@@ -283,6 +283,33 @@ impl LibraryCall {
     }
 }
 
+/// Half of a register's lanes, of which there are two at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Half {
+    /// The first lanes.
+    Low,
+    /// The last lanes.
+    High,
+}
+
+impl Half {
+    /// The first lane of the half, of that many lanes.
+    pub const fn start(self, lanes: u32) -> u32 {
+        match self {
+            Half::Low => 0,
+            Half::High => lanes / 2,
+        }
+    }
+
+    /// The name of [`Instruction::Interleave`] in the text form.
+    pub const fn interleave_text(self) -> &'static str {
+        match self {
+            Half::Low => "interleave_low",
+            Half::High => "interleave_high",
+        }
+    }
+}
+
 /// What computes a register. Operands of lanewise instructions have as many lanes as the result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Instruction {
@@ -313,6 +340,8 @@ pub enum Instruction {
     Bitcast(Register),
     /// The lanes reduced to a scalar, in the order of a binary tree: halves are combined until one lane is left.
     ReduceLanes(Reduction, Register),
+    /// Lanes of two registers in turns: lane `2*l` is lane `l` of a half of the first, lane `2*l + 1` that of the second.
+    Interleave(Half, Register, Register),
     /// Reads consecutive elements, as many as the result has lanes.
     Load {
         /// The memory that is read.

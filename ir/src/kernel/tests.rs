@@ -46,6 +46,10 @@ fn the_verifier_says_what_is_wrong() {
             "%0: bool = constant 1\n%1: bool = reduce_sum %0",
             "%1: a sum or product of bools; expected max (any) or min (all)",
         ),
+        (
+            "%0: f32 = constant 0.0\n%1: f32 = interleave_low %0, %0",
+            "%1: `interleave_low` of one lane; expected two at least",
+        ),
         ("%0: i32 = constant 0\n%1: i32 = math exp(%0)", "%1: `exp` of i32; expected f32 or f64"),
         ("%0: f32 = constant 0.0\n%1: f32 = math pow(%0)", "%1: the operands are (f32), expected (f32, f32)"),
         ("for i1 in 0..4 step 0 {\n}", "for i1: the step is 0, expected at least 1"),

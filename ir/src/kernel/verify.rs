@@ -296,7 +296,9 @@ impl Verifier<'_> {
             | Instruction::Convert(x)
             | Instruction::Bitcast(x)
             | Instruction::ReduceLanes(_, x) => self.types(&[*x]),
-            Instruction::Binary(_, a, b) | Instruction::Compare(_, a, b) => self.types(&[*a, *b]),
+            Instruction::Binary(_, a, b) | Instruction::Compare(_, a, b) | Instruction::Interleave(_, a, b) => {
+                self.types(&[*a, *b])
+            }
             Instruction::MultiplyAdd(a, b, c) | Instruction::Select(a, b, c) => self.types(&[*a, *b, *c]),
             Instruction::Load { position, count, .. } => {
                 self.index(position)?;
@@ -366,6 +368,12 @@ impl Verifier<'_> {
                     return self.fail("a sum or product of bools; expected max (any) or min (all)".to_string());
                 }
                 self.agree("the result", &[result], &[RegisterType { lanes: 1, ..operands[0] }])
+            }
+            Instruction::Interleave(half, ..) => {
+                if lanes < 2 {
+                    return self.fail(format!("`{}` of one lane; expected two at least", half.interleave_text()));
+                }
+                expect(&[result, result])
             }
             Instruction::Load { memory, .. } => {
                 let memory = self.memory(*memory, Use::Read)?;

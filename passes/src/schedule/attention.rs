@@ -2,22 +2,26 @@
 //! blocks in the thread's scratch memory. Forward, a task has a block of rows, whose largest score and sum are brought up to date with
 //! each block of columns. Backward, a task has a batch and head, and computes the probabilities of each pair of blocks once again.
 
+mod tiles;
+
 use super::emit::{At, Coordinate, Emitter, Unsuited};
 use super::functions::{binary, unary};
 use super::loops::Stored;
 use super::map::divide;
 use super::store::{View, view};
+use crate::{Contraction, Target};
 use kc_ir::kernel::{Gemm, Index, Instruction, Matrix, MemoryId, Register};
 use kc_ir::tensor::composites::{Composite, DotProductAttention};
 use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};
 use kc_ir::tensor::{Graph, Op, Scalar, Value};
 use kc_ir::{DType, Dim, TensorType};
 use std::collections::BTreeMap;
+use tiles::{Cut, Tiles};
 
-/// Rows of the scores that a task holds.
+/// Rows of the scores that a task holds, of products by the library.
 const ROWS: i64 = 32;
 
-/// Columns of the scores that a task holds.
+/// Columns of the scores that a task holds, likewise.
 const COLUMNS: i64 = 128;
 
 /// What an excluded score is.
@@ -96,6 +100,7 @@ pub(super) fn operations(graph: &Graph, op: Value) -> Dim {
 /// The kernel of an op that [`suits`].
 pub(super) fn attention(
     em: &mut Emitter,
+    target: &Target,
     lanes: u32,
     op: Value,
     memory: &BTreeMap<Value, MemoryId>,
@@ -125,7 +130,12 @@ pub(super) fn attention(
         outputs,
     };
     if kind == Kind::Forward {
-        return kernel.forward(em);
+        let operands = [&kernel.query, &kernel.key, &kernel.value];
+        let cut = match target.contraction {
+            Contraction::Generated => Cut::of(target, lanes, &kernel.extents, &kernel.columns, operands),
+            Contraction::Library | Contraction::Streamed => None,
+        };
+        return kernel.forward(em, cut);
     }
     let given = Given { statistics: [0, 1, 2].map(|index| operands[behind + index]), cotangent: matrix(behind + 3)? };
     kernel.gradient(em, &given)
@@ -167,7 +177,7 @@ struct Place {
 }
 
 /// A range of rows or columns.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Range {
     first: Index,
     length: Index,
@@ -210,6 +220,17 @@ impl Panel {
     fn scalar(self, em: &mut Emitter, row: &Index) -> Register {
         em.b.load(self.memory, row.clone() * self.stride, 1, None)
     }
+
+    /// Sets rows from a first one on to zero.
+    fn clear(self, em: &mut Emitter, lanes: u32, first: Index, rows: &Index) -> Result<(), Unsuited> {
+        let length = em.hold(rows.clone() * self.stride);
+        em.vector_loop(lanes, first * self.stride, length, &[], |em, position, _| {
+            let zero = em.neutral(Reduction::Sum, DType::F32);
+            em.b.store(self.memory, position, zero, em.count.clone());
+            Ok(vec![])
+        })?;
+        Ok(())
+    }
 }
 
 impl Tensor {
@@ -243,6 +264,15 @@ impl MapExtents for Vec<Dim> {
 
 fn product(em: &mut Emitter, [m, n, k]: [Index; 3], a: Matrix, b: Matrix, c: Matrix, accumulate: Accumulate) {
     em.b.gemm(Gemm { m, n, k, a, b, c, accumulate: accumulate == Accumulate::Yes });
+}
+
+/// How rows meet columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meets {
+    /// All at once.
+    Once,
+    /// A block after the other: what was summed before is brought to the largest score so far.
+    Blocks,
 }
 
 /// Whether a product is added to what is there.
@@ -303,17 +333,6 @@ impl Kernel<'_> {
             }
         };
         Range { first, length }
-    }
-
-    /// Sets rows of a panel to zero.
-    fn clear(&self, em: &mut Emitter, panel: Panel, rows: &Index) -> Result<(), Unsuited> {
-        let length = em.hold(rows.clone() * panel.stride);
-        em.vector_loop(self.lanes, Index::Constant(0), length, &[], |em, position, _| {
-            let zero = em.neutral(Reduction::Sum, DType::F32);
-            em.b.store(panel.memory, position, zero, em.count.clone());
-            Ok(vec![])
-        })?;
-        Ok(())
     }
 
     fn each_row(&self, em: &mut Emitter, rows: &Range, body: &mut Row) -> Result<(), Unsuited> {
@@ -408,12 +427,12 @@ impl Kernel<'_> {
         result: usize,
         at: &Place,
         rows: &Range,
-        panel: Panel,
+        (panel, features): (Panel, i64),
         of: &mut dyn FnMut(&mut Emitter, &Index, Register) -> Register,
     ) -> Result<(), Unsuited> {
         self.each_row(em, rows, &mut |em, local| {
             let row = em.hold(rows.first.clone() + local.clone());
-            em.vector_loop(self.lanes, Index::Constant(0), Index::Constant(panel.stride), &[], |em, column, _| {
+            em.vector_loop(self.lanes, Index::Constant(0), Index::Constant(features), &[], |em, column, _| {
                 let value = panel.load(em, &local, column.clone());
                 let value = of(em, &local, value);
                 let fixed = [&at.batch, &row, &at.head].map(|index| Coordinate::fixed(index.clone()));
@@ -429,9 +448,9 @@ impl Kernel<'_> {
         &self,
         em: &mut Emitter,
         rows: &Range,
+        block: i64,
         body: &mut dyn FnMut(&mut Emitter, Range) -> Result<(), Unsuited>,
     ) -> Result<(), Unsuited> {
-        let block = self.block_columns();
         let mut end = em.extent(&self.columns);
         if self.skips() {
             end = em.hold(end.min(rows.first.clone() + rows.length.clone()));
@@ -442,29 +461,67 @@ impl Kernel<'_> {
         })
     }
 
-    fn forward(&self, em: &mut Emitter) -> Result<Dim, Unsuited> {
-        let (height, width) = (self.block_rows(), self.block_columns());
-        let scores = Panel::new(em, "scores", height, width);
-        let sums = Panel::new(em, "sums", height, self.value.features);
+    fn forward(&self, em: &mut Emitter, cut: Option<Cut>) -> Result<Dim, Unsuited> {
+        let features = self.value.features;
+        // rows of a task and of a block of it, columns of a block, and what memory holds of these
+        let (height, block, width) = match cut {
+            Some(cut) => (cut.rows, cut.block, cut.columns),
+            None => (self.block_rows(), self.block_rows(), self.block_columns()),
+        };
+        let padded = |columns| cut.map_or(columns, |cut| cut.padded(columns));
+        let padded_height = (height + block - 1) / block * block;
+        let scores = Panel::new(em, "scores", block, padded(width));
+        let sums = Panel::new(em, "sums", padded_height, padded(features));
         let [largest, total] = ["largest", "total"].map(|name| Panel::new(em, name, height, 1));
+        let tiles = cut.map(|cut| Tiles::new(em, cut, self.query.features, features));
+        let meets = match self.columns.as_constant() {
+            Some(columns) if columns <= width => Meets::Once,
+            _ => Meets::Blocks,
+        };
         self.tasks(em, &self.extents[1], height, |em, at, rows| {
-            self.clear(em, sums, &rows.length)?;
-            self.each_row(em, &rows, &mut |em, local| {
-                let start = em.b.constant(DType::F32, 1, Scalar::Float(f64::NEG_INFINITY));
-                largest.store(em, &local, Index::Constant(0), start);
-                let zero = em.b.constant(DType::F32, 1, Scalar::Float(0.0));
-                total.store(em, &local, Index::Constant(0), zero);
-                Ok(())
-            })?;
-            self.each_columns(em, &rows, &mut |em, columns| {
-                self.products(em, &at, &rows, &columns, scores);
+            if meets == Meets::Blocks {
+                let cleared = if tiles.is_some() { Index::Constant(padded_height) } else { rows.length.clone() };
+                sums.clear(em, self.lanes, Index::Constant(0), &cleared)?;
                 self.each_row(em, &rows, &mut |em, local| {
-                    self.powers(em, &at, (&rows, &columns), &local, (scores, sums), [largest, total])
+                    let start = em.b.constant(DType::F32, 1, Scalar::Float(f64::NEG_INFINITY));
+                    largest.store(em, &local, Index::Constant(0), start);
+                    let zero = em.b.constant(DType::F32, 1, Scalar::Float(0.0));
+                    total.store(em, &local, Index::Constant(0), zero);
+                    Ok(())
                 })?;
-                let values = self.value.rows(em, &at, &columns.first);
-                let sizes = [rows.length.clone(), Index::Constant(self.value.features), columns.length.clone()];
-                product(em, sizes, scores.matrix(), values, sums.matrix(), Accumulate::Yes);
-                Ok(())
+            }
+            self.each_columns(em, &rows, width, &mut |em, columns| {
+                if let Some(tiles) = &tiles {
+                    tiles.pack(em, &at, &columns, [&self.key, &self.value])?;
+                }
+                self.each_block(em, &rows, (height, block), &mut |em, before, rows| {
+                    let columns = match &tiles {
+                        Some(tiles) => {
+                            let columns = self.attended(em, &rows, columns.clone());
+                            tiles.scores(em, &at, &rows, &columns, &self.query, scores)?;
+                            columns
+                        }
+                        None => {
+                            self.products(em, &at, &rows, &columns, scores);
+                            columns.clone()
+                        }
+                    };
+                    self.each_row(em, &rows, &mut |em, local| {
+                        let row = em.hold(before.clone() + local.clone());
+                        let locals = (&local, &row);
+                        self.powers(em, &at, (&rows, &columns), locals, (scores, sums), [largest, total], meets)
+                    })?;
+                    let accumulate = if meets == Meets::Once { Accumulate::No } else { Accumulate::Yes };
+                    match &tiles {
+                        Some(tiles) => tiles.results(em, [&rows, &columns], scores, (sums, &before), accumulate)?,
+                        None => {
+                            let values = self.value.rows(em, &at, &columns.first);
+                            let sizes = [rows.length.clone(), Index::Constant(features), columns.length.clone()];
+                            product(em, sizes, scores.matrix(), values, sums.matrix(), accumulate);
+                        }
+                    }
+                    Ok(())
+                })
             })?;
             for (result, panel) in [(1, largest), (2, total)] {
                 self.each_row(em, &rows, &mut |em, local| {
@@ -474,15 +531,47 @@ impl Kernel<'_> {
                     self.write(em, result, index.into(), value)
                 })?;
             }
-            self.write_rows(em, 0, &at, &rows, sums, &mut |em, local, sum| {
+            self.write_rows(em, 0, &at, &rows, (sums, features), &mut |em, local, sum| {
                 let lanes = em.lanes;
                 let all = total.scalar(em, local);
-                let all = em.b.splat(lanes, all);
-                let y = binary(&mut em.b, Binary::Divide, sum, all);
+                let one = em.b.constant(DType::F32, 1, Scalar::Float(1.0));
+                let share = binary(&mut em.b, Binary::Divide, one, all);
+                let share = em.b.splat(lanes, share);
+                let y = binary(&mut em.b, Binary::Multiply, sum, share);
                 let largest = largest.scalar(em, local);
                 self.zero_where_all_are_excluded(em, largest, y)
             })
         })
+    }
+
+    /// Blocks of a task's rows, with the number of rows before each.
+    fn each_block(
+        &self,
+        em: &mut Emitter,
+        rows: &Range,
+        (height, block): (i64, i64),
+        body: &mut dyn FnMut(&mut Emitter, Index, Range) -> Result<(), Unsuited>,
+    ) -> Result<(), Unsuited> {
+        if height == block {
+            return body(em, Index::Constant(0), rows.clone());
+        }
+        em.for_each(0, rows.length.clone(), block, |em, before| {
+            let first = em.hold(rows.first.clone() + before.clone());
+            let length = match rows.length.as_constant() {
+                Some(n) if n % block == 0 => Index::Constant(block),
+                _ => em.hold((rows.length.clone() - before.clone()).min(block)),
+            };
+            body(em, before, Range { first, length })
+        })
+    }
+
+    /// The columns of a block to which one of the rows attends at least.
+    fn attended(&self, em: &mut Emitter, rows: &Range, columns: Range) -> Range {
+        if !self.skips() {
+            return columns;
+        }
+        let end = rows.first.clone() + rows.length.clone() - columns.first.clone();
+        Range { length: em.hold(columns.length.min(end)), ..columns }
     }
 
     /// A row's value, or zero where all of the row is excluded and that is to have no probability.
@@ -499,15 +588,17 @@ impl Kernel<'_> {
     }
 
     /// Turns a row of products into powers of the scores, relative to the largest so far, and brings the row's statistics and its
-    /// sums of values up to date.
+    /// sums of values up to date. The row has a number among those of `scores`, and one among those of the task.
+    #[allow(clippy::too_many_arguments)]
     fn powers(
         &self,
         em: &mut Emitter,
         at: &Place,
         (rows, columns): (&Range, &Range),
-        local: &Index,
+        (local, number): (&Index, &Index),
         (scores, sums): (Panel, Panel),
         [largest, total]: [Panel; 2],
+        meets: Meets,
     ) -> Result<(), Unsuited> {
         let row = em.hold(rows.first.clone() + local.clone());
         em.lanes = self.lanes;
@@ -520,14 +611,21 @@ impl Kernel<'_> {
             scores.store(em, local, offset, score);
             let low = em.neutral(Reduction::Max, DType::F32);
             let score = em.masked(score, low);
-            Ok(vec![em.combine(Reduction::Max, carried[0], score)])
+            // a NaN need not be the largest: the sum is NaN all the same
+            let larger = em.b.compare(Compare::Greater, score, carried[0]);
+            Ok(vec![em.b.select(larger, score, carried[0])])
         })?;
         let most = em.b.reduce_lanes(Reduction::Max, most[0]);
-        let before = largest.scalar(em, local);
-        let after = binary(&mut em.b, Binary::Maximum, before, most);
-        let shrink = binary(&mut em.b, Binary::Subtract, before, after);
-        let shrink = unary(&mut em.b, Unary::Exp, shrink);
-        largest.store(em, local, Index::Constant(0), after);
+        let (after, shrink) = match meets {
+            Meets::Once => (most, None),
+            Meets::Blocks => {
+                let before = largest.scalar(em, number);
+                let after = binary(&mut em.b, Binary::Maximum, before, most);
+                let shrink = binary(&mut em.b, Binary::Subtract, before, after);
+                (after, Some(unary(&mut em.b, Unary::Exp, shrink)))
+            }
+        };
+        largest.store(em, number, Index::Constant(0), after);
         em.lanes = self.lanes;
         let zero = em.neutral(Reduction::Sum, DType::F32);
         em.lanes = 1;
@@ -543,16 +641,20 @@ impl Kernel<'_> {
             Ok(vec![em.combine(Reduction::Sum, carried[0], power)])
         })?;
         let sum = em.b.reduce_lanes(Reduction::Sum, sum[0]);
-        let old = total.scalar(em, local);
+        let Some(shrink) = shrink else {
+            total.store(em, number, Index::Constant(0), sum);
+            return Ok(());
+        };
+        let old = total.scalar(em, number);
         let old = binary(&mut em.b, Binary::Multiply, old, shrink);
         let new = binary(&mut em.b, Binary::Add, old, sum);
-        total.store(em, local, Index::Constant(0), new);
+        total.store(em, number, Index::Constant(0), new);
         em.vector_loop(self.lanes, Index::Constant(0), Index::Constant(sums.stride), &[], |em, column, _| {
             let lanes = em.lanes;
-            let value = sums.load(em, local, column.clone());
+            let value = sums.load(em, number, column.clone());
             let shrink = em.b.splat(lanes, shrink);
             let value = binary(&mut em.b, Binary::Multiply, value, shrink);
-            sums.store(em, local, column, value);
+            sums.store(em, number, column, value);
             Ok(vec![])
         })?;
         Ok(())
@@ -624,8 +726,8 @@ impl Kernel<'_> {
             let columns_end = em.extent(&self.columns);
             em.for_each(0, columns_end, width, |em, first| {
                 let columns = self.range(em, &self.columns, width, first);
-                self.clear(em, by_keys, &columns.length)?;
-                self.clear(em, by_value, &columns.length)?;
+                by_keys.clear(em, self.lanes, Index::Constant(0), &columns.length)?;
+                by_value.clear(em, self.lanes, Index::Constant(0), &columns.length)?;
                 let first = match self.skips() {
                     true => em.hold(columns.first.clone().floor_div(height) * height),
                     false => Index::Constant(0),
@@ -648,7 +750,7 @@ impl Kernel<'_> {
                     Ok(())
                 })?;
                 for (result, panel) in [(1, by_keys), (2, by_value)] {
-                    self.write_rows(em, result, &at, &columns, panel, &mut |_, _, sum| sum)?;
+                    self.write_rows(em, result, &at, &columns, (panel, panel.stride), &mut |_, _, sum| sum)?;
                 }
                 Ok(())
             })

@@ -207,21 +207,21 @@ fn row_variable(form: &Form, vector: Option<usize>) -> Option<usize> {
 
 /// How a contraction's result is cut into register tiles.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Tile {
-    rows: i64,
-    vectors: i64,
+pub(super) struct Tile {
+    pub rows: i64,
+    pub vectors: i64,
 }
 
 /// The time of a tile, estimated per step of the summed variable: that of its multiply-adds (but no less than the latency of
 /// dependent ones), half as much for each row's factor, which stays in the nearest cache, and three times that for each vector,
 /// which comes from afar.
-fn tile_time(tile: Tile) -> i64 {
+pub(super) fn tile_time(tile: Tile) -> i64 {
     const IN_FLIGHT: i64 = 8;
     (2 * tile.rows * tile.vectors).max(2 * IN_FLIGHT) + tile.rows + 3 * tile.vectors
 }
 
 /// The tiles that the registers hold, no larger than the rows and vectors that there are.
-fn tiles(target: &Target, rows: i64, vectors_needed: i64) -> impl Iterator<Item = Tile> + use<> {
+pub(super) fn tiles(target: &Target, rows: i64, vectors_needed: i64) -> impl Iterator<Item = Tile> + use<> {
     // code generators load several factors ahead
     const FACTORS_AHEAD: i64 = 5;
     let registers = i64::from(target.vector_registers);

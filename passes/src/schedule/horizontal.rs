@@ -349,6 +349,7 @@ impl Writer {
             Instruction::Convert(x) => Instruction::Convert(of(x)),
             Instruction::Bitcast(x) => Instruction::Bitcast(of(x)),
             Instruction::ReduceLanes(kind, x) => Instruction::ReduceLanes(*kind, of(x)),
+            Instruction::Interleave(half, a, b) => Instruction::Interleave(*half, of(a), of(b)),
             Instruction::Load { memory, position, count } => Instruction::Load {
                 memory: self.memory(*memory),
                 position: self.index(position),

@@ -612,7 +612,7 @@ impl<'f> Draft<'f> {
                 Space::Map(shape) => map::nested(&mut em, lanes, per_task, shape, &stored)?,
                 Space::Regions { .. } => return Err(Unsuited),
                 _ if flat => return Err(Unsuited),
-                Space::Alone { op } => attention::attention(&mut em, lanes, *op, memory_of, &stored)?,
+                Space::Alone { op } => attention::attention(&mut em, target, lanes, *op, memory_of, &stored)?,
                 Space::Rows { outer, inner } => map::rows(&mut em, lanes, per_task, outer, inner, &members, &stored)?,
                 Space::Root { op, .. } => match self.graph.node(*op).op {
                     Op::DotGeneral(_) | Op::Convolution(_) => {

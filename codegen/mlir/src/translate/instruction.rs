@@ -58,6 +58,17 @@ impl Translator<'_> {
                 let (x, ty) = self.operand(*x)?;
                 self.reduce_lanes(*kind, x, ty, whole)
             }
+            Instruction::Interleave(half, a, b) => {
+                if self.whole_lanes(register) != lanes {
+                    return self.error("lanes that are interleaved between threads, which have no code yet".to_owned());
+                }
+                let (a, b) = (self.register(*a)?, self.register(*b)?);
+                let start = half.start(lanes);
+                let turns = (start..start + lanes / 2).flat_map(|lane| [lane, lanes + lane]);
+                let turns: Vec<String> = turns.map(|lane| lane.to_string()).collect();
+                let ty = register_type(result);
+                Ok(self.op(&format!("vector.shuffle {a}, {b} [{}] : {ty}, {ty}", turns.join(", "))))
+            }
             Instruction::Load { memory, position, count } => {
                 self.load(*memory, position, count.as_ref(), result, self.whole_lanes(register))
             }

@@ -140,6 +140,12 @@ pub(super) enum Op {
         d: Slots,
         a: u32,
     },
+    /// Lanes from `a` and `b` on in turns.
+    Interleave {
+        d: Slots,
+        a: u32,
+        b: u32,
+    },
     /// Reduces the lanes at `a` into `d`; `scratch` has as many slots as `a`.
     Reduce {
         function: Binary,
@@ -411,6 +417,10 @@ impl Compiler<'_> {
                 let scratch = self.slots;
                 self.slots += a.lanes;
                 Op::Reduce { function, dtype, d: d.at, a, scratch }
+            }
+            Instruction::Interleave(half, a, b) => {
+                let start = half.start(d.lanes);
+                Op::Interleave { d, a: self.at(*a) + start, b: self.at(*b) + start }
             }
             Instruction::Load { memory, position, count } => {
                 Op::Load(self.access(*memory, position, count.as_ref(), register))

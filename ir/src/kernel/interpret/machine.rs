@@ -122,6 +122,12 @@ impl<'a> Machine<'a> {
                     }
                     self.slots[*d as usize] = self.slots[*scratch as usize];
                 }
+                Op::Interleave { d, a, b } => {
+                    for lane in 0..d.lanes {
+                        let from = if lane % 2 == 0 { a } else { b } + lane / 2;
+                        self.slots[(d.at + lane) as usize] = self.slots[from as usize];
+                    }
+                }
                 Op::Math { function, dtype, d, a, b } => {
                     lanes::math_lanes(&mut self.slots, *function, *dtype, &operands(d.at, *a, *b, d.lanes));
                 }

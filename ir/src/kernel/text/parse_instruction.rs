@@ -67,6 +67,8 @@ impl Parser<'_> {
             "reduce_product" => self.operands().map(|[x]| Instruction::ReduceLanes(Reduction::Product, x)),
             "reduce_max" => self.operands().map(|[x]| Instruction::ReduceLanes(Reduction::Max, x)),
             "reduce_min" => self.operands().map(|[x]| Instruction::ReduceLanes(Reduction::Min, x)),
+            "interleave_low" => self.operands().map(|[a, b]| Instruction::Interleave(Half::Low, a, b)),
+            "interleave_high" => self.operands().map(|[a, b]| Instruction::Interleave(Half::High, a, b)),
             name => {
                 if let Some(function) = Unary::from_text(name) {
                     self.operands().map(|[x]| Instruction::Unary(function, x))

@@ -285,6 +285,7 @@ impl Printer<'_> {
             Instruction::Convert(x) => format!("convert %{}", x.0),
             Instruction::Bitcast(x) => format!("bitcast %{}", x.0),
             Instruction::ReduceLanes(kind, x) => format!("reduce_{} %{}", reduction_text(*kind), x.0),
+            Instruction::Interleave(half, a, b) => format!("{} %{}, %{}", half.interleave_text(), a.0, b.0),
             Instruction::Load { memory, position, count } => {
                 format!("load {}[{}]{}", self.memory(*memory), self.index(position), self.count(count))
             }
