@@ -363,6 +363,55 @@ fn parts_along_the_last_axis_need_no_conditions() {
     }
 }
 
+/// Convolutions by tiles: at the edges of images, of odd extents, over several tasks and panels, of images seen through moves, with what
+/// follows in the same kernel.
+#[test]
+fn convolutions_by_tiles() {
+    use kc_ir::tensor::composites::{WinogradConvolution, WinogradFilters};
+    for (image, channels, features, padding) in [
+        ([6, 6], 16, 32, [(1, 1), (1, 1)]),
+        ([7, 5], 3, 10, [(1, 1), (0, 2)]),
+        ([9, 4], 20, 70, [(0, 0), (2, 1)]),
+        ([3, 13], 33, 17, [(0, 1), (0, 0)]),
+    ] {
+        let mut b = Builder::new();
+        let ty = |shape: [Dim; 4]| TensorType { dtype: DType::F32, shape: shape.to_vec() };
+        let batch = Dim::symbol("B");
+        let [height, width] = image.map(Dim::constant);
+        let x = b.parameter("x", ty([batch.clone(), width, height, Dim::constant(channels)])).unwrap();
+        let k = b.parameter("k", ty([3, 3, channels, features].map(Dim::constant))).unwrap();
+        let bias = b.parameter("b", TensorType::new(DType::F32, [features])).unwrap();
+        let turned = b.transpose(x, &[0, 2, 1, 3]).unwrap();
+        let filters = b.add(WinogradFilters {}, &[k]).unwrap();
+        let y = b.add(WinogradConvolution { padding, features }, &[turned, filters]).unwrap();
+        let shape = b.tensor_type(y).shape.clone();
+        let bias = b.broadcast(bias, &shape, &[3]).unwrap();
+        let sum = b.binary(Binary::Add, y, bias).unwrap();
+        let zero = b.splat_like(0.0, sum).unwrap();
+        let relu = b.binary(Binary::Maximum, sum, zero).unwrap();
+        let function = function(b.finish(vec![relu]));
+        for (batch, target) in [1, 3].into_iter().flat_map(|batch| targets().map(|target| (batch, target))) {
+            let arguments: Vec<Literal> = (function.graph.parameters.iter().zip(1..))
+                .map(|(&p, seed)| sample(function.graph.tensor_type(p), batch, seed))
+                .collect();
+            let expected = interpret(&function.graph, &arguments).unwrap();
+            let largest = expected[0].scalars().map(|x| x.to_f64().abs()).fold(1.0, f64::max);
+            let given = run(&function, &target, &[(Symbol::new("B"), batch)], &arguments).unwrap();
+            for (e, g) in expected[0].scalars().zip(given[0].scalars()) {
+                let difference = (e.to_f64() - g.to_f64()).abs();
+                assert!(difference <= 16.0 * f64::from(f32::EPSILON) * largest, "{image:?}: {g:?}, expected {e:?}");
+            }
+            let program = schedule_apart(&function, &target).unwrap();
+            let is_one = target.contraction == Contraction::Generated;
+            assert!(
+                !is_one || program.kernels.iter().any(|kernel| kernel.name.contains("winograd")),
+                "{}",
+                print_program(&program)
+            );
+        }
+    }
+}
+
 /// Attention and its gradients over several blocks of rows and columns; no buffer holds all scores.
 #[test]
 fn attention_in_blocks() {

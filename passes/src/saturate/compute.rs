@@ -10,13 +10,14 @@ use crate::simplify;
 use egg::Id;
 use kc_ir::tensor::composites::{
     Activation, CategoricalCrossEntropy, CategoricalCrossEntropyGradient, CategoricalCrossEntropyWithGradient,
-    Composite, ConvolutionBias, Dense, Relu, Scores,
+    Composite, ConvolutionBias, Dense, Relu, Scores, WinogradConvolution, WinogradFilters,
 };
 use kc_ir::tensor::ops::{
-    Broadcast, Concatenate, Constant, DotGeneral, Extremum, Gather, Projection, Reshape, Slice, Transpose,
+    Broadcast, Concatenate, Constant, ConvolutionAxes, DotGeneral, Extremum, Gather, Projection, Reshape, Slice,
+    Transpose,
 };
 use kc_ir::tensor::{Builder, Graph, Literal, Op, Value};
-use kc_ir::{Dim, TensorType};
+use kc_ir::{DType, Dim, TensorType};
 
 /// What a computation is given.
 pub(crate) struct Arguments<'a> {
@@ -287,6 +288,8 @@ const GRAPHS: &[(&str, Graphs)] = &[
     ("attended", |a| attention::of_products(a, None)),
     // `(!attended_scaled ?outer ?softmax ?inner ?scale ?q ?k ?v ?m)`: the same with a scale
     ("attended_scaled", |a| attention::of_products(a, Some(3))),
+    // `(!winograd ?convolution ?images ?filters)`: the convolution by tiles of 2 x 2 results
+    ("winograd", winograd),
 ];
 
 /// The body of a composite, simplified, with the operands as parameters, for a right side that is one: its only result, or that of an
@@ -302,6 +305,35 @@ fn body(arguments: &Arguments, attributes: usize, index: Option<usize>) -> Optio
         None => *results.first().filter(|_| results.len() == 1)?,
     };
     Some((simplify(&builder.finish(vec![result])), first))
+}
+
+/// A convolution of f32 images of known extents, channels last, with 3 x 3 filters, as one by Winograd's tiles.
+fn winograd(a: &Arguments) -> Option<(Graph, usize)> {
+    let (Op::Convolution(convolution), images, filters) = (a.op(0)?, a.ty(1)?, a.ty(2)?) else { return None };
+    let channels_last = ConvolutionAxes::channels_last(2);
+    let [features, channels, height, width] = *convolution.axes.rhs.as_slice() else { return None };
+    let ones = |values: &[i64]| values.iter().all(|&value| value == 1);
+    let &[(top, bottom), (left, right)] = convolution.padding.as_slice() else { return None };
+    let fits = images.dtype == DType::F32
+        && (&convolution.axes.lhs, &convolution.axes.out) == (&channels_last.lhs, &channels_last.out)
+        && ones(&convolution.strides)
+        && ones(&convolution.lhs_dilation)
+        && ones(&convolution.rhs_dilation)
+        && (convolution.feature_groups, convolution.batch_groups) == (1, 1)
+        && filters.shape[height].is(3)
+        && filters.shape[width].is(3)
+        && images.shape[1..].iter().all(|extent| extent.as_constant().is_some());
+    let features_extent = filters.shape[features].as_constant()?;
+    if !fits {
+        return None;
+    }
+    let mut b = Builder::new();
+    let operands = a.parameters(&mut b, 1)?;
+    let filters = b.transpose(operands[1], &[height, width, channels, features]).ok()?;
+    let filters = b.add(WinogradFilters {}, &[filters]).ok()?;
+    let tiled = WinogradConvolution { padding: [(top, bottom), (left, right)], features: features_extent };
+    let result = b.add(tiled, &[operands[0], filters]).ok()?;
+    Some((simplify(&b.finish(vec![result])), 1))
 }
 
 /// What makes the graph of a right side, where the name is of one that is.

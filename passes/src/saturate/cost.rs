@@ -1,7 +1,8 @@
 //! The cost model: a roofline over memory traffic, operations and kernel launches.
 
 use crate::target::NOMINAL_EXTENT;
-use crate::{CostConstants, Target};
+use crate::{Contraction, CostConstants, Target};
+use kc_ir::tensor::composites::{Composite, SPAN, TILE, WinogradConvolution};
 use kc_ir::tensor::operations::{self, Executed};
 use kc_ir::tensor::ops::CustomCall;
 use kc_ir::tensor::{Builder, Graph, Op, Region, Type};
@@ -18,12 +19,14 @@ const OP: f64 = 0.5;
 const SORTING: f64 = 40.0;
 
 /// What ops cost on a machine, in nanoseconds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CostModel {
     /// The machine's constants.
     pub constants: CostConstants,
     /// The extent that a symbol such as the batch size is taken to have.
     pub extent: i64,
+    /// Whether there are kernels of convolutions by tiles.
+    pub convolves_by_tiles: bool,
 }
 
 /// What an op does: operations and how they are computed.
@@ -41,7 +44,8 @@ struct Work {
 impl CostModel {
     /// The model of a target, with the nominal extent for symbols.
     pub fn new(target: &Target) -> Self {
-        CostModel { constants: target.cost, extent: NOMINAL_EXTENT }
+        let convolves_by_tiles = target.contraction == Contraction::Generated;
+        CostModel { constants: target.cost, extent: NOMINAL_EXTENT, convolves_by_tiles }
     }
 
     /// Cost of all nodes of a graph.
@@ -64,6 +68,9 @@ impl CostModel {
         if let Some(cost) = self.regions(op) {
             return OP + cost;
         }
+        if let Op::Composite(Composite::WinogradConvolution(tiled)) = op {
+            return OP + self.by_tiles(tiled, operands, result);
+        }
         let work = self.work(op, operands, result);
         let c = &self.constants;
         let operations = work.contraction / c.contraction_flops_per_nanosecond
@@ -79,6 +86,42 @@ impl CostModel {
             operations + FUSED_TRAFFIC * written / c.bytes_per_nanosecond
         };
         OP + cost
+    }
+
+    /// The cost of a convolution by tiles, which reads larger filters than the direct one does: where the batch is unknown it may be a
+    /// single image, and what the direct one costs counts by the worse of both ratios.
+    fn by_tiles(&self, tiled: &WinogradConvolution, operands: &[&Type], result: &Type) -> f64 {
+        /// Operations of products in the time that the transforms of an element take, with all its loads and stores.
+        const TRANSFORM: f64 = 150.0;
+        /// The share of its speed that the product of a few rows has.
+        const SHARE: f64 = 0.85;
+        let c = &self.constants;
+        let (Some(result), Some(images)) = (result.as_tensor(), operands.first().and_then(|ty| ty.as_tensor())) else {
+            return f64::MAX;
+        };
+        let Some(filters) = operands.get(1).map(|ty| self.bytes(ty)) else { return f64::MAX };
+        let (channels, features) = (self.extent(&images.shape[3]), tiled.features as f64);
+        let costs = |extent: i64| {
+            let model = CostModel { extent, ..*self };
+            let moved = (model.elements(images) + model.elements(result)) * images.dtype.bytes() as f64;
+            let tiles: f64 = model.extent(&result.shape[0])
+                * result.shape[1..3].iter().map(|n| model.extent(&n.ceil_div(TILE))).product::<f64>();
+            let direct = 18.0 * model.elements(result) * channels / c.contraction_flops_per_nanosecond;
+            let products = (2 * SPAN * SPAN) as f64 * channels * features / SHARE + TRANSFORM * (channels + features);
+            let read = |filters: f64| (moved + filters) / c.bytes_per_nanosecond;
+            [
+                c.launch_nanoseconds + direct.max(read(filters * 9.0 / 16.0)),
+                c.launch_nanoseconds + (tiles * products / c.contraction_flops_per_nanosecond).max(read(filters)),
+            ]
+        };
+        let [direct, _] = costs(self.extent);
+        let ratio = |extent: i64| {
+            let [direct, tiled] = costs(extent);
+            tiled / direct
+        };
+        // without a kernel its body is many
+        let ratio = if self.convolves_by_tiles { ratio(self.extent).max(ratio(1)) } else { 100.0 };
+        direct * ratio
     }
 
     /// Whether scheduling computes an op inside of the kernel that takes its result.

@@ -83,7 +83,8 @@ pub struct Rule {
 }
 
 /// Composites that are worth nothing but to be one kernel.
-const KERNELS: [&str; 3] = ["(dense ", "(convolution_bias ", "(categorical_cross_entropy_with_gradient "];
+const KERNELS: [&str; 4] =
+    ["(dense ", "(convolution_bias ", "(!winograd ", "(categorical_cross_entropy_with_gradient "];
 
 impl Rule {
     /// Whether its right side is of use only where it becomes one kernel.

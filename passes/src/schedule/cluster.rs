@@ -4,6 +4,7 @@
 //! has the same space, so that the operand stays in a register; ops that no cluster takes are *floating*: their
 //! consumers compute them where they read them.
 
+use super::contraction;
 use super::expand::live;
 use kc_ir::Dim;
 use kc_ir::tensor::{Graph, Op, Type, TypeError, Value};
@@ -298,7 +299,7 @@ impl Clusters {
         let joined = match role(&node.op) {
             Role::Source => None,
             Role::Root => Some(match (&node.op, &node.ty) {
-                (Op::Composite(_), _) => self.create(Space::Alone { op: value }),
+                (Op::Composite(_), _) if !contraction::is_one(&node.op) => self.create(Space::Alone { op: value }),
                 (_, Type::Tensor(ty)) => self.create(Space::Root { op: value, shape: ty.shape.clone() }),
                 // the projections say the shapes
                 (_, Type::Tuple(_)) => self.create(Space::Root { op: value, shape: vec![] }),

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod packing;
+pub(super) mod winograd;
 
 use super::emit::{At, Coordinate, Emitter, Unsuited};
 use super::expand::strides;
@@ -39,8 +40,16 @@ struct Form {
     variables: Vec<Variable>,
 }
 
+/// Whether an op is what the kernels here compute.
+pub(super) fn is_one(op: &Op) -> bool {
+    matches!(op, Op::DotGeneral(_) | Op::Convolution(_)) || winograd::convolution(op).is_some()
+}
+
 /// The values whose buffers a contraction's kernel reads.
 pub(super) fn operands(graph: &Graph, op: Value) -> Vec<Value> {
+    if winograd::convolution(&graph.node(op).op).is_some() {
+        return vec![winograd::images(graph, op).base, graph.node(op).operands[1]];
+    }
     let form = form(graph, op);
     vec![form.left.base, form.right.base]
 }
@@ -51,6 +60,7 @@ pub(super) fn operations(graph: &Graph, op: Value) -> Dim {
         Op::DotGeneral(_) | Op::Convolution(_) => {
             form(graph, op).variables.into_iter().map(|v| v.extent).product::<Dim>() * Dim::constant(2)
         }
+        Op::Composite(_) => winograd::operations(graph, op),
         _ => Dim::default(),
     }
 }
@@ -277,6 +287,9 @@ pub(super) fn contraction(
     packed: Option<(&Packing, MemoryId)>,
     outputs: &[Stored],
 ) -> Result<Dim, Unsuited> {
+    if winograd::convolution(&em.graph.node(op).op).is_some() {
+        return winograd::kernel(em, target, lanes, op, memory, outputs);
+    }
     let dtype = em.ty(op).dtype;
     let mut plan = Plan::of(em.graph, op, memory, outputs);
     if let Some((packing, memory)) = packed {

@@ -2,6 +2,7 @@
 //! become valid ones of a padded input, half-precision contractions become f32 ones.
 
 use super::attention;
+use super::contraction::winograd;
 use super::store::view;
 use crate::Target;
 use kc_ir::tensor::ops::*;
@@ -29,6 +30,10 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value], target: &Target) -> R
     match op {
         Op::Composite(_) if is_kept(b, op, operands, target) => {
             let mut operands = operands.to_vec();
+            if winograd::convolution(op).is_some() {
+                let filters = winograd::in_panels(b, op, operands[0], operands[1], target)?;
+                operands = vec![buffered(b, operands[0])?, buffered(b, filters)?];
+            }
             for position in attention::matrices(op) {
                 operands[position] = buffered(b, operands[position])?;
             }
@@ -93,7 +98,8 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value], target: &Target) -> R
 /// Whether a composite has a kernel of its own; none has on a GPU.
 fn is_kept(b: &Builder, op: &Op, operands: &[Value], target: &Target) -> bool {
     let types: Option<Vec<_>> = operands.iter().map(|&operand| b.graph().node(operand).ty.as_tensor()).collect();
-    target.block_threads == 1 && types.is_some_and(|types| attention::suits(op, &types))
+    let suits = |types: Vec<_>| attention::suits(op, &types) || winograd::suits(op, &types, target);
+    target.block_threads == 1 && types.is_some_and(suits)
 }
 
 /// The dtype in which values of a dtype are summed and multiplied.

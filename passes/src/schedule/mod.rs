@@ -3,7 +3,7 @@
 //! 1. [`expand`]: composites become their bodies, convolutions lose their padding;
 //! 2. [`cluster`]: ops that share an iteration space become one kernel;
 //! 3. [`store`]: which values live in buffers, which are computed where they are read;
-//! 4. one kernel a cluster: [`map`] (elementwise, rows with reductions), [`contraction`], [`attention`], [`roots`] (other loops);
+//! 4. one kernel a cluster: [`map`] (elementwise, rows with reductions), [`contraction`] (convolutions by tiles among them), [`attention`], [`roots`] (other loops);
 //! 5. [`control`]: regions become the steps of loops and branches;
 //! 6. [`kept`]: what depends on the state alone comes first;
 //! 7. kernels that do not depend on each other share a step;
@@ -179,7 +179,7 @@ impl<'f> Draft<'f> {
             }
             if let Space::Root { op, .. } = cluster.space {
                 roots.extend(match graph.node(op).op {
-                    Op::DotGeneral(_) | Op::Convolution(_) => contraction::operands(&graph, op),
+                    ref contracts if contraction::is_one(contracts) => contraction::operands(&graph, op),
                     Op::ReduceWindow(_) | Op::SelectAndScatter(_) => graph.node(op).operands.clone(),
                     Op::Sort(_) | Op::TopK(_) => library::results(&graph, op),
                     Op::CustomCall(_) => [library::results(&graph, op), graph.node(op).operands.clone()].concat(),
@@ -253,7 +253,7 @@ impl<'f> Draft<'f> {
     /// What computing a value reads: of a contraction the buffers behind its operands that are not packed.
     fn reads_of(&self, value: Value) -> Vec<Value> {
         match self.graph.node(value).op {
-            Op::DotGeneral(_) | Op::Convolution(_) => {
+            ref op if contraction::is_one(op) => {
                 let packed = self.packed.get(&value).map(|packing| packing.base);
                 let operands = contraction::operands(&self.graph, value);
                 operands.into_iter().filter(|&operand| Some(operand) != packed).collect()
@@ -615,7 +615,7 @@ impl<'f> Draft<'f> {
                 Space::Alone { op } => attention::attention(&mut em, target, lanes, *op, memory_of, &stored)?,
                 Space::Rows { outer, inner } => map::rows(&mut em, lanes, per_task, outer, inner, &members, &stored)?,
                 Space::Root { op, .. } => match self.graph.node(*op).op {
-                    Op::DotGeneral(_) | Op::Convolution(_) => {
+                    ref contracts if contraction::is_one(contracts) => {
                         let operands = contraction::operands(&self.graph, *op);
                         // where one of them is packed, the other has its place
                         let other = packing.and_then(|packing| operands.iter().find(|&&base| base != packing.base));

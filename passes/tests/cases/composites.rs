@@ -229,6 +229,15 @@ pub fn cases(name: &str) -> Option<Vec<Case>> {
                 .map(|activation| case(op(activation), vec![small(&[2, 5, 2]), small(&[3, 2, 3]), small(&[3])]))
                 .into()
         }
+        "winograd_filters" => vec![case(WinogradFilters {}, vec![small(&[3, 3, 2, 3])])],
+        "winograd_convolution" => {
+            let op = |padding| WinogradConvolution { padding, features: 3 };
+            let panels = || small(&[16, 2, 2, 2]);
+            vec![
+                case(op([(1, 1), (0, 1)]), vec![small(&[2, 3, 4, 2]), panels()]),
+                case(op([(0, 0), (2, 0)]), vec![small(&[1, 6, 3, 2]), panels()]),
+            ]
+        }
         "solve" => vec![case(Solve {}, vec![matrices(&[2, 4, 4], 0.7), small(&[2, 4, 3])])],
         "inverse" => vec![case(Inverse {}, vec![matrices(&[2, 3, 3], 0.7)])],
         "determinant" => {

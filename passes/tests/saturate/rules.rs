@@ -141,6 +141,10 @@ fn composite_mutants(composite: &Composite) -> Vec<Op> {
                 .map(|activation| kc_ir::tensor::composites::ConvolutionBias { activation, ..fused.clone() }.into())
                 .collect()
         }
+        Composite::WinogradConvolution(tiled) => {
+            let padding = tiled.padding.map(|(low, high)| (high, low));
+            vec![kc_ir::tensor::composites::WinogradConvolution { padding, ..tiled.clone() }.into()]
+        }
         Composite::CategoricalCrossEntropy(loss) => {
             let mut loss = loss.clone();
             loss.scores = Scores::Probabilities;

@@ -254,6 +254,28 @@ const SAMPLERS: &[(&str, Sampler)] = &[
         d.fused_convolution();
         d.op("r", Relu {});
     }),
+    ("convolution-by-tiles", |d| {
+        let (batch, height, width) = (d.one_of(&[1, 2]), d.one_of(&[3, 6]), d.one_of(&[4, 5]));
+        let (channels, features) = (d.one_of(&[1, 3, 16]), d.one_of(&[1, 5]));
+        let mut axes = ConvolutionAxes::channels_last(2);
+        let turned = d.one_of(&[true, false]);
+        if turned {
+            axes.rhs.swap(0, 1);
+        }
+        let op = Convolution {
+            axes,
+            strides: vec![1, 1],
+            padding: vec![(0, 1), (2, 1)],
+            lhs_dilation: vec![1, 1],
+            rhs_dilation: vec![1, 1],
+            feature_groups: 1,
+            batch_groups: 1,
+        };
+        d.op("v", op);
+        d.tensor_of("x", DType::F32, &[batch, height, width, channels], d.usual.get());
+        let sides = if turned { [features, channels] } else { [channels, features] };
+        d.tensor_of("k", DType::F32, &[3, 3, sides[0], sides[1]], d.usual.get());
+    }),
     ("batch-norm-infer", |d| batch_norm(d, true, true)),
     ("batch-norm-infer-without-one", |d| {
         let scale = d.one_of(&[true, false]);

@@ -21,6 +21,7 @@ mod random_gamma;
 mod random_values;
 mod softmax;
 mod sparsemax;
+mod winograd;
 
 pub use activations::{Gelu, GeluTanh, Relu, Silu};
 pub use attention::{DotProductAttention, DotProductAttentionGradient};
@@ -47,6 +48,7 @@ pub use glu::Glu;
 pub use log_sum_exp::LogSumExp;
 pub use softmax::{LogSoftmax, Softmax, SoftmaxGradient};
 pub use sparsemax::Sparsemax;
+pub use winograd::{SPAN, TILE, WinogradConvolution, WinogradFilters};
 
 use super::interpret::{Array, Evaluation};
 use super::ops::{Backward, Cotangents, Operation};
@@ -203,6 +205,10 @@ composites! {
     Dense,
     /// Convolution, bias and activation.
     ConvolutionBias,
+    /// Convolution with transformed 3 x 3 filters, by fewer multiplications.
+    WinogradConvolution,
+    /// The transformed filters.
+    WinogradFilters,
     /// Systems of linear equations.
     Solve,
     /// The inverse of a matrix.

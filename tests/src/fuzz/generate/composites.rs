@@ -57,6 +57,8 @@ impl Generator {
             "sgd_update" | "adam_step_size" | "adam_update" => self.update(name),
             "dense" => self.dense(),
             "convolution_bias" => self.convolution_bias(),
+            "winograd_filters" => self.winograd_filters(),
+            "winograd_convolution" => self.winograd_convolution(),
             "dot_product_attention" | "dot_product_attention_gradient" => self.attention(name),
             "solve" | "inverse" | "determinant" | "log_determinant" | "pseudo_inverse" => self.of_matrix(name),
             _ => self.along_axes(name),
@@ -344,6 +346,26 @@ impl Generator {
         };
         let activation = self.random.pick(&ACTIVATIONS);
         self.builder.add(ConvolutionBias { convolution, activation }, &[x, kernel, bias]).map(Some)
+    }
+
+    /// Filters `[3, 3, channels, features]`, transformed.
+    fn winograd_filters(&mut self) -> Made {
+        let dtype = self.random.pick(&[DType::F32, DType::F64]);
+        let [three, channels, features] = [Dim::constant(3), self.extent(), self.extent()];
+        let filters = self.of_type(&TensorType { dtype, shape: vec![three.clone(), three, channels, features] })?;
+        self.builder.add(WinogradFilters {}, &[filters]).map(Some)
+    }
+
+    fn winograd_convolution(&mut self) -> Made {
+        let suits = |ty: &TensorType| matches!(ty.dtype, DType::F32 | DType::F64) && ty.rank() == 4;
+        let Some(x) = self.any_where(suits) else { return Ok(None) };
+        let ty = self.ty(x);
+        let (panels, width) = (self.random.between(1, 2), self.random.between(1, 4));
+        let shape = vec![Dim::constant(16), Dim::constant(panels), ty.shape[3].clone(), Dim::constant(width)];
+        let filters = self.of_type(&TensorType { dtype: ty.dtype, shape })?;
+        let features = self.random.between(1, panels * width);
+        let padding = [(); 2].map(|()| (self.random.between(1, 2), self.random.between(1, 2)));
+        self.builder.add(WinogradConvolution { padding, features }, &[x, filters]).map(Some)
     }
 
     /// Queries, keys and values `[B, T, N, H]`, often of one value.
