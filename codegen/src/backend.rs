@@ -17,6 +17,9 @@ pub trait Backend: Send + Sync {
     /// The machine that code is made for.
     fn target(&self) -> &Target;
 
+    /// The same, for the constants that were measured on it.
+    fn target_mut(&mut self) -> &mut Target;
+
     /// Architecture and system that code is made for, as packages name them.
     fn machine(&self) -> &str {
         kc_runtime::intrinsics::host_target()

@@ -98,6 +98,7 @@ pub fn target(architecture: Architecture) -> Target {
             exponentials_per_nanosecond: 0.02 * flops,
             launch_nanoseconds: 2000.0,
         },
+        tiles: vec![],
     }
 }
 
@@ -133,6 +134,10 @@ impl Backend for Cuda {
 
     fn target(&self) -> &Target {
         &self.target
+    }
+
+    fn target_mut(&mut self) -> &mut Target {
+        &mut self.target
     }
 
     fn machine(&self) -> &str {

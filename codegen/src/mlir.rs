@@ -173,6 +173,10 @@ impl Backend for Mlir {
         &self.target
     }
 
+    fn target_mut(&mut self) -> &mut Target {
+        &mut self.target
+    }
+
     fn machine(&self) -> &str {
         self.machine.package_target()
     }

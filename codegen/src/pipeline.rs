@@ -9,8 +9,7 @@ use kc_ir::manifest::{self, Code, Distribution, Entry, ExactPlan, FORMAT_VERSION
 use kc_ir::tensor::{Function, Module, TypeError, specialise};
 use kc_ir::{Dim, Symbol, TensorType};
 use kc_passes::{
-    CostConstants, SaturationOptions, SaturationReport, Target, differentiate, hoist, plan, saturate, schedule,
-    simplify,
+    SaturationOptions, SaturationReport, Target, differentiate, hoist, plan, saturate, schedule, simplify,
 };
 use kc_runtime::Package;
 use kc_runtime::kc_abi::call::INTRINSICS_VERSION;
@@ -21,8 +20,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Options {
     /// What equality saturation may do.
     pub saturation: SaturationOptions,
-    /// Constants of the cost model, where they are not the back end's own.
-    pub cost: Option<CostConstants>,
     /// Batch sizes that `predict` is compiled for apart, beside the code for any. The numbers may differ in their last bits: sums are
     /// taken in another order.
     pub exact_batches: Vec<i64>,
@@ -197,8 +194,7 @@ pub fn optimise(
     observe(Stage::Differentiate, &function.name);
     let graph = hoist(&simplify(&differentiate(&function.graph).map_err(failed)?)).map_err(failed)?;
     observe(Stage::Saturate, &function.name);
-    let target = Target { cost: options.cost.unwrap_or(target.cost), ..target.clone() };
-    let saturation = saturate(&graph, &target, &options.saturation).map_err(failed)?;
+    let saturation = saturate(&graph, target, &options.saturation).map_err(failed)?;
     Ok(Optimised { function: Function { graph: saturation.graph, ..function.clone() }, report: saturation.report })
 }
 

@@ -97,6 +97,10 @@ impl Backend for Mutant {
     fn target(&self) -> &Target {
         self.backend.target()
     }
+
+    fn target_mut(&mut self) -> &mut Target {
+        self.backend.target_mut()
+    }
     fn compile(&self, kernels: &[Kernel]) -> Result<CodeImage, CodegenError> {
         let text = print_kernels(kernels).replace(self.from, self.to);
         self.backend.compile(&parse_kernels(&text).unwrap())

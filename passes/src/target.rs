@@ -31,6 +31,17 @@ pub struct CostConstants {
     pub launch_nanoseconds: f64,
 }
 
+/// A register tile of a contraction with its measured time, where factors are near.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TileTime {
+    /// Rows of the result.
+    pub rows: u32,
+    /// Vectors of a row.
+    pub vectors: u32,
+    /// Nanoseconds that a thread takes for one step of the summed variable.
+    pub nanoseconds: f64,
+}
+
 /// A machine, as scheduling and the cost model see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
@@ -53,6 +64,8 @@ pub struct Target {
     pub contraction: Contraction,
     /// Constants of the cost model.
     pub cost: CostConstants,
+    /// The register tiles that contractions choose from; where there are none, from all that the registers hold, by estimated times.
+    pub tiles: Vec<TileTime>,
 }
 
 impl Target {
@@ -91,6 +104,7 @@ impl Target {
                 exponentials_per_nanosecond: 0.7,
                 launch_nanoseconds: 400.0,
             },
+            tiles: vec![],
         }
     }
 }

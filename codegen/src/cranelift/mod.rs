@@ -185,6 +185,10 @@ impl Backend for Cranelift {
         &self.target
     }
 
+    fn target_mut(&mut self) -> &mut Target {
+        &mut self.target
+    }
+
     fn compile(&self, kernels: &[Kernel]) -> Result<CodeImage, CodegenError> {
         let mut image = CodeImage { features: self.features.clone(), ..CodeImage::default() };
         for (kernel, compiled) in kernels.iter().zip(self.compile_all(kernels, false)?) {

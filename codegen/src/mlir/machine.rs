@@ -106,6 +106,7 @@ impl Machine {
                 exponentials_per_nanosecond: f64::from(vector_bytes / 4) / 12.0,
                 ..baseline.cost
             },
+            tiles: vec![],
         }
     }
 }

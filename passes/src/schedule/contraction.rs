@@ -13,7 +13,7 @@ use super::expand::strides;
 use super::loops::Stored;
 use super::map::{divide, nominal};
 use super::store::{View, view};
-use crate::{Contraction, Target};
+use crate::{Contraction, Target, TileTime};
 use blocks::{Blocks, Right};
 use kc_ir::kernel::{Gemm, Index, Matrix, MemoryId, Register};
 use kc_ir::tensor::ops::*;
@@ -222,12 +222,33 @@ pub(super) struct Tile {
     pub vectors: i64,
 }
 
-/// The time of a tile, estimated per step of the summed variable: that of its multiply-adds (but no less than the latency of
-/// dependent ones), half as much for each row's factor, which stays in the nearest cache, and three times that for each vector,
-/// which comes from afar.
-pub(super) fn tile_time(tile: Tile) -> i64 {
+/// The time of a tile per step of the summed variable, in quarters of a cycle: as measured, or estimated as that of its multiply-adds
+/// (but no less than the latency of dependent ones), half as much for each row's factor, which stays in the nearest cache, and two
+/// times that for each vector, three times where it comes from afar.
+pub(super) fn tile_time(target: &Target, tile: Tile, from_afar: bool) -> f64 {
+    const NOT_MEASURED: f64 = 1e30;
+    let near = near_time(tile);
+    let estimate = if from_afar { near + tile.vectors as f64 } else { near };
+    let tile_of = |time: &TileTime| Tile { rows: time.rows.into(), vectors: time.vectors.into() };
+    match target.tiles.iter().find(|time| tile_of(time) == tile) {
+        Some(time) => {
+            let estimated: f64 = target.tiles.iter().map(|time| near_time(tile_of(time))).sum();
+            let measured: f64 = target.tiles.iter().map(|time| time.nanoseconds).sum();
+            time.nanoseconds * estimated / measured * (estimate / near)
+        }
+        None if target.tiles.is_empty() => estimate,
+        None => NOT_MEASURED,
+    }
+}
+
+fn near_time(tile: Tile) -> f64 {
     const IN_FLIGHT: i64 = 8;
-    (2 * tile.rows * tile.vectors).max(2 * IN_FLIGHT) + tile.rows + 3 * tile.vectors
+    ((2 * tile.rows * tile.vectors).max(2 * IN_FLIGHT) + tile.rows + 2 * tile.vectors) as f64
+}
+
+/// Rows and vectors of all register tiles that contractions may choose from.
+pub fn register_tiles(target: &Target) -> impl Iterator<Item = [u32; 2]> {
+    tiles(target, i64::MAX, i64::MAX).map(|tile| [tile.rows as u32, tile.vectors as u32])
 }
 
 /// The tiles that the registers hold, no larger than the rows and vectors that there are.
@@ -249,11 +270,14 @@ fn choose_tile(target: &Target, lanes: u32, rows: &Dim, columns: i64) -> Tile {
     let vectors_needed = (columns + i64::from(lanes) - 1) / i64::from(lanes);
     let total = |tile: &Tile| {
         let column_tiles = (vectors_needed + tile.vectors - 1) / tile.vectors;
-        column_tiles * (rows / tile.rows * tile_time(*tile) + rows % tile.rows * tile_time(Tile { rows: 1, ..*tile }))
+        let [whole, single] = [*tile, Tile { rows: 1, ..*tile }].map(|tile| tile_time(target, tile, true));
+        column_tiles as f64 * ((rows / tile.rows) as f64 * whole + (rows % tile.rows) as f64 * single)
     };
     let suitable = tiles(target, rows, vectors_needed).filter(|tile| is_known || tile.rows.count_ones() == 1);
     // the last of equal ones
-    suitable.min_by_key(|tile| (total(tile), -tile.vectors, -tile.rows)).unwrap_or(Tile { rows: 1, vectors: 1 })
+    let order =
+        |a: &Tile, b: &Tile| total(a).total_cmp(&total(b)).then_with(|| (b.vectors, b.rows).cmp(&(a.vectors, a.rows)));
+    suitable.min_by(order).unwrap_or(Tile { rows: 1, vectors: 1 })
 }
 
 /// How one operand of a contraction is packed that is the same in each call. `is_constant` tells which values are.

@@ -29,6 +29,7 @@ mod store;
 use crate::Target;
 use cluster::{Clusters, Space};
 use contraction::Packing;
+pub use contraction::register_tiles;
 use control::Assembly;
 use emit::{Emitter, Seams, Unsuited};
 use kc_ir::kernel::{Access, Kernel, Launch, MemoryId, Program, Role, Step};

@@ -379,9 +379,21 @@ pub struct Explain {
     pub code: Code,
 }
 
+/// What `kc tune` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TuneTarget {
+    /// This machine's processor
+    Cpu,
+    /// A GPU
+    Cuda,
+}
+
 /// `kc tune`
 #[derive(Debug, Args)]
 pub struct Tune {
+    /// What to measure
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub target: TuneTarget,
     /// Back ends to measure; without it all that are present
     #[arg(long)]
     pub backend: Vec<Backend>,

@@ -134,6 +134,10 @@ impl Backend for Kept {
         self.backend.target()
     }
 
+    fn target_mut(&mut self) -> &mut Target {
+        self.backend.target_mut()
+    }
+
     fn machine(&self) -> &str {
         self.backend.machine()
     }
@@ -250,6 +254,10 @@ mod tests {
 
         fn target(&self) -> &Target {
             &self.target
+        }
+
+        fn target_mut(&mut self) -> &mut Target {
+            &mut self.target
         }
 
         fn compile(&self, kernels: &[Kernel]) -> Result<CodeImage, CodegenError> {

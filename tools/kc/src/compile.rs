@@ -2,16 +2,16 @@
 
 use crate::cli::{self, Code, Extract, Machine};
 use crate::failure::{Context, Failure, Outcome};
-use crate::{code_cache, model};
+use crate::{code_cache, model, tuning};
 use clap::ValueEnum;
 use kc_codegen::mlir::{Mlir, NotAvailable};
 use kc_codegen::{Backend, BackendChoice, Cranelift, Options, Stage};
 use kc_ir::tensor::Module;
+use kc_passes::SaturationOptions;
 use kc_passes::saturate::Extraction;
-use kc_passes::{CostConstants, SaturationOptions};
 use kc_runtime::{Package, Session, SessionOptions};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Every back end by name, with what it is made for or why it cannot be used.
@@ -35,14 +35,15 @@ pub fn open(backend: cli::Backend) -> Outcome<Box<dyn Backend>> {
     Ok(code_cache::kept(opened, &files.collect::<Vec<_>>()))
 }
 
-/// The back end of that name, which makes all code anew.
+/// The back end of that name, which makes all code anew, by what was measured on this machine, where it was.
 pub fn open_fresh(backend: cli::Backend) -> Outcome<Box<dyn Backend>> {
     let choice = match backend {
         cli::Backend::Auto => BackendChoice::Auto,
         cli::Backend::Mlir => BackendChoice::Mlir,
         cli::Backend::Cranelift => BackendChoice::Cranelift,
     };
-    let opened = choice.open().map_err(Failure::new)?;
+    let mut opened = choice.open().map_err(Failure::new)?;
+    tuning::apply(&mut *opened);
     // Somebody who built the plug-in expects it to be used.
     if backend == cli::Backend::Auto
         && opened.name() != "mlir"
@@ -63,58 +64,19 @@ pub fn present(names: &[cli::Backend]) -> Outcome<Vec<Box<dyn Backend>>> {
     if found.is_empty() { open_fresh(cli::Backend::Cranelift).map(|backend| vec![backend]) } else { Ok(found) }
 }
 
-/// Where `kc tune` keeps the cost model's constants of this processor and a back end.
-pub fn tuned_path(backend: &dyn Backend) -> PathBuf {
-    let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let model =
-        model.map_or_else(|| kc_runtime::intrinsics::host_target().to_string(), |(_, name)| name.trim().to_owned());
-    let name: String = format!("{model} {}", backend.name())
-        .to_lowercase()
-        .chars()
-        .map(|character| if character.is_ascii_alphanumeric() { character } else { '-' })
-        .collect();
-    kc::datasets::cache_dir().join("tune").join(format!("{name}.json"))
-}
-
-/// The constants as they are kept.
-pub fn constants_as_json(constants: &CostConstants) -> serde_json::Value {
-    serde_json::json!({
-        "bytes_per_nanosecond": constants.bytes_per_nanosecond,
-        "contraction_flops_per_nanosecond": constants.contraction_flops_per_nanosecond,
-        "elementwise_operations_per_nanosecond": constants.elementwise_operations_per_nanosecond,
-        "exponentials_per_nanosecond": constants.exponentials_per_nanosecond,
-        "launch_nanoseconds": constants.launch_nanoseconds,
-    })
-}
-
-/// The constants that `kc tune` measured; `None` where there are none that are positive numbers.
-fn tuned(backend: &dyn Backend) -> Option<CostConstants> {
-    let text = std::fs::read_to_string(tuned_path(backend)).ok()?;
-    let kept: serde_json::Value = serde_json::from_str(&text).ok()?;
-    let number = |name: &str| kept[name].as_f64().filter(|number| number.is_finite() && *number > 0.0);
-    Some(CostConstants {
-        bytes_per_nanosecond: number("bytes_per_nanosecond")?,
-        contraction_flops_per_nanosecond: number("contraction_flops_per_nanosecond")?,
-        elementwise_operations_per_nanosecond: number("elementwise_operations_per_nanosecond")?,
-        exponentials_per_nanosecond: number("exponentials_per_nanosecond")?,
-        launch_nanoseconds: number("launch_nanoseconds")?,
-    })
-}
-
-/// How a back end's programs are compiled: by the constants that were measured on this machine, where they were.
-pub fn options(backend: &dyn Backend, extract: Extract) -> Options {
+/// How programs are compiled.
+pub fn options(extract: Extract) -> Options {
     let extraction = match extract {
         Extract::Greedy => Extraction::Greedy,
         Extract::Exact => Extraction::Exact,
     };
     let saturation = SaturationOptions { extraction, ..SaturationOptions::default() };
-    Options { saturation, cost: tuned(backend), ..Options::default() }
+    Options { saturation, ..Options::default() }
 }
 
 /// Compiles a module.
 pub fn compile(module: &Module, backend: &dyn Backend, extract: Extract) -> Outcome<Package> {
-    compile_with(module, backend, &options(backend, extract))
+    compile_with(module, backend, &options(extract))
 }
 
 /// The same with options.

@@ -16,6 +16,7 @@ mod paths;
 mod plugins;
 mod synthetic;
 mod table;
+mod tuning;
 
 use clap::Parser;
 use cli::Command;

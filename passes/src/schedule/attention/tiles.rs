@@ -56,10 +56,11 @@ impl Cut {
         let time = |tile: &Tile| {
             let width = tile.vectors * i64::from(lanes);
             let steps = up(columns, width) * features + up(results, width) * columns;
-            up(nominal(&extents[1]).min(rows), tile.rows) * steps * tile_time(*tile)
+            (up(nominal(&extents[1]).min(rows), tile.rows) * steps) as f64 * tile_time(target, *tile, true)
         };
         let vectors = up(columns.max(results), i64::from(lanes));
-        let tile = tiles(target, rows, vectors).min_by_key(|tile| (time(tile), tile.vectors))?;
+        let order = |a: &Tile, b: &Tile| time(a).total_cmp(&time(b)).then_with(|| a.vectors.cmp(&b.vectors));
+        let tile = tiles(target, rows, vectors).min_by(order)?;
         // a quarter of the near cache holds the scores
         let near = target.cache_bytes[0] as i64 / DType::F32.bytes() as i64;
         let most = (near / 4 / columns / tile.rows).clamp(1, up(rows, tile.rows));

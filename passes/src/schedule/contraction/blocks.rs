@@ -229,10 +229,10 @@ fn packed_tile(target: &Target, lanes: u32, rows: &Dim, columns: i64) -> Tile {
         let column_tiles = (vectors_needed + tile.vectors - 1) / tile.vectors;
         let column_tiles = (column_tiles + shared_by - 1) / shared_by * shared_by;
         let row_tiles = rows / tile.rows + 2 * (rows % tile.rows).min(1);
-        // vectors lie side by side, near: they cost less than those that are read in place
-        column_tiles * row_tiles * (tile_time(*tile) - tile.vectors)
+        (column_tiles * row_tiles) as f64 * tile_time(target, *tile, false)
     };
-    tiles.min_by_key(|tile| (total(tile), tile.vectors)).unwrap_or(Tile { rows: 1, vectors: 1 })
+    let order = |a: &Tile, b: &Tile| total(a).total_cmp(&total(b)).then_with(|| a.vectors.cmp(&b.vectors));
+    tiles.min_by(order).unwrap_or(Tile { rows: 1, vectors: 1 })
 }
 
 /// A block of some variables: what is copied, and where it is.

@@ -124,7 +124,8 @@ impl Cut {
             for groups in 1..=most {
                 for column_blocks in 1..=all_panels.min(2 * i64::from(target.threads)) {
                     let cut = Cut { tile, tiles: groups * tile.rows, panels: up(all_panels, column_blocks) };
-                    let products = PLACES * cut.panels * groups * shape.channels * tile_time(tile);
+                    let steps = PLACES * cut.panels * groups * shape.channels;
+                    let products = steps as f64 * tile_time(target, tile, true);
                     let transforms =
                         cut.tiles * (up(shape.channels, lanes) * IMAGES + cut.panels * tile.vectors * RESULTS);
                     let waiting = if are_far { cut.panels * filter_bytes / BYTES_AT_ONCE } else { 0 };
@@ -132,7 +133,7 @@ impl Cut {
                         let all = (per_image * batch).max(1);
                         let tasks = up(all, cut.tiles) * up(all_panels, cut.panels);
                         let rounds = up(tasks, i64::from(target.threads));
-                        (rounds * (products + transforms + waiting)) as f64 / all as f64
+                        rounds as f64 * (products + (transforms + waiting) as f64) / all as f64
                     };
                     let time: f64 = batches.iter().map(time).sum();
                     if best.is_none_or(|(least, _)| time < least) {

@@ -41,7 +41,7 @@ pub fn ablate(arguments: &Bench) -> Outcome {
             .into_iter()
             .chain(without)
             .filter(|_| arguments.wants(BenchMode::Fused))
-            .map(|(name, rules)| (name, options(&*backend, rules, arguments)))
+            .map(|(name, rules)| (name, options(rules, arguments)))
             .collect();
         let mut sessions = Vec::new();
         for (_, options) in choices.iter().filter(|_| times(BenchMode::Fused)) {
@@ -74,8 +74,8 @@ pub fn ablate(arguments: &Bench) -> Outcome {
     output::print(&format!("batch {batch_size}{times}\n{COUNTED}\n\n{}", as_table(&figures)))
 }
 
-fn options(backend: &dyn Backend, rules: RuleChoice, arguments: &Bench) -> Options {
-    let mut options = compile::options(backend, arguments.extract);
+fn options(rules: RuleChoice, arguments: &Bench) -> Options {
+    let mut options = compile::options(arguments.extract);
     options.saturation.rules = rules;
     options
 }
@@ -101,7 +101,7 @@ fn counted(
         kept,
         time: None,
     };
-    let plain = optimised(&options(backend, RuleChoice::None, arguments))?;
+    let plain = optimised(&options(RuleChoice::None, arguments))?;
     let mut figures = vec![figure(UNFUSED, [unfused(&plain.graph, &extent), Traffic::default()])];
     for (rules, options) in choices {
         let program = schedule_function(&optimised(options)?, backend.target()).map_err(Failure::new)?;

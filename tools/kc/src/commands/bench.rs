@@ -208,10 +208,10 @@ fn work(module: &Module, entry: &str, backend: &dyn Backend, batch_size: i64) ->
 /// Milliseconds that the cost model gives for one call of each launch of an entry point's plan.
 fn predicted(module: &Module, entry: &str, backend: &dyn Backend, arguments: &Bench) -> Outcome<Vec<f64>> {
     let Some(function) = module.function(entry) else { return Ok(vec![]) };
-    let options = compile::options(backend, arguments.extract);
+    let options = compile::options(arguments.extract);
     let optimised = optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new)?;
     let program = schedule_function(&optimised.function, backend.target()).map_err(Failure::new)?;
-    let constants = options.cost.unwrap_or(backend.target().cost);
+    let constants = backend.target().cost;
     let launches = kc_passes::count(&program, &|_| Some(arguments.batch_size as i64));
     Ok(launches.iter().map(|launch| constants.nanoseconds(&launch.once) * 1e-6).collect())
 }

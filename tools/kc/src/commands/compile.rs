@@ -65,7 +65,7 @@ pub fn compile(arguments: &Compile) -> Outcome {
     let mut times: BTreeMap<Stage, Duration> = BTreeMap::new();
     for backend in &backends {
         let exact_batches = exact_batches.iter().copied().collect();
-        let options = Options { exact_batches, ..compile::options(&**backend, extract) };
+        let options = Options { exact_batches, ..compile::options(extract) };
         let (package, stages) = compile_timed(&module, &**backend, &options)?;
         stages.into_iter().for_each(|(stage, time)| *times.entry(stage).or_default() += time);
         compiled = Some(match compiled {
@@ -289,7 +289,7 @@ fn emit(module: &Module, backend: &dyn Backend, form: Form, extract: Extract) ->
 }
 
 fn optimised(module: &Module, backend: &dyn Backend, extract: Extract) -> Outcome<Vec<Optimised>> {
-    let options = compile::options(backend, extract);
+    let options = compile::options(extract);
     let functions = module.functions.iter();
     functions
         .map(|function| optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new))

@@ -32,8 +32,7 @@ pub fn embed(arguments: &Compile, module: &Module, machines: &[Machine], form: F
     let backend = Mlir::find().map_err(Failure::new)?.for_machine(*machine);
     let entries = if arguments.entry.is_empty() { vec!["predict".to_owned()] } else { arguments.entry.clone() };
     let options = ObjectOptions { prefix: prefix.clone(), entries };
-    let object =
-        compile_object(module, &weights, &backend, &compile::options(&backend, arguments.code.extract), &options);
+    let object = compile_object(module, &weights, &backend, &compile::options(arguments.code.extract), &options);
     let object = object.map_err(Failure::new)?;
     let header = path.with_file_name(format!("{prefix}.h"));
     let write = |path: &Path, bytes: &[u8]| {

@@ -75,7 +75,7 @@ impl Explained {
         built: Option<Duration>,
         arguments: &Explain,
     ) -> Outcome<Explained> {
-        let mut plain = compile::options(backend, arguments.code.extract);
+        let mut plain = compile::options(arguments.code.extract);
         plain.saturation.rules = RuleChoice::None;
         let before = optimise(function, backend.target(), &plain, &mut |_, _| {}).map_err(Failure::new)?;
         let before = schedule_function(&before.function, backend.target()).map_err(Failure::new)?;
@@ -88,19 +88,17 @@ impl Explained {
                 timings.push((stage.name(), now - start));
             }
         };
-        let optimised = optimise(
-            function,
-            backend.target(),
-            &compile::options(backend, arguments.code.extract),
-            &mut |stage, _| ended(Some(stage)),
-        )
-        .map_err(Failure::new)?;
+        let optimised =
+            optimise(function, backend.target(), &compile::options(arguments.code.extract), &mut |stage, _| {
+                ended(Some(stage))
+            })
+            .map_err(Failure::new)?;
         ended(Some(Stage::Schedule));
         let after = schedule_function(&optimised.function, backend.target()).map_err(Failure::new)?;
         ended(Some(Stage::Lower));
         backend.compile(&after.kernels).map_err(Failure::new)?;
         ended(None);
-        let mut options = compile::options(backend, arguments.code.extract);
+        let mut options = compile::options(arguments.code.extract);
         options.saturation.explain = true;
         let optimised = optimise(function, backend.target(), &options, &mut |_, _| {}).map_err(Failure::new)?;
         Ok(Explained {

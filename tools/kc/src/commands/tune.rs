@@ -1,12 +1,12 @@
-use crate::cli::{Extract, Tune};
+use crate::cli::{Extract, Tune, TuneTarget};
 use crate::failure::{Context, Failure, Outcome};
-use crate::{compile, output, paths, table};
+use crate::{compile, output, table, tuning};
 use kc_codegen::Backend;
 use kc_ir::manifest::{Input, InputRole, ModelInfo, Output};
 use kc_ir::tensor::ops::{Binary, Unary};
 use kc_ir::tensor::{Argument, Builder, Function, Module, ResultSlot, TypeError, Value};
 use kc_ir::{DType, TensorType};
-use kc_passes::CostConstants;
+use kc_passes::{Contraction, CostConstants, Target, TileTime, register_tiles};
 use kc_runtime::{Array, Session, SessionOptions};
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,12 @@ const SAMPLE: Duration = Duration::from_millis(40);
 /// Samples of which the shortest counts: what disturbs only makes them longer.
 const SAMPLES: usize = 5;
 
-/// `kc tune`: measures the constants of the cost model on this machine and keeps them in a file.
+/// `kc tune`: measures the constants of the cost model and the register tiles of contractions on this machine, and keeps them in a file.
 pub fn tune(arguments: &Tune) -> Outcome {
+    if arguments.target == TuneTarget::Cuda {
+        let message = "`kc tune` does not measure GPUs yet; for them the constants of the code's table of targets hold";
+        return Err(Failure::new(message));
+    }
     let mut rows = vec![vec![
         "back end".to_owned(),
         "GB/s".into(),
@@ -25,42 +29,74 @@ pub fn tune(arguments: &Tune) -> Outcome {
         "Gop/s".into(),
         "Gexp/s".into(),
         "launch us".into(),
+        "best tile".into(),
     ]];
-    for backend in compile::present(&arguments.backend)? {
-        let constants = measured(&*backend)?;
-        let path = compile::tuned_path(&*backend);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).context(|| format!("cannot make {}", folder.display()))?;
-        }
-        let text = format!("{:#}\n", compile::constants_as_json(&constants));
-        paths::write_atomically(&path, text.as_bytes()).context(|| format!("cannot write {}", path.display()))?;
+    for mut backend in compile::present(&arguments.backend)? {
+        output::note(&format!("measuring with the back end {}, some seconds", backend.name()));
+        let tiles = tiles(&mut *backend)?;
+        backend.target_mut().tiles = tiles;
+        let cost = constants(&*backend)?;
+        backend.target_mut().cost = cost;
+        let path = tuning::keep(&*backend)?;
         rows.push(vec![
             backend.name().to_owned(),
-            format!("{:.1}", constants.bytes_per_nanosecond),
-            format!("{:.1}", constants.contraction_flops_per_nanosecond),
-            format!("{:.1}", constants.elementwise_operations_per_nanosecond),
-            format!("{:.2}", constants.exponentials_per_nanosecond),
-            format!("{:.2}", constants.launch_nanoseconds / 1e3),
+            format!("{:.1}", cost.bytes_per_nanosecond),
+            format!("{:.1}", cost.contraction_flops_per_nanosecond),
+            format!("{:.1}", cost.elementwise_operations_per_nanosecond),
+            format!("{:.2}", cost.exponentials_per_nanosecond),
+            format!("{:.2}", cost.launch_nanoseconds / 1e3),
+            best(backend.target()),
         ]);
         rows.push(vec![format!("  {}", path.display())]);
     }
     output::print(&table::columns(&rows))
 }
 
+/// Rows and columns of the tile with the most multiply-adds in a nanosecond.
+fn best(target: &Target) -> String {
+    let speed = |time: &TileTime| f64::from(time.rows * time.vectors * target.lanes()) / time.nanoseconds;
+    let best = target.tiles.iter().max_by(|a, b| speed(a).total_cmp(&speed(b)));
+    best.map_or_else(|| "-".to_owned(), |time| format!("{}x{}", time.rows, time.vectors * target.lanes()))
+}
+
+/// The times of all register tiles, each from a product that is cut into whole tiles of it; none where a library has the products.
+fn tiles(backend: &mut dyn Backend) -> Outcome<Vec<TileTime>> {
+    const DEPTH: i64 = 256;
+    // whole for one to four vectors of up to 16 lanes
+    const COLUMNS: i64 = 768;
+    const ROWS: i64 = 840;
+    if backend.target().contraction != Contraction::Generated {
+        return Ok(vec![]);
+    }
+    let (threads, lanes) = (i64::from(backend.target().threads), i64::from(backend.target().lanes()));
+    let mut times = Vec::new();
+    for [rows, vectors] in register_tiles(backend.target()).collect::<Vec<_>>() {
+        let mut time = TileTime { rows, vectors, nanoseconds: 1.0 };
+        backend.target_mut().tiles = vec![time];
+        let row_tiles = ROWS / i64::from(rows);
+        let shapes: [&[i64]; 2] = [&[row_tiles * i64::from(rows), DEPTH], &[DEPTH, COLUMNS]];
+        let all = nanoseconds(backend, &shapes, |b, operands| b.matmul(operands[0], operands[1]))?;
+        let steps = row_tiles * (COLUMNS / (i64::from(vectors) * lanes)) * DEPTH;
+        time.nanoseconds = all * threads as f64 / steps as f64;
+        times.push(time);
+    }
+    Ok(times)
+}
+
 /// The constants, from programs that do little but what each is about.
-fn measured(backend: &dyn Backend) -> Outcome<CostConstants> {
+fn constants(backend: &dyn Backend) -> Outcome<CostConstants> {
     const LARGE: i64 = 1 << 24;
     const NEAR: i64 = 1 << 16;
     const STEPS: i64 = 16;
     const SIDE: i64 = 512;
     const LAUNCHES: i64 = 32;
-    let copy = nanoseconds(backend, &[LARGE], |b, x| {
-        let one = b.splat_like(1.0, x)?;
-        b.binary(Binary::Add, x, one)
+    let copy = nanoseconds(backend, &[&[LARGE]], |b, x| {
+        let one = b.splat_like(1.0, x[0])?;
+        b.binary(Binary::Add, x[0], one)
     })?;
-    let elementwise = nanoseconds(backend, &[NEAR], |b, x| {
-        let [factor, addend] = [b.splat_like(0.75, x)?, b.splat_like(0.5, x)?];
-        let mut y = x;
+    let elementwise = nanoseconds(backend, &[&[NEAR]], |b, x| {
+        let [factor, addend] = [b.splat_like(0.75, x[0])?, b.splat_like(0.5, x[0])?];
+        let mut y = x[0];
         for _ in 0..STEPS {
             y = b.binary(Binary::Multiply, y, factor)?;
             y = b.binary(Binary::Add, y, addend)?;
@@ -68,15 +104,16 @@ fn measured(backend: &dyn Backend) -> Outcome<CostConstants> {
         Ok(y)
     })?;
     // each of a negative number
-    let exponentials = nanoseconds(backend, &[NEAR], |b, x| {
-        (0..STEPS).try_fold(x, |y, _| {
+    let exponentials = nanoseconds(backend, &[&[NEAR]], |b, x| {
+        (0..STEPS).try_fold(x[0], |y, _| {
             let y = b.unary(Unary::Negate, y)?;
             b.unary(Unary::Exp, y)
         })
     })?;
-    let contraction = nanoseconds(backend, &[SIDE, SIDE], |b, x| b.matmul(x, x))?;
+    let contraction = nanoseconds(backend, &[&[SIDE, SIDE]], |b, x| b.matmul(x[0], x[0]))?;
     let chain = |launches: i64| {
-        nanoseconds(backend, &[8, 8], move |b, x| (0..launches).try_fold(x, |product, _| b.matmul(product, x)))
+        let products = move |b: &mut Builder, x: &[Value]| (0..launches).try_fold(x[0], |y, _| b.matmul(y, x[0]));
+        nanoseconds(backend, &[&[8, 8]], products)
     };
     let launch = (chain(1 + LAUNCHES)? - chain(1)?) / LAUNCHES as f64;
     Ok(CostConstants {
@@ -88,18 +125,22 @@ fn measured(backend: &dyn Backend) -> Outcome<CostConstants> {
     })
 }
 
-/// The time of one execution of a formula of a tensor of f32.
+/// The time of one execution of a formula of tensors of f32.
 fn nanoseconds(
     backend: &dyn Backend,
-    shape: &[i64],
-    formula: impl FnOnce(&mut Builder, Value) -> Result<Value, TypeError>,
+    shapes: &[&[i64]],
+    formula: impl FnOnce(&mut Builder, &[Value]) -> Result<Value, TypeError>,
 ) -> Outcome<f64> {
-    let module = module(shape, formula).map_err(Failure::new)?;
+    let module = module(shapes, formula).map_err(Failure::new)?;
     let package = compile::compile(&module, backend, Extract::Greedy)?;
     let failed = || "cannot run the measurement".to_owned();
     let mut session = Session::new(&package, &SessionOptions::default()).context(failed)?;
-    let shape: Vec<usize> = shape.iter().map(|&extent| extent.unsigned_abs() as usize).collect();
-    let input = Array::from_slice(&vec![0.5f32; shape.iter().product()], &shape).context(failed)?;
+    let input = |shape: &&[i64]| {
+        let shape: Vec<usize> = shape.iter().map(|&extent| extent.unsigned_abs() as usize).collect();
+        Array::from_slice(&vec![0.5f32; shape.iter().product()], &shape)
+    };
+    let inputs = shapes.iter().map(input).collect::<Result<Vec<_>, _>>().context(failed)?;
+    let inputs: Vec<&Array> = inputs.iter().collect();
     let entry = session.entry("predict").context(failed)?;
     let mut outputs = Vec::new();
     let mut best = f64::INFINITY;
@@ -107,7 +148,7 @@ fn nanoseconds(
         let start = Instant::now();
         let mut calls = 0u32;
         while start.elapsed() < SAMPLE {
-            session.run_into(entry, &[&input], &mut outputs).context(failed)?;
+            session.run_into(entry, &inputs, &mut outputs).context(failed)?;
             calls += 1;
         }
         best = best.min(start.elapsed().as_nanos() as f64 / f64::from(calls));
@@ -116,19 +157,23 @@ fn nanoseconds(
 }
 
 fn module(
-    shape: &[i64],
-    formula: impl FnOnce(&mut Builder, Value) -> Result<Value, TypeError>,
+    shapes: &[&[i64]],
+    formula: impl FnOnce(&mut Builder, &[Value]) -> Result<Value, TypeError>,
 ) -> Result<Module, TypeError> {
     let mut builder = Builder::new();
-    let ty = TensorType::new(DType::F32, shape.iter().copied());
-    let x = builder.parameter("x", ty.clone())?;
-    let y = formula(&mut builder, x)?;
+    let (mut inputs, mut operands) = (Vec::new(), Vec::new());
+    for (number, shape) in shapes.iter().enumerate() {
+        let (name, ty) = (format!("x{number}"), TensorType::new(DType::F32, shape.iter().copied()));
+        operands.push(builder.parameter(&name, ty.clone())?);
+        inputs.push(Input { name, role: InputRole::Feature, ty, checks: vec![] });
+    }
+    let y = formula(&mut builder, &operands)?;
     let output = Output { name: "y".into(), ty: builder.tensor_type(y).clone() };
     let function = Function {
         name: "predict".into(),
-        inputs: vec![Input { name: "x".into(), role: InputRole::Feature, ty, checks: vec![] }],
+        arguments: (0..inputs.len()).map(Argument::Input).collect(),
+        inputs,
         outputs: vec![output],
-        arguments: vec![Argument::Input(0)],
         results: vec![ResultSlot::Output(0)],
         graph: builder.finish(vec![y]),
     };
