@@ -151,7 +151,6 @@ impl Blocks {
         let steps = &form.variables[*lines.last()?].left;
         let inner = &form.variables[summed.within.last().copied().or(summed.cut.map(|(v, _)| v))?].left;
         // lines of cache that a tile reads at a time must not displace each other
-        const LINE: i64 = 16;
         let share = |apart: &Dim| near_share(near, element, apart, LINE);
         let is_near = match inner.is(1) {
             true => share(steps) >= 2 * LINE * tile.rows,
@@ -171,7 +170,8 @@ impl Blocks {
         // where rows alone are copied, more tasks would copy them more often
         let copies_rows_alone = is_packed && !matches!(left, Left::InPlace(_));
         let tasks_per_thread = if copies_rows_alone { 1 } else { TASKS_PER_THREAD };
-        let tasks = up(tasks_per_thread * i64::from(target.threads), both.iter().map(least).product());
+        let others: i64 = both.iter().map(least).product();
+        let tasks = up(tasks_per_thread * i64::from(target.threads), others);
         let far_share = if is_packed { far / 4 } else { far / 8 };
         let most_rows = (far_share / summed.size / tile.rows).max(1) * tile.rows;
         // rows that tasks can share evenly are copied by one task each
@@ -183,7 +183,10 @@ impl Blocks {
         let copied_lines = if matches!(left, Left::InPlace(_)) { all_lines / 4 } else { all_lines };
         let copied_columns = if is_packed { columns / 4 } else { columns };
         let least_lines = if is_packed { 1 } else { LEAST_LINES };
-        // the division that copies least: each run of rows copies its columns, each block of columns its rows
+        // the division that takes least time: each run of rows copies its columns, each block of columns its rows, and copying an element
+        // takes as long as eight multiply-adds of vectors' lanes
+        const COPY: i64 = 8;
+        let threads = i64::from(target.threads);
         let (panels, run) = (1..=all_panels)
             .filter(|panels| *panels == 1 || is_packed || panels * width * summed.size <= far / 2)
             .map(|panels| {
@@ -192,7 +195,8 @@ impl Blocks {
                 let run = up(row_blocks, runs).max(up(least_lines, rows.size));
                 let missing = tasks - up(row_blocks, run) * column_blocks;
                 let copied = copied_lines * column_blocks + copied_columns * up(all_lines, run * rows.size);
-                ((missing.max(0), copied, panels), (panels, run))
+                let tiles = largest_share(threads, others, [(all_lines, run * rows.size), (all_panels, panels)]);
+                ((missing.max(0), tiles * threads * width + COPY * copied, panels), (panels, run))
             })
             .min()
             .map(|(_, choice)| choice)?;
@@ -200,6 +204,26 @@ impl Blocks {
         Some(Blocks { tile, lanes, both, rows, row_tiles, run, panels, summed, left, right })
     }
 }
+
+/// Lines times panels of the thread that has most of them, where threads divide tasks in their order: `others` times those in which
+/// lines and panels (all, and those of a task) are cut, the panels innermost.
+fn largest_share(threads: i64, others: i64, [(lines, per_run), (panels, per_block)]: [(i64, i64); 2]) -> i64 {
+    const MOST: i64 = 1 << 10;
+    let parts = |all: i64, part: i64| (all + part - 1) / part;
+    let (runs, blocks) = (parts(lines, per_run), parts(panels, per_block));
+    let tasks = others * runs * blocks;
+    if tasks > MOST {
+        // no task matters
+        return others * lines * panels / threads;
+    }
+    let size = |all: i64, part: i64, number: i64| part.min(all - number * part);
+    let task = |number: i64| size(lines, per_run, number / blocks % runs) * size(panels, per_block, number % blocks);
+    let share = |thread: i64| (tasks * thread / threads..tasks * (thread + 1) / threads).map(task).sum();
+    (0..threads).map(share).max().unwrap_or(0)
+}
+
+/// Elements of a line of the cache.
+const LINE: i64 = 16;
 
 /// Tasks that a contraction shall have.
 const TASKS_PER_THREAD: i64 = 2;
@@ -282,11 +306,10 @@ impl Plan<'_> {
     pub(super) fn blocked(&self, em: &mut Emitter, blocks: &Blocks) -> Result<Dim, Unsuited> {
         let Blocks { tile, lanes, .. } = *blocks;
         let width = tile.vectors * i64::from(lanes);
-        let depth = blocks.summed.size;
         let sum_blocks = counts(self, &blocks.summed);
         let is_one = sum_blocks.iter().all(|count| count.is(1));
         let right = match blocks.right {
-            Right::Copied => em.b.scratch("right", self.dtype, (blocks.panels * width * depth) as u64),
+            Right::Copied => em.b.scratch("right", self.dtype, (blocks.panels * blocks.panel_apart()) as u64),
             Right::Packed => self.memory[1],
         };
         let left = em.b.scratch(
@@ -295,7 +318,7 @@ impl Plan<'_> {
             match blocks.left {
                 Left::InPlace(apart) => tile.rows * apart,
                 Left::Lines(apart) => blocks.rows.size * apart,
-                Left::Tiles => blocks.rows.size * depth,
+                Left::Tiles => blocks.row_tiles * blocks.tile_apart(),
             } as u64,
         );
         let tiles = if is_one { 1 } else { blocks.run * blocks.panels * blocks.row_tiles };
@@ -305,13 +328,13 @@ impl Plan<'_> {
         let columns = self.extent(self.vector);
         let column_blocks = columns.ceil_div(blocks.panels * width);
         let both = blocks.both.iter().map(|&v| self.form.variables[v].extent.clone());
-        let units: Vec<Dim> = both.chain([column_blocks, all_row_blocks.ceil_div(blocks.run)]).collect();
+        let units: Vec<Dim> = both.chain([all_row_blocks.ceil_div(blocks.run), column_blocks]).collect();
         let (tasks, first, length) = divide(em, &units.iter().cloned().product(), 1);
         let end = em.hold(first.clone() + length);
         em.for_each(first, end, 1, |em, unit| {
             let mut indices = em.unravel(&units, unit);
-            let run = indices.pop().unwrap_or(Index::Constant(0));
             let column_block = indices.pop().unwrap_or(Index::Constant(0));
+            let run = indices.pop().unwrap_or(Index::Constant(0));
             let origin = self.origins(em, &blocks.both, &indices);
             let first = em.hold(run * blocks.run);
             let length = match all_row_blocks.as_constant() {
@@ -419,7 +442,7 @@ impl Task<'_, '_> {
         let right = match blocks.right {
             Right::Copied => {
                 self.copy_right(em, right, &values)?;
-                (Index::Constant(0), self.width() * blocks.summed.size)
+                (Index::Constant(0), blocks.panel_apart())
             }
             Right::Packed => {
                 let depths = self.plan.summed().into_iter().map(|v| self.plan.form.variables[v].extent.as_constant());
@@ -495,7 +518,7 @@ impl Task<'_, '_> {
 
     /// Copies the right operand: for each panel and each summed value the panel's columns, behind the last one zeros.
     fn copy_right(&self, em: &mut Emitter, right: Index, values: &[(usize, Index)]) -> Result<(), Unsuited> {
-        let (width, lanes, depth) = (self.width(), self.blocks.lanes, self.blocks.summed.size);
+        let (width, lanes, apart) = (self.width(), self.blocks.lanes, self.blocks.panel_apart());
         let right = em.hold(right + self.column.clone());
         let columns = self.plan.extent(self.plan.vector);
         let is_whole = columns.as_constant().is_some_and(|n| n % width == 0);
@@ -506,7 +529,7 @@ impl Task<'_, '_> {
             let from = em.hold(right.clone() + panel.clone() * width);
             let rest = columns.clone() - self.column.clone() - panel.clone() * width;
             let rest = if is_whole { rest } else { em.hold(rest) };
-            let to = em.hold(panel * (width * depth) + number.clone() * width);
+            let to = em.hold(panel * apart + number.clone() * width);
             for v in 0..self.blocks.tile.vectors {
                 let offset = v * i64::from(lanes);
                 let count = (!is_whole).then(|| rest.clone() - Index::Constant(offset));
@@ -586,7 +609,7 @@ impl Lines<'_, '_> {
 
     /// Copies the left operand tile by tile: for each summed value the tile's rows, which lie side by side.
     fn copy_tiles(&self, em: &mut Emitter, left: Index, values: &[(usize, Index)]) -> Result<(), Unsuited> {
-        let (rows, lanes, depth) = (self.task.blocks.tile.rows, self.task.blocks.lanes, self.task.blocks.summed.size);
+        let (rows, lanes, apart) = (self.task.blocks.tile.rows, self.task.blocks.lanes, self.task.blocks.tile_apart());
         let zero = Index::Constant(0);
         let row_step =
             self.task.plan.rows.map(|v| em.extent(&self.task.plan.form.variables[v].left)).unwrap_or(zero.clone());
@@ -598,8 +621,7 @@ impl Lines<'_, '_> {
                 em.for_each(0, count, 1, |em, tile| {
                     let row = em.hold(tile.clone() * rows);
                     let from = em.hold(left.clone() + row.clone() * row_step.clone());
-                    let to =
-                        (group.clone() * self.task.blocks.row_tiles_of_group(self.task.plan) + tile) * (rows * depth);
+                    let to = (group.clone() * self.task.blocks.row_tiles_of_group(self.task.plan) + tile) * apart;
                     let to = em.hold(to + number.clone() * rows);
                     let rest = if is_whole { Index::Constant(rows) } else { em.hold((extent.clone() - row).min(rows)) };
                     for first in (0..rows).step_by(lanes as usize) {
@@ -693,7 +715,7 @@ impl Lines<'_, '_> {
     ) -> Result<(), Unsuited> {
         let Task { plan, blocks, .. } = *self.task;
         let Blocks { tile, lanes, .. } = *blocks;
-        let (width, most) = (self.task.width(), blocks.summed.size);
+        let width = self.task.width();
         let number = em.hold(group * blocks.row_tiles_of_group(plan) + tile_number);
         let (first_panel, apart) = self.right.clone();
         let right = em.hold(first_panel + panel.clone() * apart);
@@ -734,7 +756,7 @@ impl Lines<'_, '_> {
                 self.products(em, factors, right, &initial)?
             }
             Left::Tiles => {
-                let factors = copied(1, tile.rows, number * (tile.rows * most));
+                let factors = copied(1, tile.rows, number * blocks.tile_apart());
                 self.products(em, factors, right, &initial)?
             }
             Left::InPlace(apart) => {
@@ -839,6 +861,17 @@ impl Lines<'_, '_> {
 }
 
 impl Blocks {
+    /// Elements from one panel of the copied right operand to the next. A line of the cache lies between them, as between tiles: what is
+    /// written to all of them at once must not meet in the same sets.
+    fn panel_apart(&self) -> i64 {
+        self.width() * self.summed.size + LINE
+    }
+
+    /// Elements from one tile of the copied left operand to the next.
+    fn tile_apart(&self) -> i64 {
+        self.tile.rows * self.summed.size + LINE
+    }
+
     /// Columns of a panel.
     pub(super) fn width(&self) -> i64 {
         self.tile.vectors * i64::from(self.lanes)
