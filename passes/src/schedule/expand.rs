@@ -65,7 +65,7 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value], target: &Target) -> R
             Ok(results)
         }
         Op::Gradient(_) => Err(TypeError::new("gradient", "must be differentiated before scheduling")),
-        Op::Convolution(convolution) => Ok(vec![expand_convolution(b, convolution, operands[0], operands[1])?]),
+        Op::Convolution(convolution) => Ok(vec![expand_convolution(b, convolution, operands[0], operands[1], target)?]),
         Op::CustomCall(_) => {
             let operands = operands.iter().map(|&operand| buffered(b, operand)).collect::<Result<Vec<_>, _>>()?;
             let value = b.add(op.clone(), &operands)?;
@@ -154,7 +154,13 @@ fn expand_dot(b: &mut Builder, dot: &DotGeneral, lhs: Value, rhs: Value) -> Resu
     b.convert(dtype, result)
 }
 
-fn expand_convolution(b: &mut Builder, convolution: &Convolution, lhs: Value, rhs: Value) -> Result<Value, TypeError> {
+fn expand_convolution(
+    b: &mut Builder,
+    convolution: &Convolution,
+    lhs: Value,
+    rhs: Value,
+    target: &Target,
+) -> Result<Value, TypeError> {
     let dtype = b.tensor_type(lhs).dtype;
     let mut lhs = b.convert(accumulator(dtype), lhs)?;
     let rhs = b.convert(accumulator(dtype), rhs)?;
@@ -173,7 +179,7 @@ fn expand_convolution(b: &mut Builder, convolution: &Convolution, lhs: Value, rh
             accumulator(dtype),
             if dtype.is_float() { 0.0.into() } else { kc_ir::tensor::Scalar::Int(0) },
         ))?;
-        lhs = b.add(pad, &[lhs, zero])?;
+        lhs = padded_in_lines(b, pad, lhs, zero, target)?;
         plain.padding = vec![(0, 0); spatial];
         plain.lhs_dilation = vec![1; spatial];
     }
@@ -191,6 +197,29 @@ fn expand_convolution(b: &mut Builder, convolution: &Convolution, lhs: Value, rh
     let operands = [buffered(b, lhs)?, buffered(b, rhs)?];
     let result = b.add(plain, &operands)?;
     b.convert(dtype, result)
+}
+
+/// A padded value. Where the last axis fills no vector and is not padded, it counts as one with the axis before: lines of both are padded.
+fn padded_in_lines(b: &mut Builder, pad: Pad, x: Value, zero: Value, target: &Target) -> Result<Value, TypeError> {
+    let shape = b.tensor_type(x).shape.clone();
+    let [.., before, last] = shape.as_slice() else { return b.add(pad, &[x, zero]) };
+    let axis = shape.len() - 1;
+    let is_padded = |axis: usize| (pad.low[axis], pad.high[axis], pad.interior[axis]) != (0, 0, 0);
+    let short = last.as_constant().filter(|n| n % i64::from(target.lanes()) != 0 && !is_padded(axis));
+    let Some(n) = short.filter(|_| is_padded(axis - 1) && pad.interior[axis - 1] == 0) else {
+        return b.add(pad, &[x, zero]);
+    };
+    let mut lines = shape[..axis - 1].to_vec();
+    lines.push(before.clone() * last.clone());
+    let lined = b.reshape(x, &lines)?;
+    let scaled = |ends: &[i64]| ends[..axis - 1].iter().copied().chain([ends[axis - 1] * n]).collect();
+    let wide = Pad { low: scaled(&pad.low), high: scaled(&pad.high), interior: pad.interior[..axis].to_vec() };
+    let wide = b.add(wide, &[lined, zero])?;
+    let padded = |axis: usize| b.tensor_type(wide).shape[axis].clone();
+    let mut result: Vec<Dim> = (0..axis - 1).map(padded).collect();
+    result.push(before.clone() + Dim::constant(pad.low[axis - 1] + pad.high[axis - 1]));
+    result.push(last.clone());
+    b.reshape(wide, &result)
 }
 
 /// A value that a contraction or a library function can read from a buffer: the value, or a copy of what is in none (one number for all elements,
