@@ -4,6 +4,13 @@
 //! |---|---|
 //! | `sm_80`, `sm_90a`, `sm_100a` | **no GPU**; `ptxas` assembles it, and the test device (`tests/device`) executes the suite of all back ends: whole for `sm_80`; files and functions of floats for the later ones, random kernels for `sm_100a` |
 //!
+//! | kernels | how |
+//! |---|---|
+//! | products of f16 and bf16 (`dot_general`, convolutions) of at least 8 rows, columns and summed neighbours | tensor cores (`mma.sync`) over tiles in shared memory that `cp.async` fills, two parts at a time |
+//! | other contractions | register tiles over operands that are read where they lie |
+//! | loops over the elements of a sequence (`scan`, recurrent layers), functions of the runtime's library (sorting, FFT, linear algebra) | refused |
+//! | `wgmma`, TMA, products in tf32, cuBLASLt, cuDNN, several GPUs | absent |
+//!
 //! A task of a launch is a block of threads, over which the lanes of each register are spread; so kernels for a GPU are kernels with wide
 //! registers, and the kernel interpreter executes them as it does any other.
 

@@ -40,7 +40,12 @@ pub(crate) fn calls(kernel: &Kernel) -> Vec<Call> {
                     collect(kernel, &branch.then, calls);
                     collect(kernel, &branch.otherwise, calls);
                 }
-                Statement::Let(..) | Statement::Store { .. } => {}
+                Statement::Let(..)
+                | Statement::Store { .. }
+                | Statement::StoreTiles(..)
+                | Statement::Copy(_)
+                | Statement::CommitCopies
+                | Statement::AwaitCopies { .. } => {}
             }
         }
     }

@@ -40,6 +40,9 @@ fn has_code(statements: &[Statement]) -> bool {
         Statement::Let(..) | Statement::Store { .. } => true,
         Statement::For(inner) => has_code(&inner.body),
         Statement::If(branch) => has_code(&branch.then) && has_code(&branch.otherwise),
+        Statement::StoreTiles(..) | Statement::Copy(_) | Statement::CommitCopies | Statement::AwaitCopies { .. } => {
+            true
+        }
         Statement::Gemm(_) | Statement::Library(_) => false,
     })
 }

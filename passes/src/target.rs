@@ -1,6 +1,6 @@
 //! What a pass must know about the machine that code is made for.
 
-use kc_ir::Dim;
+use kc_ir::{DType, Dim};
 
 /// The extent in which an unknown extent counts where costs are estimated and work is divided.
 pub(crate) const NOMINAL_EXTENT: i64 = 64;
@@ -12,7 +12,8 @@ pub enum Contraction {
     Generated,
     /// Matrix products go through the runtime's library.
     Library,
-    /// Register tiles are generated that read the operands where they lie: many threads share a cache, and none has one to itself.
+    /// Register tiles are generated that read the operands where they lie: many threads share a cache, and none has one to itself. Products
+    /// of half-precision floats are tensor cores'.
     Streamed,
 }
 
@@ -72,6 +73,14 @@ impl Target {
     /// Lanes of f32 in a vector register.
     pub fn lanes(&self) -> u32 {
         (self.vector_bytes / 4).max(1)
+    }
+
+    /// The dtype in which operands of a dtype are multiplied, and their products summed, where they lie.
+    pub(crate) fn factor(&self, dtype: DType) -> DType {
+        match (dtype, self.contraction) {
+            (DType::F16 | DType::Bf16, Contraction::Generated | Contraction::Library) => DType::F32,
+            _ => dtype,
+        }
     }
 
     /// Lanes of f32 for loops along an axis. On a GPU no more than cover the axis, but a warp at least: fewer lanes need fewer threads.

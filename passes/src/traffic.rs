@@ -167,6 +167,11 @@ fn used(statements: &[Statement]) -> BTreeSet<MemoryId> {
             Statement::Let(_, Instruction::Load { memory, .. }) | Statement::Store { memory, .. } => {
                 found.insert(*memory);
             }
+            Statement::Let(_, Instruction::LoadTiles(tiles, _)) | Statement::StoreTiles(tiles, _) => {
+                found.insert(tiles.memory);
+            }
+            Statement::Copy(copy) => found.extend([copy.from, copy.to]),
+            Statement::CommitCopies | Statement::AwaitCopies { .. } => {}
             Statement::Let(..) => {}
             Statement::For(nested) => found.extend(used(&nested.body)),
             Statement::If(branch) => found.extend(used(&branch.then).into_iter().chain(used(&branch.otherwise))),

@@ -7,7 +7,7 @@
 mod cases;
 
 use kc_ir::kernel::interpret::run_program;
-use kc_ir::kernel::{Program, print_program, verify_program};
+use kc_ir::kernel::{Kernel, Program, print_program, verify_program};
 use kc_ir::manifest::{Input, InputRole, Output};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::text::parse_module;
@@ -27,6 +27,17 @@ fn targets() -> [Target; 3] {
     // little contractions are large for these caches
     let small = Target { vector_bytes: 16, cache_bytes: [1 << 9, 1 << 11], ..wide.clone() };
     [baseline, wide, small]
+}
+
+/// Blocks of threads, and tensor cores.
+fn gpu() -> Target {
+    Target {
+        vector_bytes: 2048,
+        block_threads: 128,
+        contraction: Contraction::Streamed,
+        threads: 108,
+        ..Target::baseline()
+    }
 }
 
 /// A graph as an entry point whose parameters are inputs and whose results are outputs.
@@ -503,16 +514,14 @@ fn with_state(function: &Function) -> Function {
     Function { arguments, ..function.clone() }
 }
 
-/// Contractions that are large for the caches, in all layouts, with rows, columns and sums that fill no block: computed in blocks, with
-/// the same result; so are those whose right operand is state, which is packed once for all calls.
-#[test]
-fn contractions_in_blocks() {
+/// Contractions in all layouts, with rows, columns and sums that fill no block.
+fn contractions(dtype: DType) -> Vec<Graph> {
     let symbol = || Dim::symbol("B");
     let number = Dim::constant;
     let product = |left: [Dim; 2], right: [Dim; 2], axes: [usize; 2]| {
         let mut b = Builder::new();
-        let left = b.parameter("left", TensorType { dtype: DType::F32, shape: left.to_vec() }).unwrap();
-        let right = b.parameter("right", TensorType { dtype: DType::F32, shape: right.to_vec() }).unwrap();
+        let left = b.parameter("left", TensorType { dtype, shape: left.to_vec() }).unwrap();
+        let right = b.parameter("right", TensorType { dtype, shape: right.to_vec() }).unwrap();
         let (lhs_contract, rhs_contract) = (vec![axes[0]], vec![axes[1]]);
         let dot = DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract, rhs_contract };
         let product = b.add(dot, &[left, right]).unwrap();
@@ -524,9 +533,8 @@ fn contractions_in_blocks() {
     };
     let convolution = |stride: i64, gradient: Option<usize>| {
         let mut b = Builder::new();
-        let x = b
-            .parameter("x", TensorType { dtype: DType::F32, shape: vec![symbol(), number(11), number(12), number(8)] });
-        let w = b.parameter("w", TensorType::new(DType::F32, [3i64, 3, 8, 20])).unwrap();
+        let x = b.parameter("x", TensorType { dtype, shape: vec![symbol(), number(11), number(12), number(8)] });
+        let w = b.parameter("w", TensorType::new(dtype, [3i64, 3, 8, 20])).unwrap();
         let operands = [x.unwrap(), w];
         let channels_last = cases::convolution(ConvolutionAxes::channels_last(2));
         let y = b.add(Convolution { strides: vec![stride; 2], ..channels_last }, &operands).unwrap();
@@ -553,8 +561,8 @@ fn contractions_in_blocks() {
     // values of the right operand for each of a batch, and with two axes in the result
     let weights = |left: [Dim; 3], right: [i64; 3], batch: Vec<usize>| {
         let mut b = Builder::new();
-        let left = b.parameter("left", TensorType { dtype: DType::F32, shape: left.to_vec() }).unwrap();
-        let right = b.parameter("right", TensorType::new(DType::F32, right)).unwrap();
+        let left = b.parameter("left", TensorType { dtype, shape: left.to_vec() }).unwrap();
+        let right = b.parameter("right", TensorType::new(dtype, right)).unwrap();
         let rhs_contract = vec![batch.len()];
         let dot = DotGeneral { lhs_batch: batch.clone(), rhs_batch: batch, lhs_contract: vec![2], rhs_contract };
         let product = b.add(dot, &[left, right]).unwrap();
@@ -563,6 +571,21 @@ fn contractions_in_blocks() {
     };
     graphs.push(weights([number(3), number(50), number(34)], [3, 34, 21], vec![0]));
     graphs.push(weights([symbol(), number(40), number(34)], [34, 2, 21], vec![]));
+    graphs
+}
+
+/// Values of a tensor that are quarters, so that every order of summation gives the same.
+fn quarters(literal: Literal) -> Literal {
+    let values: Vec<Scalar> =
+        literal.scalars().map(|value| Scalar::Float((value.to_f64() * 4.0).round() / 4.0)).collect();
+    Literal::from_scalars(literal.dtype(), literal.shape().to_vec(), values)
+}
+
+/// Contractions that are large for the caches are computed in blocks, with the same result; so are those whose right operand is state, which
+/// is packed once for all calls.
+#[test]
+fn contractions_in_blocks() {
+    let graphs = contractions(DType::F32);
     let (mut in_blocks, mut packed) = (0, 0);
     for (number, graph) in graphs.into_iter().enumerate() {
         let function = function(graph);
@@ -575,12 +598,6 @@ fn contractions_in_blocks() {
             packed += usize::from(has(&program, "packed") && program.kept > 0);
         }
         for batch in [1, 5, 70] {
-            // quarters, so that every order of summation gives the same
-            let quarters = |literal: Literal| {
-                let values: Vec<Scalar> =
-                    literal.scalars().map(|value| Scalar::Float((value.to_f64() * 4.0).round() / 4.0)).collect();
-                Literal::from_scalars(literal.dtype(), literal.shape().to_vec(), values)
-            };
             let parameters = function.graph.parameters.iter().zip(1..);
             let arguments: Vec<Literal> =
                 parameters.map(|(&p, seed)| quarters(sample(function.graph.tensor_type(p), batch, seed))).collect();
@@ -606,6 +623,27 @@ fn contractions_in_blocks() {
     }
     assert!(in_blocks >= 12, "{in_blocks} programs copy operands");
     assert!(packed >= 9, "{packed} programs pack an operand");
+}
+
+/// Contractions of half-precision floats are products of tensor cores on a GPU, whatever the layouts and extents are.
+#[test]
+fn contractions_of_halves_by_tiles() {
+    let mut by_tiles = 0;
+    for (dtype, processors, batch) in [(DType::Bf16, 2, 21), (DType::F16, 108, 1)] {
+        let target = Target { threads: processors, ..gpu() };
+        for (number, graph) in contractions(dtype).into_iter().enumerate() {
+            let function = function(graph);
+            let program = schedule(&function, &target).unwrap();
+            by_tiles += usize::from(program.kernels.iter().any(Kernel::is_for_gpu));
+            let parameters = function.graph.parameters.iter().zip(1..);
+            let arguments: Vec<Literal> =
+                parameters.map(|(&p, seed)| quarters(sample(function.graph.tensor_type(p), batch, seed))).collect();
+            let expected = interpret(&function.graph, &arguments).unwrap();
+            let given = run(&function, &target, &[(Symbol::new("B"), batch)], &arguments).unwrap();
+            compare(&format!("graph {number} of {dtype}, batch {batch}"), &expected, &given).unwrap();
+        }
+    }
+    assert!(by_tiles >= 24, "{by_tiles} programs use tensor cores");
 }
 
 /// Small results of erfc keep their relative accuracy; its limits and NaN are exact.

@@ -5,6 +5,7 @@ pub mod fuzz;
 pub mod gaps;
 pub mod golden;
 pub mod mutate;
+pub mod products;
 pub mod random;
 pub mod runner;
 pub mod trials;

@@ -8,6 +8,7 @@ use kc_codegen::mlir::NotAvailable;
 use kc_codegen::{Options, compile};
 use kc_ir::tensor::Module;
 use kc_runtime::{Dataset, EvaluateOptions, FitOptions, Package, Session, SessionOptions, Verbose};
+use kc_tests::products;
 use kc_tests::runner::{Runner, test_device};
 use std::process::Command;
 
@@ -159,6 +160,39 @@ fn late_copies_change_nothing() {
 #[test]
 fn a_transformer_is_that_of_the_interpreter() {
     on_device("a_transformer_is_that_of_the_interpreter", &[], &[], || steps(&encoder(), sequences));
+}
+
+/// Products of half-precision floats are tensor cores', with rows, columns and sums that fill no tile.
+#[test]
+fn products_of_halves_are_those_of_the_interpreter() {
+    on_device("products_of_halves_are_those_of_the_interpreter", &[], &[], || {
+        for (dtype, extents) in [(kc_ir::DType::Bf16, [70, 41, 90]), (kc_ir::DType::F16, [40, 64, 72])] {
+            let module = products::module(dtype, extents);
+            let mut device = session(&package(&module, Architecture::Sm80));
+            let mut interpreter = Runner::Interpreter.load(&module, 1).expect("the interpreter");
+            for layout in products::LAYOUTS {
+                let name = products::entry(layout);
+                let call = module.functions.iter().find(|function| function.name == name).expect("an entry point");
+                let inputs: Vec<Array> = call
+                    .inputs
+                    .iter()
+                    .map(|input| {
+                        let shape: Vec<usize> =
+                            input.ty.shape.iter().filter_map(|dim| dim.as_constant()).map(|n| n as usize).collect();
+                        // quarters, so that every order of summation gives the same
+                        let values: Vec<f32> = (0..shape.iter().product::<usize>())
+                            .map(|place| (place * 7919 % 17) as f32 / 4.0 - 2.0)
+                            .collect();
+                        Array::from_slice(&values, &shape).expect("as many values").cast(dtype)
+                    })
+                    .collect();
+                let inputs: Vec<&Array> = inputs.iter().collect();
+                let given = device.run(&name, &inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let expected = interpreter.run(&name, &inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
+                assert!(given == expected, "{name} of {dtype} is\n{given:?}\nexpected\n{expected:?}");
+            }
+        }
+    });
 }
 
 #[test]

@@ -1,10 +1,13 @@
-//! PTX of the MLP's entry points, for every architecture: `ptxas` assembles it, and the registers, bytes of shared memory and bytes spilled
-//! (stored and loaded) of each kernel are those of `ptx/mnist_mlp.txt`, which `KC_BLESS=1` rewrites. `cargo xtask test ptxas` installs the assembler; `KC_PTXAS`
-//! names another one.
+//! PTX of the MLP's entry points and of matrix products, for every architecture: `ptxas` assembles it, and the registers, bytes of shared
+//! memory and bytes spilled (stored and loaded) of each kernel are those of the tables in `ptx/`, which `KC_BLESS=1` rewrites.
+//! `cargo xtask test ptxas` installs the assembler; `KC_PTXAS` names another one.
 
 use kc_codegen::cuda::{Architecture, Cuda};
 use kc_codegen::mlir::NotAvailable;
 use kc_codegen::{Options, compile};
+use kc_ir::DType;
+use kc_ir::tensor::Module;
+use kc_tests::products;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -56,11 +59,28 @@ fn figures(report: &str) -> Vec<[u64; 3]> {
 
 #[test]
 fn kernels_of_the_mlp() {
+    let module = mnist_mlp::kc_model().expect("the model is built").module().expect("the model is traced");
+    kernels_of("mnist_mlp", &module);
+}
+
+/// Products on tensor cores, large ones and such that fill no tile.
+#[test]
+fn kernels_of_products() {
+    for (name, dtype, extents) in [
+        ("products_bf16", DType::Bf16, [8192, 8192, 8192]),
+        ("products_f16", DType::F16, [1024, 1024, 1024]),
+        ("products_ragged", DType::Bf16, [1000, 147, 75]),
+    ] {
+        kernels_of(name, &products::module(dtype, extents));
+    }
+}
+
+/// Compiles and assembles a module; no register may be spilled.
+fn kernels_of(name: &str, module: &Module) {
     let assembler = match assembler() {
         Ok(assembler) => assembler,
         Err(reason) => return println!("skipped: {reason}"),
     };
-    let module = mnist_mlp::kc_model().expect("the model is built").module().expect("the model is traced");
     let mut table = String::from("architecture kernel registers shared spilled\n");
     for architecture in Architecture::ALL {
         let backend = match Cuda::new(architecture) {
@@ -68,10 +88,10 @@ fn kernels_of_the_mlp() {
             Err(error @ NotAvailable::Missing(_)) => return println!("skipped: {error}"),
             Err(error) => panic!("{error}"),
         };
-        let package = compile(&module, &backend, &Options::default()).unwrap_or_else(|error| panic!("{error}"));
+        let package = compile(module, &backend, &Options::default()).unwrap_or_else(|error| panic!("{error}"));
         let code = &package.manifest.code;
         assert_eq!(code.target, format!("nvptx64-{architecture}"));
-        let place = std::env::temp_dir().join(format!("kc-ptx-{}-{architecture}.ptx", std::process::id()));
+        let place = std::env::temp_dir().join(format!("kc-ptx-{}-{name}-{architecture}.ptx", std::process::id()));
         std::fs::write(&place, &package.code[..]).expect("the PTX is written");
         let mut command = Command::new(&assembler);
         command.args(["-v", &format!("-arch={architecture}"), "-o"]).arg(place.with_extension("cubin")).arg(&place);
@@ -85,10 +105,11 @@ fn kernels_of_the_mlp() {
         assert_eq!(figures.len(), code.kernels.len(), "one report a kernel is expected:\n{report}");
         for (kernel, [registers, shared, spilled]) in code.kernels.iter().zip(figures) {
             assert!(registers > 0, "no registers are reported:\n{report}");
+            assert!(spilled == 0, "{} spills {spilled} bytes for {architecture}", kernel.name);
             table += &format!("{architecture} {} {registers} {shared} {spilled}\n", kernel.name);
         }
     }
-    let path = root().join("tests/ptx/mnist_mlp.txt");
+    let path = root().join(format!("tests/ptx/{name}.txt"));
     if std::env::var_os("KC_BLESS").is_some() {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder is made");
         std::fs::write(&path, &table).expect("the table is written");

@@ -48,8 +48,8 @@ impl<B: Backend> Subject for B {
         if self.target().fused_multiply_add { MultiplyAddRounding::Once } else { MultiplyAddRounding::Twice }
     }
 
-    fn takes(&self, _kernel: &Kernel) -> bool {
-        true
+    fn takes(&self, kernel: &Kernel) -> bool {
+        !kernel.is_for_gpu()
     }
 
     fn load(&self, kernels: &[Kernel]) -> Result<Box<dyn Execute>, String> {

@@ -34,7 +34,14 @@ fn count(statements: &[Statement]) -> usize {
         .map(|statement| match statement {
             Statement::For(l) => 1 + count(&l.body),
             Statement::If(branch) => 1 + count(&branch.then) + count(&branch.otherwise),
-            Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) | Statement::Library(_) => 1,
+            Statement::Let(..)
+            | Statement::Store { .. }
+            | Statement::Gemm(_)
+            | Statement::Library(_)
+            | Statement::StoreTiles(..)
+            | Statement::Copy(_)
+            | Statement::CommitCopies
+            | Statement::AwaitCopies { .. } => 1,
         })
         .sum()
 }
@@ -64,7 +71,13 @@ fn apply(kernel: &Kernel, statements: &mut Vec<Statement>, change: Change, numbe
                     Statement::Let(register, _) => vec![*register],
                     Statement::For(l) => l.results.clone(),
                     Statement::If(branch) => branch.results.clone(),
-                    Statement::Store { .. } | Statement::Gemm(_) | Statement::Library(_) => return false,
+                    Statement::Store { .. }
+                    | Statement::Gemm(_)
+                    | Statement::Library(_)
+                    | Statement::StoreTiles(..)
+                    | Statement::Copy(_)
+                    | Statement::CommitCopies
+                    | Statement::AwaitCopies { .. } => return false,
                 };
                 let zeros = results.into_iter().map(|register| Statement::Let(register, zero(kernel, register)));
                 statements.splice(position..=position, zeros);
@@ -77,7 +90,14 @@ fn apply(kernel: &Kernel, statements: &mut Vec<Statement>, change: Change, numbe
             Statement::If(branch) => {
                 apply(kernel, &mut branch.then, change, number) || apply(kernel, &mut branch.otherwise, change, number)
             }
-            Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) | Statement::Library(_) => false,
+            Statement::Let(..)
+            | Statement::Store { .. }
+            | Statement::Gemm(_)
+            | Statement::Library(_)
+            | Statement::StoreTiles(..)
+            | Statement::Copy(_)
+            | Statement::CommitCopies
+            | Statement::AwaitCopies { .. } => false,
         };
         if inside {
             return true;

@@ -19,6 +19,9 @@ use std::mem::offset_of;
 /// An error says why the kernel cannot be translated.
 pub(super) type Translated<T = ()> = Result<T, String>;
 
+/// Why a kernel for a GPU is refused.
+const NO_TILES: &str = "matrices of tensor cores, and copies that go on beside, which only GPUs have";
+
 /// The function of a kernel that the verifier accepts, with the signature of [`kc_runtime::kc_abi::call::KernelFn`].
 pub(super) fn function(
     kernel: &Kernel,
@@ -213,6 +216,10 @@ impl Translator<'_, '_> {
             Statement::If(branch) => self.branch(branch)?,
             Statement::Gemm(gemm) => self.gemm(gemm),
             Statement::Library(call) => self.library(call),
+            Statement::StoreTiles(..)
+            | Statement::Copy(_)
+            | Statement::CommitCopies
+            | Statement::AwaitCopies { .. } => return Err(NO_TILES.to_string()),
         }
         Ok(())
     }
@@ -334,6 +341,7 @@ impl Translator<'_, '_> {
                 let operands: Vec<Vector> = operands.iter().map(|&x| self.register(x)).collect();
                 Ok(self.math(*function, dtype, &operands))
             }
+            Instruction::LoadTiles(..) | Instruction::MultiplyTiles(..) => Err(NO_TILES.to_string()),
         }
     }
 

@@ -196,6 +196,7 @@ impl KernelBuilder {
             start: start.into(),
             end: end.into(),
             step,
+            independent: false,
             parameters: parameters.clone(),
             initial: initial.to_vec(),
             body: vec![],
@@ -203,6 +204,13 @@ impl KernelBuilder {
             results: vec![],
         }));
         (Index::Axis(axis), parameters)
+    }
+
+    /// Says that the rounds of the innermost open loop, which carries nothing, are independent.
+    pub fn independent(&mut self) {
+        if let Some(Statement::For(open)) = self.open.last_mut() {
+            open.independent = true;
+        }
     }
 
     /// Ends the innermost open loop with the carried values of the next round; returns those after the loop.
@@ -299,6 +307,38 @@ impl KernelBuilder {
         self.open_otherwise(values);
         let values = otherwise(self);
         self.close_branch(values)
+    }
+
+    /// Reads a fragment of that many lanes.
+    pub fn load_tiles(&mut self, tiles: Tiles, side: Side, lanes: u32) -> Register {
+        let dtype = self.memory_dtype(tiles.memory);
+        self.instruction(dtype, lanes, Instruction::LoadTiles(Box::new(tiles), side))
+    }
+
+    /// `a*b + c` of fragments.
+    pub fn multiply_tiles(&mut self, a: Register, b: Register, c: Register) -> Register {
+        let ty = self.register_type(c);
+        self.instruction(ty.dtype, ty.lanes, Instruction::MultiplyTiles(a, b, c))
+    }
+
+    /// Writes a fragment of sums.
+    pub fn store_tiles(&mut self, tiles: Tiles, value: Register) {
+        self.push(Statement::StoreTiles(Box::new(tiles), value));
+    }
+
+    /// Starts a copy.
+    pub fn copy(&mut self, copy: TileCopy) {
+        self.push(Statement::Copy(Box::new(copy)));
+    }
+
+    /// Makes the copies that were started since the last time a group.
+    pub fn commit_copies(&mut self) {
+        self.push(Statement::CommitCopies);
+    }
+
+    /// Waits for all groups of copies but the last `pending` ones.
+    pub fn await_copies(&mut self, pending: u32) {
+        self.push(Statement::AwaitCopies { pending });
     }
 
     /// A matrix product by the runtime's library.

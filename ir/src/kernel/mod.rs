@@ -5,6 +5,7 @@
 //! chooses all of it (tiles, packing, vector widths, unrolling); code generators translate.
 
 mod builder;
+pub mod fragment;
 mod index;
 pub mod interpret;
 mod program;
@@ -14,6 +15,7 @@ mod text;
 mod verify;
 
 pub use builder::{KernelBuilder, Mark};
+pub use fragment::{Lines, Side, Tiles};
 pub use index::Index;
 pub use kc_abi::manifest::{Launch, Step, launches, launches_mut};
 pub use program::{Buffer, Program, Role};
@@ -135,6 +137,23 @@ impl Kernel {
         self.registers.iter().map(|ty| ty.lanes).max().unwrap_or(1).clamp(32, 128)
     }
 
+    /// Whether it has statements that only a GPU's block of threads executes.
+    pub fn is_for_gpu(&self) -> bool {
+        fn any(statements: &[Statement]) -> bool {
+            statements.iter().any(|statement| match statement {
+                Statement::Let(_, Instruction::LoadTiles(..) | Instruction::MultiplyTiles(..))
+                | Statement::StoreTiles(..)
+                | Statement::Copy(_)
+                | Statement::CommitCopies
+                | Statement::AwaitCopies { .. } => true,
+                Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) | Statement::Library(_) => false,
+                Statement::For(nested) => any(&nested.body),
+                Statement::If(branch) => any(&branch.then) || any(&branch.otherwise),
+            })
+        }
+        any(&self.body)
+    }
+
     /// Where each scratch memory starts in the thread's scratch memory, in bytes and in order, and how many bytes all take
     /// together. Each starts at a multiple of [`ALIGNMENT`].
     pub fn scratch_layout(&self) -> (Vec<u64>, u64) {
@@ -176,6 +195,18 @@ pub enum Statement {
     Gemm(Box<Gemm>),
     /// Another function of the runtime's library.
     Library(Box<LibraryCall>),
+    /// Writes a fragment of sums: one matrix a warp.
+    StoreTiles(Box<Tiles>, Register),
+    /// Starts a copy into scratch memory. Before an [`Statement::AwaitCopies`] has waited for it, nothing may touch what it writes, and it
+    /// may write only what was read or written before the last one.
+    Copy(Box<TileCopy>),
+    /// The copies that were started since the last such statement are a group.
+    CommitCopies,
+    /// Waits for all groups of copies but the last `pending` ones.
+    AwaitCopies {
+        /// Groups that may go on.
+        pending: u32,
+    },
 }
 
 /// A loop over `start, start + step, ...` below `end`. Carried values: `parameters[i]` is `initial[i]` in the first round,
@@ -190,6 +221,8 @@ pub struct For {
     pub end: Index,
     /// At least 1.
     pub step: i64,
+    /// Whether the rounds may be executed in any order, or all at once: none touches memory that another one writes, and nothing is carried.
+    pub independent: bool,
     /// Carried values at the start of a round.
     pub parameters: Vec<Register>,
     /// Carried values before the first round.
@@ -260,6 +293,31 @@ pub struct Region {
     pub rows: Index,
     /// Number of columns.
     pub columns: Index,
+}
+
+/// A copy of lines of neighbouring elements: `lines` of them with `elements` each are written, 0 where the source has none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TileCopy {
+    /// The scratch memory that is written.
+    pub to: MemoryId,
+    /// Position of the first element.
+    pub to_position: Index,
+    /// Elements from one line to the next.
+    pub to_stride: i64,
+    /// The parameter that is read, of the same dtype.
+    pub from: MemoryId,
+    /// Position of the first element.
+    pub from_position: Index,
+    /// Elements from one line to the next.
+    pub from_stride: Index,
+    /// Number of lines.
+    pub lines: i64,
+    /// Elements of a line.
+    pub elements: i64,
+    /// Lines that the source has: all where it is more, none where it is below 1.
+    pub valid_lines: Index,
+    /// Elements that each of them has, likewise.
+    pub valid_elements: Index,
 }
 
 /// A call of a function of the runtime's library: it reads all of the regions `reads`, and nothing else, and writes `writes`, none of which
@@ -353,6 +411,12 @@ pub enum Instruction {
     },
     /// A function of the runtime's table, in f64 or f32 (computed in f64 and rounded), lane by lane.
     Math(MathFunction, Vec<Register>),
+    /// Reads a fragment of an operand: one matrix a warp.
+    LoadTiles(Box<Tiles>, Side),
+    /// `a*b + c` of the matrices of each warp: `a` is a fragment of left operands, `b` one of right operands, `c` and the result are fragments
+    /// of sums. Each element is the exact sum of the products and of `c`'s, rounded: an interpreter adds in f64 in the order of the products, a
+    /// GPU in an order and with a rounding of its own.
+    MultiplyTiles(Register, Register, Register),
 }
 
 /// Whether code generators translate the function themselves; others are replaced before by basic instructions or

@@ -25,6 +25,7 @@ pub const MAX_LANES: u32 = 1024;
 /// * registers have a power of two of lanes, are defined once, before their uses and in an enclosing block;
 /// * axes, dimension parameters and memory exist where they are used; an axis is not defined within its own loop;
 /// * every instruction's operands and result have the types that it says; carried and yielded values agree in number and type;
+/// * fragments have a matrix for each warp and lie in scratch memory; copies go there from a parameter;
 /// * memory is loaded and stored in its own dtype; what is only read is not written, and the other way round.
 pub fn verify_kernel(kernel: &Kernel) -> Result<(), VerifyError> {
     let mut verifier = Verifier {
@@ -178,7 +179,65 @@ impl Verifier<'_> {
                 }
             }
             Statement::Library(call) => self.library(call),
+            Statement::StoreTiles(tiles, value) => {
+                self.place = format!("store_tiles of %{}", value.0);
+                let value = self.used(*value)?;
+                if tiles.lines == Lines::Columns {
+                    return self.fail("sums are stored by columns; expected rows".to_string());
+                }
+                self.tiles(tiles, Use::Write, value, &[DType::F32])
+            }
+            Statement::Copy(copy) => self.copy(copy),
+            Statement::CommitCopies | Statement::AwaitCopies { .. } => Ok(()),
         }
+    }
+
+    /// Matrices of fragments of that type.
+    fn tiles(&self, tiles: &Tiles, usage: Use, ty: RegisterType, dtypes: &[DType]) -> Verified {
+        let memory = self.memory(tiles.memory, usage)?;
+        if !matches!(memory.space, Space::Scratch { .. }) {
+            return self.fail(format!("tiles lie in `{}`, a parameter; expected scratch memory", memory.name));
+        }
+        if memory.dtype != ty.dtype {
+            return self.fail(format!("tiles of type {ty} lie in memory of {}", memory.dtype));
+        }
+        if tiles.stride < 1 || tiles.across < 1 {
+            return self.fail(format!("a stride of {} and {} warps; expected at least 1", tiles.stride, tiles.across));
+        }
+        self.index(&tiles.position)?;
+        self.fragment(ty, dtypes)
+    }
+
+    fn fragment(&self, ty: RegisterType, dtypes: &[DType]) -> Verified {
+        let expected: Vec<String> =
+            dtypes.iter().map(|&dtype| RegisterType { dtype, lanes: fragment::BLOCK_LANES }.to_string()).collect();
+        if ty.lanes == fragment::BLOCK_LANES && dtypes.contains(&ty.dtype) {
+            return Ok(());
+        }
+        self.fail(format!("a fragment of type {ty}; expected {}", expected.join(" or ")))
+    }
+
+    fn copy(&mut self, copy: &TileCopy) -> Verified {
+        self.place = "copy".to_string();
+        let from = self.memory(copy.from, Use::Read)?;
+        let to = self.memory(copy.to, Use::Write)?;
+        if !matches!(to.space, Space::Scratch { .. }) || !matches!(from.space, Space::Parameter(_)) {
+            let message = format!("from `{}` to `{}`; expected a parameter and scratch memory", from.name, to.name);
+            return self.fail(message);
+        }
+        if to.dtype != from.dtype {
+            return self.fail(format!("from memory of {} to memory of {}", from.dtype, to.dtype));
+        }
+        if copy.lines < 1 || copy.elements < 1 || copy.to_stride < copy.elements {
+            let TileCopy { lines, elements, to_stride, .. } = copy;
+            return self.fail(format!("{lines} lines of {elements} elements, {to_stride} apart; expected some, apart"));
+        }
+        for index in
+            [&copy.to_position, &copy.from_position, &copy.from_stride, &copy.valid_lines, &copy.valid_elements]
+        {
+            self.index(index)?;
+        }
+        Ok(())
     }
 
     fn library(&mut self, call: &LibraryCall) -> Verified {
@@ -223,6 +282,9 @@ impl Verifier<'_> {
         self.index(&l.end)?;
         if l.step < 1 {
             return self.fail(format!("the step is {}, expected at least 1", l.step));
+        }
+        if l.independent && !l.parameters.is_empty() {
+            return self.fail("the rounds are independent, but they carry values".to_string());
         }
         if self.axes.contains(&l.axis) {
             return self.fail("the axis is defined by a surrounding loop too".to_string());
@@ -306,6 +368,8 @@ impl Verifier<'_> {
                 Ok(vec![])
             }
             Instruction::Math(_, operands) => self.types(operands),
+            Instruction::LoadTiles(..) => Ok(vec![]),
+            Instruction::MultiplyTiles(a, b, c) => self.types(&[*a, *b, *c]),
         }
     }
 
@@ -387,6 +451,14 @@ impl Verifier<'_> {
                     return self.fail(format!("`{}` of {dtype}; expected f32 or f64", function.name()));
                 }
                 expect(&vec![result; function.operands()])
+            }
+            Instruction::LoadTiles(_, Side::Sums) => self.fail("sums are stored, not loaded".to_string()),
+            Instruction::LoadTiles(tiles, _) => self.tiles(tiles, Use::Read, result, &[DType::F16, DType::Bf16]),
+            Instruction::MultiplyTiles(..) => {
+                self.fragment(operands[0], &[DType::F16, DType::Bf16])?;
+                let sums = RegisterType { dtype: DType::F32, lanes };
+                self.agree("the result", &[result], &[sums])?;
+                expect(&[with(operands[0].dtype), with(operands[0].dtype), sums])
             }
         }
     }

@@ -6,10 +6,11 @@
 
 mod blocks;
 mod packing;
+mod tiles;
 pub(super) mod winograd;
 
 use super::emit::{At, Coordinate, Emitter, Unsuited};
-use super::expand::strides;
+use super::expand::{accumulator, strides};
 use super::loops::Stored;
 use super::map::{divide, nominal};
 use super::store::{View, view};
@@ -73,9 +74,15 @@ fn form(graph: &Graph, op: Value) -> Form {
     let dense =
         |value: Value| View { base: value, offset: Dim::default(), strides: strides(&graph.tensor_type(value).shape) };
     let Some(vector) = vector_variable(&form, graph.tensor_type(op).rank()) else { return form };
-    let steps = |step: &Dim| step.is(0) || step.is(1);
-    let left = if steps(&form.variables[vector].left) { form.left.clone() } else { dense(lhs) };
-    let right = if steps(&form.variables[vector].right) { form.right.clone() } else { dense(rhs) };
+    // a tensor core takes summed neighbours as well
+    let is_half = accumulator(graph.tensor_type(op).dtype) != graph.tensor_type(op).dtype;
+    let suits = |step: fn(&Variable) -> &Dim| {
+        let own = step(&form.variables[vector]);
+        let summed = || form.variables.iter().any(|variable| variable.out.is_none() && step(variable).is(1));
+        own.is(0) || own.is(1) || is_half && summed()
+    };
+    let left = if suits(|variable| &variable.left) { form.left.clone() } else { dense(lhs) };
+    let right = if suits(|variable| &variable.right) { form.right.clone() } else { dense(rhs) };
     linear(graph, op, left, right)
 }
 
@@ -330,7 +337,7 @@ pub(super) fn contraction(
         return result;
     }
     if target.contraction == Contraction::Streamed {
-        return plan.generated(em, target, lanes);
+        return plan.tiles(em, target, lanes).unwrap_or_else(|| plan.generated(em, target, lanes));
     }
     match Blocks::of(&plan, target, lanes, Right::Copied) {
         Some(blocks) => plan.blocked(em, &blocks),
@@ -413,18 +420,31 @@ impl<'p> Plan<'p> {
             em.vector_loop(lanes, Index::Constant(0), columns, &[], |em, offset, _| {
                 let at = base.clone() + (r.clone() * width + offset.clone());
                 let sum = em.b.load(sums, at, lanes, em.count.clone());
-                let mut values: Vec<(usize, Coordinate)> =
-                    outer.iter().map(|(v, index)| (*v, Coordinate::fixed(index.clone()))).collect();
-                values.extend(self.rows.map(|v| (v, Coordinate::fixed(here.clone()))));
                 let position = em.hold(column.clone() + offset);
-                values.extend(self.vector.map(|v| (v, Coordinate::lanes(position))));
-                let at = self.result_at(em, &values);
-                em.bind(self.op, at.clone(), sum);
-                em.store_all(self.outputs, &at)?;
+                self.finish_at(em, outer, here.clone(), position, sum)?;
                 Ok(vec![])
             })?;
             Ok(())
         })
+    }
+
+    /// Computes and writes the cluster's values at a row, from a column on.
+    fn finish_at(
+        &self,
+        em: &mut Emitter,
+        outer: &[(usize, Index)],
+        row: Index,
+        column: Index,
+        sum: Register,
+    ) -> Result<(), Unsuited> {
+        let sum = em.b.convert(self.dtype, sum);
+        let mut values: Vec<(usize, Coordinate)> =
+            outer.iter().map(|(v, index)| (*v, Coordinate::fixed(index.clone()))).collect();
+        values.extend(self.rows.map(|v| (v, Coordinate::fixed(row))));
+        values.extend(self.vector.map(|v| (v, Coordinate::lanes(column))));
+        let at = self.result_at(em, &values);
+        em.bind(self.op, at.clone(), sum);
+        em.store_all(self.outputs, &at)
     }
 
     /// The positions in both operands where the outer variables have these values.
@@ -468,7 +488,7 @@ impl<'p> Plan<'p> {
             None => Tile { rows: 4, vectors: 1 },
         };
         let width = tile.vectors * i64::from(lanes);
-        let scratch = em.b.scratch("tile", self.dtype, (tile.rows * width) as u64);
+        let scratch = em.b.scratch("tile", accumulator(self.dtype), (tile.rows * width) as u64);
         let (outer, summed) = (self.outer(), self.summed());
         let extents: Vec<Dim> = outer.iter().map(|&v| self.form.variables[v].extent.clone()).collect();
         let row_tiles = rows.ceil_div(tile.rows);
@@ -718,33 +738,30 @@ impl Tiler<'_, '_> {
         // lanes that count in each vector
         let counts: Vec<Option<Index>> =
             (0..tile.vectors).map(|v| count.clone().map(|n| n - v * i64::from(lanes))).collect();
-        let zero =
-            em.b.constant(plan.dtype, lanes, if plan.dtype.is_float() { Scalar::Float(0.0) } else { Scalar::Int(0) });
+        let dtype = accumulator(plan.dtype);
+        let zero = em.b.constant(dtype, lanes, if dtype.is_float() { Scalar::Float(0.0) } else { Scalar::Int(0) });
+        let factor = |em: &mut Emitter, operand: usize, position: Index, lanes: u32, count: Option<Index>| {
+            let value = em.b.load(plan.memory[operand], position, lanes, count);
+            em.b.convert(dtype, value)
+        };
         let initial = vec![zero; (tile.rows * tile.vectors) as usize];
         let sums = plan.sum(em, self.summed, at, &initial, &mut |em, [left, right], carried| {
             let vectors: Vec<Register> = (0..tile.vectors)
-                .map(|v| {
-                    em.b.load(plan.memory[1], right.clone() + v * i64::from(lanes), lanes, counts[v as usize].clone())
-                })
+                .map(|v| factor(em, 1, right.clone() + v * i64::from(lanes), lanes, counts[v as usize].clone()))
                 .collect();
             let mut next = Vec::with_capacity(carried.len());
             for r in 0..tile.rows {
                 let position = left.clone() + row_step.clone() * r;
                 let scalar = (!vector_left).then(|| {
-                    let scalar = em.b.load(plan.memory[0], position.clone(), 1, None);
+                    let scalar = factor(em, 0, position.clone(), 1, None);
                     em.b.splat(lanes, scalar)
                 });
                 for v in 0..tile.vectors {
-                    let factor = scalar.unwrap_or_else(|| {
-                        em.b.load(
-                            plan.memory[0],
-                            position.clone() + v * i64::from(lanes),
-                            lanes,
-                            counts[v as usize].clone(),
-                        )
+                    let left = scalar.unwrap_or_else(|| {
+                        factor(em, 0, position.clone() + v * i64::from(lanes), lanes, counts[v as usize].clone())
                     });
                     let sum = carried[(r * tile.vectors + v) as usize];
-                    next.push(multiply_add(em, plan.dtype, factor, vectors[v as usize], sum));
+                    next.push(multiply_add(em, dtype, left, vectors[v as usize], sum));
                 }
             }
             Ok(next)

@@ -1,5 +1,5 @@
 //! Rewrites a graph into the ops that kernels are made of: composites become their bodies, padded and dilated convolutions
-//! become valid ones of a padded input, half-precision contractions become f32 ones.
+//! become valid ones of a padded input, half-precision contractions become f32 ones where the target multiplies no halves.
 
 use super::attention;
 use super::contraction::winograd;
@@ -71,7 +71,7 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value], target: &Target) -> R
             let value = b.add(op.clone(), &operands)?;
             b.projections(value)
         }
-        Op::DotGeneral(dot) => Ok(vec![expand_dot(b, dot, operands[0], operands[1])?]),
+        Op::DotGeneral(dot) => Ok(vec![expand_dot(b, dot, operands[0], operands[1], target)?]),
         Op::Recurrence(_) | Op::Cumulative(Cumulative { kind: Reduction::Sum | Reduction::Product, .. }) => {
             let dtype = b.tensor_type(operands[0]).dtype;
             let wide = operands.iter().map(|&operand| b.convert(accumulator(dtype), operand));
@@ -103,7 +103,7 @@ fn is_kept(b: &Builder, op: &Op, operands: &[Value], target: &Target) -> bool {
 }
 
 /// The dtype in which values of a dtype are summed and multiplied.
-fn accumulator(dtype: DType) -> DType {
+pub(super) fn accumulator(dtype: DType) -> DType {
     if matches!(dtype, DType::F16 | DType::Bf16) { DType::F32 } else { dtype }
 }
 
@@ -121,10 +121,10 @@ fn expand_body(b: &mut Builder, body: &Graph, operands: &[Value], target: &Targe
     Ok(body.results.iter().map(|result| values[result.index()][0]).collect())
 }
 
-fn expand_dot(b: &mut Builder, dot: &DotGeneral, lhs: Value, rhs: Value) -> Result<Value, TypeError> {
+fn expand_dot(b: &mut Builder, dot: &DotGeneral, lhs: Value, rhs: Value, target: &Target) -> Result<Value, TypeError> {
     let dtype = b.tensor_type(lhs).dtype;
-    let lhs = b.convert(accumulator(dtype), lhs)?;
-    let rhs = b.convert(accumulator(dtype), rhs)?;
+    let lhs = b.convert(target.factor(dtype), lhs)?;
+    let rhs = b.convert(target.factor(dtype), rhs)?;
     let (lhs_rank, rhs_rank) = (b.tensor_type(lhs).rank(), b.tensor_type(rhs).rank());
     let result = if let Some(&last) = dot.rhs_free(rhs_rank).last() {
         // the result's last axis is vectorised: its elements must be neighbours
@@ -143,9 +143,10 @@ fn expand_dot(b: &mut Builder, dot: &DotGeneral, lhs: Value, rhs: Value) -> Resu
             lhs_contract: dot.rhs_contract.clone(),
             rhs_contract: dot.lhs_contract.clone(),
         };
-        return expand_dot(b, &swapped, rhs, lhs).and_then(|result| b.convert(dtype, result));
+        return expand_dot(b, &swapped, rhs, lhs, target).and_then(|result| b.convert(dtype, result));
     } else {
         let order = |batch: &[usize], contract: &[usize]| batch.iter().chain(contract).copied().collect::<Vec<_>>();
+        let [lhs, rhs] = [b.convert(accumulator(dtype), lhs)?, b.convert(accumulator(dtype), rhs)?];
         let left = b.transpose(lhs, &order(&dot.lhs_batch, &dot.lhs_contract))?;
         let right = b.transpose(rhs, &order(&dot.rhs_batch, &dot.rhs_contract))?;
         let product = b.binary(Binary::Multiply, left, right)?;
@@ -162,8 +163,9 @@ fn expand_convolution(
     target: &Target,
 ) -> Result<Value, TypeError> {
     let dtype = b.tensor_type(lhs).dtype;
-    let mut lhs = b.convert(accumulator(dtype), lhs)?;
-    let rhs = b.convert(accumulator(dtype), rhs)?;
+    let factor = target.factor(dtype);
+    let mut lhs = b.convert(factor, lhs)?;
+    let rhs = b.convert(factor, rhs)?;
     let mut plain = convolution.clone();
     let spatial = plain.strides.len();
     let padded = plain.padding.iter().any(|&p| p != (0, 0)) || plain.lhs_dilation.iter().any(|&d| d != 1);
@@ -176,7 +178,7 @@ fn expand_convolution(
             pad.interior[axis] = plain.lhs_dilation[s] - 1;
         }
         let zero = b.constant(Literal::scalar(
-            accumulator(dtype),
+            factor,
             if dtype.is_float() { 0.0.into() } else { kc_ir::tensor::Scalar::Int(0) },
         ))?;
         lhs = padded_in_lines(b, pad, lhs, zero, target)?;

@@ -3,7 +3,7 @@
 
 use kc_ir::kernel::{
     Access, Axis, For, Gemm, If, Index, Instruction, Kernel, Launch, Matrix, Memory, MemoryId, Program, Register,
-    RegisterType, Space, Statement, Step, print_kernel,
+    RegisterType, Space, Statement, Step, Tiles, print_kernel,
 };
 use kc_ir::tensor::ops::Compare;
 use kc_ir::{DType, Dim, Symbol};
@@ -125,7 +125,11 @@ fn statements(body: &[Statement]) -> usize {
         Statement::For(nested) => 1 + statements(&nested.body),
         Statement::If(branch) => 1 + statements(&branch.then) + statements(&branch.otherwise),
         // they are copied as they are only where they stand alone
-        Statement::Library(_) => STATEMENTS + 1,
+        Statement::Library(_)
+        | Statement::StoreTiles(..)
+        | Statement::Copy(_)
+        | Statement::CommitCopies
+        | Statement::AwaitCopies { .. } => STATEMENTS + 1,
         Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) => 1,
     };
     body.iter().map(of).sum()
@@ -335,6 +339,10 @@ impl Writer {
         }
     }
 
+    fn tiles(&self, tiles: &Tiles) -> Tiles {
+        Tiles { memory: self.memory(tiles.memory), position: self.index(&tiles.position), ..tiles.clone() }
+    }
+
     fn instruction(&self, instruction: &Instruction) -> Instruction {
         let of = |register: &Register| self.name(*register);
         match instruction {
@@ -356,6 +364,8 @@ impl Writer {
                 count: count.as_ref().map(|count| self.index(count)),
             },
             Instruction::Math(function, of) => Instruction::Math(*function, self.names(of)),
+            Instruction::LoadTiles(tiles, side) => Instruction::LoadTiles(Box::new(self.tiles(tiles)), *side),
+            Instruction::MultiplyTiles(a, b, c) => Instruction::MultiplyTiles(of(a), of(b), of(c)),
         }
     }
 
@@ -385,7 +395,8 @@ impl Writer {
                 let body = self.body(&nested.body);
                 let next = self.names(&nested.next);
                 let results = self.new_names(&nested.results);
-                Statement::For(For { axis, start, end, step: nested.step, parameters, initial, body, next, results })
+                let For { step, independent, .. } = *nested;
+                Statement::For(For { axis, start, end, step, independent, parameters, initial, body, next, results })
             }
             Statement::If(branch) => {
                 let condition = self.name(branch.condition);
@@ -405,8 +416,13 @@ impl Writer {
                 c: self.matrix(&gemm.c),
                 accumulate: gemm.accumulate,
             })),
+            Statement::StoreTiles(tiles, value) => {
+                Statement::StoreTiles(Box::new(self.tiles(tiles)), self.name(*value))
+            }
             // a kernel with one stands alone
-            Statement::Library(call) => Statement::Library(call.clone()),
+            Statement::Library(_) | Statement::Copy(_) | Statement::CommitCopies | Statement::AwaitCopies { .. } => {
+                statement.clone()
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //! take the same way. What a GPU would leave undefined is an error: accesses outside of memory or not aligned, races, barriers and
 //! shuffles that not all threads reach.
 
+use crate::matrix::{Copies, distributed, product};
 use crate::memory::{Memory, Toucher, Touches};
 use crate::ptx::{Address, Element, Function, Instruction, Op, Operand, Shuffle, Space, Special, insert_bits};
 use std::fmt;
@@ -101,6 +102,7 @@ struct Block<'a> {
     executed: &'a mut u64,
     shared: Vec<u8>,
     shared_touches: Touches,
+    copies: Copies,
     local: Vec<u8>,
     data: Vec<u8>,
     barriers: u32,
@@ -128,6 +130,7 @@ impl<'a> Block<'a> {
             touches,
             executed,
             shared_touches: Touches::default(),
+            copies: Copies::new(threads, launch.function.shared_bytes),
             barriers: 0,
             threads,
         }
@@ -361,6 +364,49 @@ impl<'a> Block<'a> {
                     }
                 }
             }
+            Op::Copy { to, from, bytes, given } => {
+                for lane in lanes {
+                    let (to, from) = (self.address(warp, *to, first, lane), self.address(warp, *from, first, lane));
+                    let given = self.value(warp, *given, first, lane) as u32 as usize;
+                    let thread = first + lane;
+                    let copied = self.start_copy(thread, to, from, *bytes, given);
+                    copied.map_err(|what| self.fault(line, thread, what))?;
+                }
+            }
+            Op::CommitCopies => lanes.for_each(|lane| self.copies.commit(first + lane)),
+            Op::AwaitCopies(pending) => {
+                for lane in lanes {
+                    let thread = first + lane;
+                    for (place, bytes) in self.copies.wait(thread, *pending) {
+                        // what it has waited for, the thread has written now
+                        match self.access(Space::Shared, place, bytes.len(), thread, Access::Write) {
+                            Ok(written) => written.copy_from_slice(&bytes),
+                            Err(what) => return Err(self.fault(line, thread, what)),
+                        }
+                    }
+                }
+            }
+            Op::LoadMatrix { destinations, address, transposed } => {
+                self.whole_warp(line, first, active)?;
+                let mut read = [[0; 16]; WARP];
+                for lane in lanes {
+                    let address = self.address(warp, *address, first, lane);
+                    match self.access(Space::Shared, address, 16, first + lane, Access::Read(false)) {
+                        Ok(bytes) => read[lane].copy_from_slice(bytes),
+                        Err(what) => return Err(self.fault(line, first + lane, what)),
+                    }
+                }
+                for (destination, values) in destinations.iter().zip(distributed(&read, *transposed)) {
+                    warp.registers[*destination] = values;
+                }
+            }
+            Op::MultiplyMatrix { brain, destinations, operands } => {
+                self.whole_warp(line, first, active)?;
+                let given = operands.map(|operand| std::array::from_fn(|lane| self.value(warp, operand, first, lane)));
+                for (destination, values) in destinations.iter().zip(product(&given, *brain)) {
+                    warp.registers[*destination] = values;
+                }
+            }
             Op::Trap => return Err(self.fault(line, first + active.trailing_zeros() as usize, "a trap")),
             Op::Nothing | Op::Branch(_) | Op::Return | Op::Barrier | Op::Call { .. } => {}
         }
@@ -369,6 +415,33 @@ impl<'a> Block<'a> {
 
     fn address(&self, warp: &Warp, address: Address, first: usize, lane: usize) -> u64 {
         self.value(warp, address.base, first, lane).wrapping_add_signed(address.offset)
+    }
+
+    fn whole_warp(&self, line: usize, first: usize, active: u32) -> Result<(), Fault> {
+        match active {
+            u32::MAX => Ok(()),
+            _ => Err(self.fault(line, first, format!("an instruction of a whole warp, which {active:#x} execute"))),
+        }
+    }
+
+    /// Starts a copy into shared memory. What it writes must be ordered like a write of the thread from here until it is awaited.
+    fn start_copy(&mut self, thread: usize, to: u64, from: u64, bytes: usize, given: usize) -> Result<(), String> {
+        if given > bytes {
+            return Err(format!("a copy of {bytes} bytes reads {given}"));
+        }
+        let mut copied = vec![0; bytes];
+        if given > 0 {
+            if !from.is_multiple_of(bytes as u64) {
+                return Err(format!("a copy of {bytes} bytes at {from:#x}, which is no multiple of {bytes}"));
+            }
+            // by bytes, since a part may have any length
+            for (place, byte) in copied[..given].iter_mut().enumerate() {
+                *byte = self.access(Space::Global, from + place as u64, 1, thread, Access::Read(false))?[0];
+            }
+        }
+        self.access(Space::Shared, to, bytes, thread, Access::Write)?.fill(0xff);
+        self.copies.start(thread, to, copied);
+        Ok(())
     }
 
     /// The bytes that a thread reads or writes.
@@ -410,6 +483,9 @@ impl<'a> Block<'a> {
         match space {
             Space::Shared => {
                 let range = within(self.shared.len(), "the block's shared memory")?;
+                if self.copies.writes(address, bytes) {
+                    return Err(format!("{bytes} bytes at byte {address} of shared memory, which a copy still writes"));
+                }
                 self.shared_touches.note(address, bytes, by, access == Access::Write, false)?;
                 Ok(&mut self.shared[range])
             }
@@ -468,4 +544,69 @@ fn extend(bytes: &[u8], element: Element) -> u64 {
     let shift = 64 - 8 * element.bytes as u32;
     let extended = ((value << shift) as i64 >> shift) as u64;
     extended & (u64::MAX >> (64 - element.register_bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Launch, launch};
+    use crate::memory::Memory;
+    use crate::ptx::parse;
+
+    /// Two warps start a copy of 16 bytes a thread into shared memory, then do what is given: `%rd5` is the place that a thread writes, `%rd7`
+    /// that of a thread of the other warp.
+    fn after_copies(rest: &str) -> Result<(), String> {
+        let text = format!(
+            ".version 8.0\n.target sm_80\n.address_size 64\n
+             .visible .entry k(\n.param .u64 .ptr .align 16 k_param_0\n)\n.reqntid 64\n{{
+             .reg .b32 %r<8>;\n.reg .b64 %rd<8>;\n.shared .align 16 .b8 s[1024];
+             ld.param.b64 %rd1, [k_param_0];
+             mov.u32 %r1, %tid.x;
+             shl.b32 %r2, %r1, 4;
+             xor.b32 %r4, %r2, 512;
+             cvt.u64.u32 %rd2, %r2;
+             cvt.u64.u32 %rd6, %r4;
+             mov.b64 %rd4, s;
+             add.s64 %rd3, %rd1, %rd2;
+             add.s64 %rd5, %rd4, %rd2;
+             add.s64 %rd7, %rd4, %rd6;
+             cp.async.cg.shared.global [%rd5], [%rd3], 16;
+             cp.async.commit_group;
+             {rest}
+             ret;\n}}\n"
+        );
+        let module = parse(&text)?;
+        let mut memory = Memory::new(1 << 20);
+        let place = memory.allocate(1024).ok_or("no memory")?;
+        memory.bytes(place, 1024)?.fill(7);
+        let parameters = place.to_le_bytes();
+        let (grid, block) = ([1, 1, 1], [64, 1, 1]);
+        let given = Launch { function: &module.functions[0], grid, block, blocks: 0..1, parameters: &parameters };
+        launch(&mut memory, &given).map_err(|fault| fault.what)
+    }
+
+    #[test]
+    fn copies_are_seen_when_they_are_awaited() {
+        let fails = |rest: &str, how: &str| {
+            let what = after_copies(rest).expect_err(rest);
+            assert!(what.contains(how), "{rest}: {what}");
+        };
+        let unordered = "unordered";
+        let still = "which a copy still writes";
+        fails("ld.shared.b32 %r3, [%rd5];", still);
+        fails("st.shared.b32 [%rd5], %r1;", still);
+        fails("cp.async.wait_group 1;\nld.shared.b32 %r3, [%rd5];", still);
+        assert_eq!(after_copies("cp.async.wait_group 0;\nld.shared.b32 %r3, [%rd5];"), Ok(()));
+        fails("cp.async.wait_group 0;\nld.shared.b32 %r3, [%rd7];", unordered);
+        // a barrier orders nothing that nobody has waited for
+        fails("bar.sync 0;\nld.shared.b32 %r3, [%rd7];", still);
+        assert_eq!(after_copies("cp.async.wait_group 0;\nbar.sync 0;\nld.shared.b32 %r3, [%rd7];"), Ok(()));
+        // the next copy must wait for those who read what was there
+        let next = "cp.async.cg.shared.global [%rd5], [%rd3], 16;";
+        let read = "cp.async.wait_group 0;\nbar.sync 0;\nld.shared.b32 %r3, [%rd7];";
+        fails(&format!("{read}\n{next}"), still);
+        assert_eq!(after_copies(&format!("{read}\nbar.sync 0;\n{next}")), Ok(()));
+        let matrix = "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r0, %r1, %r2, %r3}, [%rd5];";
+        fails(matrix, still);
+        assert_eq!(after_copies(&format!("cp.async.wait_group 0;\n{matrix}")), Ok(()));
+    }
 }

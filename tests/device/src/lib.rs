@@ -5,5 +5,6 @@
 
 mod driver;
 pub mod execute;
+mod matrix;
 pub mod memory;
 pub mod ptx;

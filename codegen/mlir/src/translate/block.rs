@@ -26,7 +26,7 @@ const WARP: u32 = 32;
 
 /// An access to memory since the last barrier.
 #[derive(Clone, Debug)]
-struct Pending {
+pub(super) struct Pending {
     memory: MemoryId,
     writes: bool,
     lanes: u32,
@@ -37,10 +37,10 @@ struct Pending {
 /// How a kernel is spread over threads, and what is known on the way through it.
 #[derive(Debug)]
 pub(super) struct Spread {
-    threads: u32,
+    pub(super) threads: u32,
     /// Lanes of each whole register.
     lanes: Vec<u32>,
-    pending: Vec<Pending>,
+    pub(super) pending: Vec<Pending>,
     /// Numbers of lanes whose first lane the prelude computes.
     firsts: BTreeSet<u32>,
     /// Whether values go through shared memory from thread to thread.
@@ -73,7 +73,7 @@ fn greatest_common_divisor(a: i64, b: i64) -> i64 {
 
 impl Spread {
     /// A divisor of an index; 0 where it is 0.
-    fn divisor(&self, index: &Index) -> i64 {
+    pub(super) fn divisor(&self, index: &Index) -> i64 {
         match index {
             Index::Constant(value) => value.checked_abs().unwrap_or(1),
             Index::Axis(axis) => self.axes.get(&axis.0).copied().unwrap_or(1),
@@ -110,6 +110,9 @@ impl<'k> Body<'k> {
                     if let Instruction::Load { memory, position, .. } = instruction {
                         self.accesses.push((*memory, false, position, lanes[register.0 as usize]));
                     }
+                    if let Instruction::LoadTiles(tiles, _) = instruction {
+                        self.accesses.push((tiles.memory, false, &tiles.position, 0));
+                    }
                 }
                 Statement::Store { memory, position, value, .. } => {
                     self.accesses.push((*memory, true, position, lanes[value.0 as usize]));
@@ -124,7 +127,12 @@ impl<'k> Body<'k> {
                     self.collect(&branch.then, lanes);
                     self.collect(&branch.otherwise, lanes);
                 }
-                Statement::Gemm(_) | Statement::Library(_) => {}
+                Statement::StoreTiles(tiles, _) => self.accesses.push((tiles.memory, true, &tiles.position, 0)),
+                Statement::Copy(copy) => self.accesses.push((copy.from, false, &copy.from_position, 0)),
+                Statement::Gemm(_)
+                | Statement::Library(_)
+                | Statement::CommitCopies
+                | Statement::AwaitCopies { .. } => {}
             }
         }
     }
@@ -202,7 +210,7 @@ impl Translator<'_> {
         })
     }
 
-    fn barrier(&mut self) {
+    pub(super) fn barrier(&mut self) {
         let all = self.int_constant(32, 0, 1);
         self.line(&format!("llvm.call_intrinsic \"llvm.nvvm.barrier.cta.sync.aligned.all\"({all}) : (i32) -> ()"));
     }
@@ -235,6 +243,20 @@ impl Translator<'_> {
         }
     }
 
+    /// Before a loop of independent rounds: a barrier where one of them may meet what was accessed before, so that none needs one for that.
+    pub(super) fn before_independent(&mut self, f: &For) {
+        let Some(spread) = self.spread.as_mut().filter(|_| f.independent) else { return };
+        let mut body = Body::default();
+        body.collect(&f.body, &spread.lanes);
+        let meets = |&(memory, writes, ..): &(MemoryId, bool, &Index, u32)| {
+            spread.pending.iter().any(|other| other.memory == memory && (other.writes || writes))
+        };
+        if body.accesses.iter().any(meets) {
+            spread.pending.clear();
+            self.barrier();
+        }
+    }
+
     /// At the start of a loop's body: a barrier where rounds may meet. Gives what [`Translator::leave_loop`] takes.
     pub(super) fn enter_loop(&mut self, f: &For) -> Vec<(MemoryId, bool, u32)> {
         let Some(spread) = &mut self.spread else { return vec![] };
@@ -249,7 +271,7 @@ impl Translator<'_> {
                 && f.step >= i64::from(lanes)
                 && body.moves_along(position, f.axis.0)
                 && body.accesses.iter().filter(same).all(|other| other.2 == position && other.3 == lanes);
-            writes && !is_private
+            writes && !is_private && !f.independent
         });
         let before = spread.pending.iter().map(|pending| (pending.memory, pending.writes, pending.lanes)).collect();
         if meets {
@@ -391,6 +413,34 @@ impl Translator<'_> {
         self.end_region(&[])
     }
 
+    /// Blocks for which a processor shall have registers at least; `None` where the assembler chooses. It would choose as many as a processor may
+    /// hold, and store registers in memory for that.
+    fn residency(&self) -> Option<u32> {
+        /// Sums of a matrix product, for which fewer blocks than others leave enough registers.
+        const TILES: u32 = 3;
+        /// Three quarters of the threads that a processor holds.
+        const THREADS: u32 = 1536;
+        /// Words that loops of such kernels carry in a thread.
+        const CARRIED: u32 = 8;
+        fn carried(kernel: &Kernel, statements: &[Statement]) -> u32 {
+            let words = |register: &Register| {
+                let ty = kernel.registers[register.0 as usize];
+                ty.lanes * (ty.dtype.bits() as u32).div_ceil(32)
+            };
+            let of = |statement: &Statement| match statement {
+                Statement::For(f) => f.parameters.iter().map(words).sum::<u32>() + carried(kernel, &f.body),
+                Statement::If(branch) => carried(kernel, &branch.then).max(carried(kernel, &branch.otherwise)),
+                _ => 0,
+            };
+            statements.iter().map(of).max().unwrap_or(0)
+        }
+        if self.kernel.is_for_gpu() {
+            return Some(TILES);
+        }
+        let threads = self.spread.as_ref()?.threads;
+        (carried(self.kernel, &self.kernel.body) <= CARRIED && threads == 128).then_some(THREADS / threads)
+    }
+
     /// The function around the body, and its shared memory. Its parameters are the buffers' addresses, each a multiple of
     /// [`BUFFER_ALIGNMENT`], then the dimensions; a launch has a block of exactly that many threads for each task, along x.
     pub(super) fn finish_block(self, number: usize) -> Result<String> {
@@ -447,6 +497,10 @@ impl Translator<'_> {
                 "    %by_{whole} = arith.constant {by} : i64\n    %first_{whole} = arith.{operation} %thread, %by_{whole} : i64"
             );
         }
+        let residency = match self.residency() {
+            Some(blocks) => format!("nvvm.minctasm = {blocks} : i32, "),
+            None => String::new(),
+        };
         let shared = match shared_bytes {
             0 => String::new(),
             bytes => format!(
@@ -454,7 +508,7 @@ impl Translator<'_> {
             ),
         };
         Ok(format!(
-            "  // {name}\n{shared}  llvm.func @{entry}({parameters}) attributes {{nvvm.kernel, nvvm.reqntid = array<i32: {threads}>, {attributes}}} {{\n\
+            "  // {name}\n{shared}  llvm.func @{entry}({parameters}) attributes {{nvvm.kernel, nvvm.reqntid = array<i32: {threads}>, {residency}{attributes}}} {{\n\
              {prelude}{constants}{out}    llvm.return\n  }}\n",
             name = identifier(&kernel.name),
             entry = entry(number),

@@ -14,6 +14,7 @@ pub mod device;
 mod float;
 mod index;
 mod instruction;
+mod tiles;
 mod value;
 
 use crate::cpu::Cpu;
@@ -224,10 +225,15 @@ impl<'k> Translator<'k> {
             Statement::If(branch) => self.branch(branch),
             Statement::Gemm(gemm) => self.gemm(gemm),
             Statement::Library(call) => self.library(call),
+            Statement::StoreTiles(tiles, value) => self.store_tiles(tiles, *value),
+            Statement::Copy(copy) => self.copy(copy),
+            Statement::CommitCopies => self.commit_copies(),
+            Statement::AwaitCopies { pending } => self.await_copies(*pending),
         }
     }
 
     fn for_loop(&mut self, f: &For) -> Result<()> {
+        self.before_independent(f);
         let (start, end, step) = (self.index(&f.start)?, self.index(&f.end)?, self.i64(f.step));
         let initial = self.register_list(&f.initial)?;
         let axis = format!("%i{}", f.axis.0);

@@ -65,6 +65,26 @@ pub(super) struct GemmCode {
     pub accumulate: bool,
 }
 
+/// Matrices of the warps in memory.
+#[derive(Clone, Debug)]
+pub(super) struct TilesCode {
+    pub tiles: Tiles,
+    pub dtype: DType,
+    pub position: IndexCode,
+    pub value: Slots,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct CopyCode {
+    pub copy: TileCopy,
+    pub dtype: DType,
+    pub to: IndexCode,
+    pub from: IndexCode,
+    pub stride: IndexCode,
+    /// Lines and elements that the source has.
+    pub valid: [IndexCode; 2],
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct RegionCode {
     pub matrix: MatrixCode,
@@ -165,6 +185,19 @@ pub(super) enum Op {
     Store(Access),
     Gemm(Box<GemmCode>),
     Library(Box<LibraryCode>),
+    LoadTiles(Box<TilesCode>, Side),
+    StoreTiles(Box<TilesCode>),
+    /// Operands are of that dtype.
+    MultiplyTiles {
+        dtype: DType,
+        d: Slots,
+        a: u32,
+        b: u32,
+        c: u32,
+    },
+    Copies(Box<CopyCode>),
+    CommitCopies,
+    AwaitCopies(u32),
     /// Starts a loop: jumps to `exit` where there is no round.
     Begin {
         axis: u32,
@@ -311,6 +344,23 @@ impl Compiler<'_> {
                 };
                 self.ops.push(Op::Library(Box::new(code)));
             }
+            Statement::StoreTiles(tiles, value) => {
+                let code = self.tiles(tiles, *value);
+                self.ops.push(Op::StoreTiles(Box::new(code)));
+            }
+            Statement::Copy(copy) => {
+                let code = CopyCode {
+                    copy: (**copy).clone(),
+                    dtype: self.kernel.memory[copy.to.0 as usize].dtype,
+                    to: self.index(&copy.to_position),
+                    from: self.index(&copy.from_position),
+                    stride: self.index(&copy.from_stride),
+                    valid: [self.index(&copy.valid_lines), self.index(&copy.valid_elements)],
+                };
+                self.ops.push(Op::Copies(Box::new(code)));
+            }
+            Statement::CommitCopies => self.ops.push(Op::CommitCopies),
+            Statement::AwaitCopies { pending } => self.ops.push(Op::AwaitCopies(*pending)),
         }
     }
 
@@ -365,6 +415,15 @@ impl Compiler<'_> {
             dtype: self.kernel.memory[memory.0 as usize].dtype,
             position: self.index(position),
             count: count.map(|count| self.index(count)),
+            value: self.slots(value),
+        }
+    }
+
+    fn tiles(&mut self, tiles: &Tiles, value: Register) -> TilesCode {
+        TilesCode {
+            tiles: tiles.clone(),
+            dtype: self.kernel.memory[tiles.memory.0 as usize].dtype,
+            position: self.index(&tiles.position),
             value: self.slots(value),
         }
     }
@@ -429,6 +488,10 @@ impl Compiler<'_> {
                 let a = operands.first().map_or(0, |&x| self.at(x));
                 let b = operands.get(1).map_or(a, |&x| self.at(x));
                 Op::Math { function: *function, dtype, d, a, b }
+            }
+            Instruction::LoadTiles(tiles, side) => Op::LoadTiles(Box::new(self.tiles(tiles, register)), *side),
+            Instruction::MultiplyTiles(a, b, c) => {
+                Op::MultiplyTiles { dtype: self.dtype(*a), d, a: self.at(*a), b: self.at(*b), c: self.at(*c) }
             }
         }
     }

@@ -1,5 +1,6 @@
-use super::compile::{Access, CompiledKernel, IndexCode, IndexStep, Op};
+use super::compile::{Access, CompiledKernel, IndexCode, IndexStep, Op, Slots};
 use super::lanes::{self, Operands, integer_of};
+use super::tiles::Copies;
 use super::{InterpretError, MultiplyAddRounding, convert, gemm, library};
 use crate::kernel::Space;
 use kc_abi::DType;
@@ -14,6 +15,7 @@ pub(super) struct Machine<'a> {
     stack: Vec<i64>,
     scratch: Vec<Vec<u8>>,
     pub task: i64,
+    pub copies: Copies,
 }
 
 pub(super) type Executed<T = ()> = Result<T, InterpretError>;
@@ -41,6 +43,7 @@ impl<'a> Machine<'a> {
             stack: Vec::new(),
             scratch: scratch.collect(),
             task: 0,
+            copies: Copies::default(),
         })
     }
 
@@ -63,6 +66,7 @@ impl<'a> Machine<'a> {
             self.task = task;
             self.variables[self.code.task_variable as usize] = task;
             self.scratch.iter_mut().for_each(|scratch| scratch.fill(0xff));
+            self.copies = Copies::default();
             self.task(buffers)?;
         }
         Ok(())
@@ -135,6 +139,12 @@ impl<'a> Machine<'a> {
                 Op::Store(access) => self.store(access, buffers)?,
                 Op::Gemm(code) => gemm::gemm(self, code, buffers)?,
                 Op::Library(code) => library::call(self, code, buffers)?,
+                Op::LoadTiles(code, side) => self.load_tiles(code, *side, buffers)?,
+                Op::StoreTiles(code) => self.store_tiles(code, buffers)?,
+                Op::MultiplyTiles { dtype, d, a, b, c } => self.multiply_tiles(*dtype, *d, [*a, *b, *c]),
+                Op::Copies(code) => self.copy(code, buffers)?,
+                Op::CommitCopies => self.commit_copies(),
+                Op::AwaitCopies(pending) => self.await_copies(*pending, buffers),
                 Op::Begin { axis, start, end, limit, exit } => {
                     let (first, end) = (self.index(*start)?, self.index(*end)?);
                     self.variables[*axis as usize] = first;
@@ -211,6 +221,11 @@ impl<'a> Machine<'a> {
             }
         }
         Ok(top)
+    }
+
+    /// The lanes of a register.
+    pub fn slots_of(&mut self, slots: Slots) -> &mut [u64] {
+        &mut self.slots[slots.at as usize..(slots.at + slots.lanes) as usize]
     }
 
     /// The bytes of a memory.

@@ -13,6 +13,7 @@ mod library;
 mod machine;
 mod math;
 mod program;
+mod tiles;
 
 pub use math::math;
 pub use program::run_program;

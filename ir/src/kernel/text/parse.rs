@@ -348,6 +348,21 @@ impl<'a> Parser<'a> {
                 }
                 "gemm" => self.gemm(),
                 "library" => self.library(),
+                "store_tiles" => {
+                    self.next();
+                    let tiles = self.tiles()?;
+                    self.expect(",")?;
+                    Ok(Statement::StoreTiles(Box::new(tiles), self.register()?))
+                }
+                "copy" => self.copy(),
+                "commit_copies" => {
+                    self.next();
+                    Ok(Statement::CommitCopies)
+                }
+                "await_copies" => {
+                    self.next();
+                    Ok(Statement::AwaitCopies { pending: self.number("how many groups may go on")? })
+                }
                 _ => self
                     .expected("a statement: `%0: f32 = ..`, `store`, `for`, `if`, `gemm`, `library`, `yield` or `}`"),
             },
@@ -363,6 +378,7 @@ impl<'a> Parser<'a> {
         self.expect("..")?;
         let end = self.index()?;
         let step = if self.eat("step") { self.number("the loop's step")? } else { 1 };
+        let independent = self.eat("independent");
         let (mut parameters, mut initial) = (vec![], vec![]);
         if self.eat("carry") {
             self.expect("(")?;
@@ -385,7 +401,7 @@ impl<'a> Parser<'a> {
         }
         self.expect("{")?;
         let (body, next) = self.block()?;
-        Ok(Statement::For(For { axis, start, end, step, parameters, initial, body, next, results }))
+        Ok(Statement::For(For { axis, start, end, step, independent, parameters, initial, body, next, results }))
     }
 
     fn branch(&mut self, results: Vec<Register>) -> Parsed<Statement> {
@@ -444,6 +460,58 @@ impl<'a> Parser<'a> {
         self.expect("by")?;
         let k = self.index()?;
         Ok(Statement::Gemm(Box::new(Gemm { m, n, k, a, b, c, accumulate })))
+    }
+
+    pub fn tiles(&mut self) -> Parsed<Tiles> {
+        let (memory, position) = self.access()?;
+        let lines = if self.eat("rows") {
+            Lines::Rows
+        } else {
+            self.expect("columns")?;
+            Lines::Columns
+        };
+        let stride = self.number("the elements from one line to the next")?;
+        self.expect("]")?;
+        self.expect("warps")?;
+        let across = self.number("the columns of the grid of warps")?;
+        self.expect("steps")?;
+        let down = self.number("the elements to the next matrix down")?;
+        self.expect(",")?;
+        let right = self.number("the elements to the next matrix to the right")?;
+        Ok(Tiles { memory, position, lines, stride, across, steps: [down, right] })
+    }
+
+    fn copy(&mut self) -> Parsed<Statement> {
+        self.expect("copy")?;
+        let (to, to_position) = self.access()?;
+        self.expect("stride")?;
+        let to_stride = self.number("the elements from one line to the next")?;
+        self.expect("]")?;
+        self.expect("=")?;
+        let (from, from_position) = self.access()?;
+        self.expect("stride")?;
+        let from_stride = self.index()?;
+        self.expect("]")?;
+        self.expect("size")?;
+        let lines = self.number("the number of lines")?;
+        self.expect("by")?;
+        let elements = self.number("the elements of a line")?;
+        self.expect("of")?;
+        let valid_lines = self.index()?;
+        self.expect("by")?;
+        let valid_elements = self.index()?;
+        Ok(Statement::Copy(Box::new(TileCopy {
+            to,
+            to_position,
+            to_stride,
+            from,
+            from_position,
+            from_stride,
+            lines,
+            elements,
+            valid_lines,
+            valid_elements,
+        })))
     }
 
     fn region(&mut self) -> Parsed<Region> {

@@ -58,6 +58,9 @@ impl Parser<'_> {
                 self.expect("(")?;
                 Ok(Instruction::Math(function, self.separated(")", Self::register)?))
             }
+            "load_left_tiles" => self.load_tiles(Side::Left),
+            "load_right_tiles" => self.load_tiles(Side::Right),
+            "multiply_tiles" => self.operands().map(|[a, b, c]| Instruction::MultiplyTiles(a, b, c)),
             "splat" => self.operands().map(|[x]| Instruction::Splat(x)),
             "multiply_add" => self.operands().map(|[a, b, c]| Instruction::MultiplyAdd(a, b, c)),
             "select" => self.operands().map(|[condition, a, b]| Instruction::Select(condition, a, b)),
@@ -81,6 +84,11 @@ impl Parser<'_> {
                 }
             }
         }
+    }
+
+    fn load_tiles(&mut self, side: Side) -> Parsed<Instruction> {
+        self.next();
+        Ok(Instruction::LoadTiles(Box::new(self.tiles()?), side))
     }
 
     /// The instruction's name, then that many registers.

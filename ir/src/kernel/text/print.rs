@@ -205,11 +205,12 @@ impl Printer<'_> {
             }
             Statement::For(l) => {
                 let step = if l.step == 1 { String::new() } else { format!(" step {}", l.step) };
+                let independent = if l.independent { " independent" } else { "" };
                 let carried: Vec<String> =
                     l.parameters.iter().zip(&l.initial).map(|(p, i)| format!("%{} = %{}", p.0, i.0)).collect();
                 let carry = if carried.is_empty() { String::new() } else { format!(" carry ({})", carried.join(", ")) };
                 let line = format!(
-                    "{}for {} in {}..{}{step}{carry} {{",
+                    "{}for {} in {}..{}{step}{independent}{carry} {{",
                     self.results(&l.results),
                     axis_text(l.axis, self.kernel.task),
                     self.index(&l.start),
@@ -256,7 +257,35 @@ impl Printer<'_> {
                 );
                 self.line(&line);
             }
+            Statement::StoreTiles(tiles, value) => {
+                let line = format!("store_tiles {}, %{}", self.tiles(tiles), value.0);
+                self.line(&line);
+            }
+            Statement::Copy(copy) => {
+                let line = format!(
+                    "copy {}[{} stride {}] = {}[{} stride {}] size {} by {} of {} by {}",
+                    self.memory(copy.to),
+                    self.index(&copy.to_position),
+                    copy.to_stride,
+                    self.memory(copy.from),
+                    self.index(&copy.from_position),
+                    self.index(&copy.from_stride),
+                    copy.lines,
+                    copy.elements,
+                    self.index(&copy.valid_lines),
+                    self.index(&copy.valid_elements),
+                );
+                self.line(&line);
+            }
+            Statement::CommitCopies => self.line("commit_copies"),
+            Statement::AwaitCopies { pending } => self.line(&format!("await_copies {pending}")),
         }
+    }
+
+    fn tiles(&self, tiles: &Tiles) -> String {
+        let Tiles { memory, position, lines, stride, across, steps } = tiles;
+        let (memory, position) = (self.memory(*memory), self.index(position));
+        format!("{memory}[{position} {} {stride}] warps {across} steps {}, {}", lines.text(), steps[0], steps[1])
     }
 
     fn region(&self, region: &Region) -> String {
@@ -290,6 +319,8 @@ impl Printer<'_> {
                 format!("load {}[{}]{}", self.memory(*memory), self.index(position), self.count(count))
             }
             Instruction::Math(function, operands) => format!("math {}({})", function.name(), registers(operands)),
+            Instruction::LoadTiles(tiles, side) => format!("load_{} {}", side_text(*side), self.tiles(tiles)),
+            Instruction::MultiplyTiles(a, b, c) => format!("multiply_tiles {}", registers(&[*a, *b, *c])),
         }
     }
 }
@@ -304,6 +335,14 @@ pub(super) fn reduction_text(kind: Reduction) -> &'static str {
         Reduction::Product => "product",
         Reduction::Max => "max",
         Reduction::Min => "min",
+    }
+}
+
+fn side_text(side: Side) -> &'static str {
+    match side {
+        Side::Left => "left_tiles",
+        Side::Right => "right_tiles",
+        Side::Sums => "sum_tiles",
     }
 }
 
@@ -324,7 +363,13 @@ fn mark_definitions(statements: &[Statement], defined: &mut [bool]) {
                 define(&l.results);
             }
             Statement::If(branch) => define(&branch.results),
-            Statement::Store { .. } | Statement::Gemm(_) | Statement::Library(_) => {}
+            Statement::Store { .. }
+            | Statement::Gemm(_)
+            | Statement::Library(_)
+            | Statement::StoreTiles(..)
+            | Statement::Copy(_)
+            | Statement::CommitCopies
+            | Statement::AwaitCopies { .. } => {}
         }
     }
     for statement in statements {
@@ -334,7 +379,14 @@ fn mark_definitions(statements: &[Statement], defined: &mut [bool]) {
                 mark_definitions(&branch.then, defined);
                 mark_definitions(&branch.otherwise, defined);
             }
-            Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) | Statement::Library(_) => {}
+            Statement::Let(..)
+            | Statement::Store { .. }
+            | Statement::Gemm(_)
+            | Statement::Library(_)
+            | Statement::StoreTiles(..)
+            | Statement::Copy(_)
+            | Statement::CommitCopies
+            | Statement::AwaitCopies { .. } => {}
         }
     }
 }

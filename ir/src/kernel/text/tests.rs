@@ -23,13 +23,20 @@ const EVERYTHING: &str = r#"kernel everything(x: f32 read, w: bf16 read, "two wo
   %8: f32 = math atan2(%5, %5)
   %15: f32x16 = interleave_low %0, %1
   %16: f32x16 = interleave_high %1, %15
-  for i2 in 0..4 {
+  for i2 in 0..4 independent {
     if %3 {
     }
   }
   gemm y[t0*64 strides d0, 1] += x[0 strides 1, d1] * panel[0 strides %2, 1] size 4 by d0%%2 by d1
   library argsort(x[t0*8 strides d0, 1] size 1 by d1) to (order[0 strides 0, 1] size 1 by d1) with 1
   library argtop(x[0 strides 0, -1] size 1 by 9) to (order[0 strides 0, 1] size 1 by 3)
+  copy panel[t0*8 stride 40] = x[d1 stride d0 + 1] size 16 by 32 of d0 - t0 by 7
+  commit_copies
+  await_copies 1
+  %17: f32x256 = load_left_tiles panel[t0*8 rows 24] warps 1 steps 0, 0
+  %18: f32x256 = load_right_tiles panel[0 columns 24] warps 2 steps -16, 384
+  %19: f32x256 = multiply_tiles %17, %18, %17
+  store_tiles panel[8 rows 24] warps 1 steps 0, 0, %19
   store y[t0*16], %4 count d0 - 9223372036854775807 + -9223372036854775808
 }
 "#;

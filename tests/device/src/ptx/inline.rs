@@ -145,7 +145,20 @@ fn shift(instruction: &mut Instruction, registers: usize, local: u64) {
             operands.iter_mut().for_each(operand);
         }
         Op::WarpBarrier(members) => operand(members),
+        Op::Copy { to, from, given, .. } => {
+            address(to);
+            address(from);
+            operand(given);
+        }
+        Op::LoadMatrix { destinations, address: place, .. } => {
+            destinations.iter_mut().for_each(register);
+            address(place);
+        }
+        Op::MultiplyMatrix { destinations, operands, .. } => {
+            destinations.iter_mut().for_each(register);
+            operands.iter_mut().for_each(operand);
+        }
         Op::Call { arguments, results, .. } => arguments.iter_mut().chain(results).for_each(register),
-        Op::Branch(_) | Op::Return | Op::Trap | Op::Barrier | Op::Nothing => {}
+        Op::Branch(_) | Op::Return | Op::Trap | Op::Barrier | Op::CommitCopies | Op::AwaitCopies(_) | Op::Nothing => {}
     }
 }

@@ -160,6 +160,39 @@ pub enum Op {
         /// The value, the lane or distance, the clamp and segment mask, the threads that take part.
         operands: [Operand; 4],
     },
+    /// `cp.async`: bytes of the device's memory to shared memory, which nobody may touch before the thread has waited for it.
+    Copy {
+        /// In shared memory.
+        to: Address,
+        /// In the device's memory.
+        from: Address,
+        /// How many are written.
+        bytes: usize,
+        /// How many of them are read; the others are 0.
+        given: Operand,
+    },
+    /// The thread's copies since the last such instruction are a group.
+    CommitCopies,
+    /// Waits for the thread's groups of copies but the last so many.
+    AwaitCopies(usize),
+    /// `ldmatrix` of four matrices of 8 by 8 elements of two bytes; thread `t` gives the address of line `t % 8` of matrix `t / 8`.
+    LoadMatrix {
+        /// A register for each matrix.
+        destinations: [usize; 4],
+        /// In shared memory.
+        address: Address,
+        /// Whether threads get elements of columns.
+        transposed: bool,
+    },
+    /// `mma.m16n8k16` with sums in f32.
+    MultiplyMatrix {
+        /// Whether the operands are bf16, else f16.
+        brain: bool,
+        /// Registers of the result.
+        destinations: [usize; 4],
+        /// Left operand, right operand and sums.
+        operands: [Operand; 10],
+    },
     /// Nothing that one thread after the other could see.
     Nothing,
 }

@@ -557,6 +557,52 @@ impl Body {
                 let operands = [value(1)?, value(2)?, value(3)?, value(4)?];
                 Ok(Op::InsertBits { destination: self.register(given(0)?)?, operands, bits })
             }
+            "cp" => match &parts[1..] {
+                ["async", "commit_group"] => Ok(Op::CommitCopies),
+                ["async", "wait_group"] => {
+                    let pending = number(given(0)?).ok_or("a number of groups was expected")?;
+                    Ok(Op::AwaitCopies(pending as usize))
+                }
+                ["async", cache @ ("ca" | "cg"), "shared", "global"] => {
+                    let bytes = number(given(2)?).filter(|bytes| match *cache {
+                        "cg" => *bytes == 16,
+                        _ => matches!(bytes, 4 | 8 | 16),
+                    });
+                    let bytes = bytes.ok_or("a copy of so many bytes is not known")? as usize;
+                    let given_bytes = match operands.get(3) {
+                        Some(text) => self.operand(text)?,
+                        None => Operand::Value(bytes as u64),
+                    };
+                    let (to, from) = (self.address(given(0)?)?, self.address(given(1)?)?);
+                    Ok(Op::Copy { to, from, bytes, given: given_bytes })
+                }
+                _ => Err("this copy is not known".into()),
+            },
+            "ldmatrix" => {
+                let transposed = match &parts[1..] {
+                    ["sync", "aligned", "m8n8", "x4", "shared", "b16"] => false,
+                    ["sync", "aligned", "m8n8", "x4", "trans", "shared", "b16"] => true,
+                    _ => return Err("this matrix is not known".into()),
+                };
+                let destinations = self.list(given(0)?, Self::register)?;
+                let destinations = destinations.try_into().map_err(|_| "four registers were expected")?;
+                Ok(Op::LoadMatrix { destinations, address: self.address(given(1)?)?, transposed })
+            }
+            "mma" => {
+                let brain = match &parts[1..] {
+                    ["sync", "aligned", "m16n8k16", "row", "col", "f32", "bf16", "bf16", "f32"] => true,
+                    ["sync", "aligned", "m16n8k16", "row", "col", "f32", "f16", "f16", "f32"] => false,
+                    _ => return Err("this product is not known".into()),
+                };
+                let destinations = self.list(given(0)?, Self::register)?;
+                let destinations = destinations.try_into().map_err(|_| "four registers were expected")?;
+                let mut values = vec![];
+                for number in 1..4 {
+                    values.extend(self.list(given(number)?, Self::operand)?);
+                }
+                let operands = values.try_into().map_err(|_| "four, two and four registers were expected")?;
+                Ok(Op::MultiplyMatrix { brain, destinations, operands })
+            }
             "bra" => {
                 self.branches.push((self.instructions.len(), given(0)?.to_string()));
                 Ok(Op::Branch(usize::MAX))

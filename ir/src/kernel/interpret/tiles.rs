@@ -1,0 +1,160 @@
+//! Fragments of matrices, and copies that go on beside.
+
+use super::compile::{CopyCode, Slots, TilesCode};
+use super::machine::{Executed, Machine};
+use crate::kernel::fragment::{EXTENT, LANES, Side};
+use half::{bf16, f16};
+use kc_abi::DType;
+
+/// A copy that was started: what it writes is seen when it is awaited.
+#[derive(Debug)]
+pub(super) struct Started {
+    group: u64,
+    memory: u32,
+    /// The first byte, and the bytes.
+    lines: Vec<(usize, Vec<u8>)>,
+}
+
+/// Copies that were started and not awaited, and the number of groups before.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    started: Vec<Started>,
+    groups: u64,
+}
+
+impl Machine<'_> {
+    /// The position in bytes of each lane of a fragment.
+    fn places(
+        &mut self,
+        what: &'static str,
+        code: &TilesCode,
+        side: Side,
+        buffers: &mut [Vec<u8>],
+    ) -> Executed<Vec<usize>> {
+        let position = self.index(code.position)?;
+        let (memory, size) = (code.tiles.memory.0, code.dtype.bytes());
+        let elements = self.bytes(memory, buffers).len() / size;
+        let place = |lane: u32| {
+            let (warp, lane) = (lane as usize / LANES, lane as usize % LANES);
+            let at = position.checked_add(code.tiles.offset(warp as i64) + code.tiles.within(side.place(lane)));
+            match at.and_then(|at| usize::try_from(at).ok()).filter(|at| *at < elements) {
+                Some(at) => Ok(at * size),
+                None => Err(self.out_of_bounds(what, memory, (at.unwrap_or(position), 1), elements)),
+            }
+        };
+        (0..code.value.lanes).map(place).collect()
+    }
+
+    pub(super) fn load_tiles(&mut self, code: &TilesCode, side: Side, buffers: &mut [Vec<u8>]) -> Executed {
+        let places = self.places("load_tiles", code, side, buffers)?;
+        let size = code.dtype.bytes();
+        let bytes = self.bytes(code.tiles.memory.0, buffers);
+        let read = |place: &usize| {
+            let element = &bytes[*place..*place + size];
+            element.iter().rev().fold(0, |all, &byte| all << 8 | u64::from(byte))
+        };
+        let values: Vec<u64> = places.iter().map(read).collect();
+        self.slots_of(code.value).copy_from_slice(&values);
+        Ok(())
+    }
+
+    pub(super) fn store_tiles(&mut self, code: &TilesCode, buffers: &mut [Vec<u8>]) -> Executed {
+        let places = self.places("store_tiles", code, Side::Sums, buffers)?;
+        let values = self.slots_of(code.value).to_vec();
+        let size = code.dtype.bytes();
+        let bytes = self.bytes(code.tiles.memory.0, buffers);
+        for (place, value) in places.into_iter().zip(values) {
+            bytes[place..place + size].copy_from_slice(&value.to_le_bytes()[..size]);
+        }
+        Ok(())
+    }
+
+    pub(super) fn multiply_tiles(&mut self, dtype: DType, d: Slots, [a, b, c]: [u32; 3]) {
+        let number = |bits: u64, dtype: DType| match dtype {
+            DType::F16 => f16::from_bits(bits as u16).to_f64(),
+            DType::Bf16 => bf16::from_bits(bits as u16).to_f64(),
+            // the verifier admits f32 besides
+            _ => f32::from_bits(bits as u32).into(),
+        };
+        for warp in (0..d.lanes).step_by(LANES) {
+            let mut matrix = |at: u32, side: Side, dtype: DType| {
+                let mut matrix = [[0.0; EXTENT]; EXTENT];
+                let slots = self.slots_of(Slots { at: at + warp, lanes: LANES as u32 });
+                for (lane, bits) in slots.iter().enumerate() {
+                    let (row, column) = side.place(lane);
+                    matrix[row][column] = number(*bits, dtype);
+                }
+                matrix
+            };
+            let (left, right) = (matrix(a, Side::Left, dtype), matrix(b, Side::Right, dtype));
+            let mut sums = matrix(c, Side::Sums, DType::F32);
+            for (left, sums) in left.iter().zip(&mut sums) {
+                for (x, right) in left.iter().zip(&right) {
+                    sums.iter_mut().zip(right).for_each(|(sum, y)| *sum += x * y);
+                }
+            }
+            let results = self.slots_of(Slots { at: d.at + warp, lanes: LANES as u32 });
+            for (lane, slot) in results.iter_mut().enumerate() {
+                let (row, column) = Side::Sums.place(lane);
+                *slot = (sums[row][column] as f32).to_bits().into();
+            }
+        }
+    }
+
+    /// Starts a copy. Until it is awaited, its place has no values.
+    pub(super) fn copy(&mut self, code: &CopyCode, buffers: &mut [Vec<u8>]) -> Executed {
+        let (to, from, stride) = (self.index(code.to)?, self.index(code.from)?, self.index(code.stride)?);
+        let [lines, elements] = code.valid;
+        let (valid_lines, valid) = (self.index(lines)?, self.index(elements)?.clamp(0, code.copy.elements));
+        let size = code.dtype.bytes();
+        let mut started = Started { group: self.copies.groups, memory: code.copy.to.0, lines: vec![] };
+        for line in 0..code.copy.lines {
+            let mut values = vec![0u8; code.copy.elements as usize * size];
+            if line < valid_lines && valid > 0 {
+                let start = stride.checked_mul(line).and_then(|offset| from.checked_add(offset)).unwrap_or(-1);
+                let read = self.range("copy", code.copy.from.0, (start, valid), size, buffers)?;
+                let bytes = self.bytes(code.copy.from.0, buffers);
+                values[..valid as usize * size].copy_from_slice(&bytes[read..read + valid as usize * size]);
+            }
+            let start = to.saturating_add(line * code.copy.to_stride);
+            let place = self.range("copy", started.memory, (start, code.copy.elements), size, buffers)?;
+            self.bytes(started.memory, buffers)[place..place + values.len()].fill(0xff);
+            started.lines.push((place, values));
+        }
+        self.copies.started.push(started);
+        Ok(())
+    }
+
+    /// The first byte of elements, all of which the memory has.
+    fn range(
+        &mut self,
+        what: &'static str,
+        memory: u32,
+        (position, count): (i64, i64),
+        size: usize,
+        buffers: &mut [Vec<u8>],
+    ) -> Executed<usize> {
+        let elements = self.bytes(memory, buffers).len() / size;
+        match position.checked_add(count) {
+            Some(end) if position >= 0 && end <= elements as i64 => Ok(position as usize * size),
+            _ => Err(self.out_of_bounds(what, memory, (position, count), elements)),
+        }
+    }
+
+    pub(super) fn commit_copies(&mut self) {
+        self.copies.groups += 1;
+    }
+
+    pub(super) fn await_copies(&mut self, pending: u32, buffers: &mut [Vec<u8>]) {
+        let Copies { started, groups } = std::mem::take(&mut self.copies);
+        let done = groups.saturating_sub(pending.into());
+        let (ended, rest): (Vec<Started>, Vec<Started>) = started.into_iter().partition(|copy| copy.group < done);
+        self.copies = Copies { started: rest, groups };
+        for Started { memory, lines, .. } in ended {
+            let bytes = self.bytes(memory, buffers);
+            for (place, values) in lines {
+                bytes[place..place + values.len()].copy_from_slice(&values);
+            }
+        }
+    }
+}
