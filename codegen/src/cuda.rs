@@ -8,7 +8,8 @@
 //! |---|---|
 //! | products of f16 and bf16 (`dot_general`, convolutions) of at least 8 rows, columns and summed neighbours | tensor cores (`mma.sync`) over tiles in shared memory that `cp.async` fills, two parts at a time |
 //! | other contractions | register tiles over operands that are read where they lie |
-//! | loops over the elements of a sequence (`scan`, recurrent layers), functions of the runtime's library (sorting, FFT, linear algebra) | refused |
+//! | loops over the elements of a sequence (`scan`, recurrent layers) | the launches of all rounds in the step's graph |
+//! | functions of the runtime's library (sorting, FFT, linear algebra) | refused |
 //! | `wgmma`, TMA, products in tf32, cuBLASLt, cuDNN, several GPUs | absent |
 //!
 //! A task of a launch is a block of threads, over which the lanes of each register are spread; so kernels for a GPU are kernels with wide
@@ -17,7 +18,7 @@
 use crate::mlir::interface::{Options, Output};
 use crate::mlir::{Mlir, NotAvailable};
 use crate::{Backend, CodeImage, CodegenError, Form};
-use kc_ir::kernel::{Buffer, Kernel, Program, Role};
+use kc_ir::kernel::Kernel;
 use kc_passes::{Contraction, CostConstants, Target};
 use std::fmt;
 use std::str::FromStr;
@@ -157,20 +158,6 @@ impl Backend for Cuda {
 
     fn block_threads(&self, kernel: &Kernel) -> Option<u32> {
         Some(kernel.block_threads())
-    }
-
-    fn check(&self, program: &Program) -> Result<(), CodegenError> {
-        let is_part = |buffer: &Buffer| matches!(buffer.role, Role::Part { .. });
-        if !program.buffers.iter().any(is_part) {
-            return Ok(());
-        }
-        Err(CodegenError::Entry {
-            backend: NAME.to_string(),
-            entry: program.name.clone(),
-            reason: "a loop over the elements of a sequence (a recurrent layer, `scan`) has no code for a GPU yet; compile the model with \
-                     `--target cpu`"
-                .to_string(),
-        })
     }
 
     /// The image is one PTX module, in which `kernel_N` is the kernel of that number.

@@ -70,6 +70,21 @@ fn encoder() -> Module {
     build().expect("the model is traced")
 }
 
+/// Recurrent layers over sequences whose elements start at no multiple of 16 bytes.
+fn recurrent() -> Module {
+    let build = || {
+        kc::utils::clear_session();
+        let x = Input::new([6, 8]);
+        let h = LSTM::new(5).return_sequences(true).call(&x)?;
+        let h = GRU::new(3).call(&h)?;
+        let y = Dense::new(3).activation("softmax").call(&h)?;
+        let mut model = Model::new(&x, &y)?;
+        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])?;
+        model.module()
+    };
+    build().expect("the model is traced")
+}
+
 /// Sequences of six vectors, and a class each.
 fn sequences(count: usize) -> [Array; 2] {
     let values: Vec<f32> = (0..count * 48).map(|place| (place * 7919 % 101) as f32 / 50.0 - 1.0).collect();
@@ -160,6 +175,11 @@ fn late_copies_change_nothing() {
 #[test]
 fn a_transformer_is_that_of_the_interpreter() {
     on_device("a_transformer_is_that_of_the_interpreter", &[], &[], || steps(&encoder(), sequences));
+}
+
+#[test]
+fn recurrent_layers_are_those_of_the_interpreter() {
+    on_device("recurrent_layers_are_those_of_the_interpreter", &[], &[], || steps(&recurrent(), sequences));
 }
 
 /// Products of half-precision floats are tensor cores', with rows, columns and sums that fill no tile.

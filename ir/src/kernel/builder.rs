@@ -54,7 +54,7 @@ impl KernelBuilder {
     }
 
     fn memory(&mut self, name: &str, dtype: DType, space: Space) -> MemoryId {
-        self.kernel.memory.push(Memory { name: name.to_string(), dtype, space });
+        self.kernel.memory.push(Memory { name: name.to_string(), dtype, space, part: false });
         MemoryId(self.kernel.memory.len() as u32 - 1)
     }
 

@@ -90,6 +90,8 @@ pub struct Memory {
     pub dtype: DType,
     /// Where it lies.
     pub space: Space,
+    /// Of a parameter: whether a launch may give a part of a buffer, whose start has no alignment but its elements'.
+    pub part: bool,
 }
 
 /// Where memory lies.

@@ -140,7 +140,7 @@ fn merged(program: &Program, launches: &[Launch], buffers: &[(usize, Access)]) -
     let mut memory: Vec<Memory> = vec![];
     for (number, &(buffer, access)) in buffers.iter().enumerate() {
         let dtype = program.buffers[buffer].ty.dtype;
-        memory.push(Memory { name: format!("b{number}"), dtype, space: Space::Parameter(access) });
+        memory.push(Memory { name: format!("b{number}"), dtype, space: Space::Parameter(access), part: false });
     }
     let mut symbols: Vec<Symbol> = vec![];
     let mut writer = Writer {

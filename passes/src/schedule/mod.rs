@@ -23,6 +23,7 @@ mod kept;
 mod library;
 mod loops;
 mod map;
+mod parts;
 mod roots;
 mod store;
 
@@ -48,7 +49,7 @@ const LONG_CHAIN: f64 = 12.0;
 /// # Errors
 /// An op that kernels cannot compute.
 pub fn schedule(function: &Function, target: &Target) -> Result<Program, TypeError> {
-    schedule_apart(function, target).map(horizontal::fuse)
+    apart(function, target).map(horizontal::fuse).map(|program| parts::mark(program, target))
 }
 
 /// The program of [`schedule`] with a launch for each of the kernels that it launches as one.
@@ -56,6 +57,10 @@ pub fn schedule(function: &Function, target: &Target) -> Result<Program, TypeErr
 /// # Errors
 /// An op that kernels cannot compute.
 pub fn schedule_apart(function: &Function, target: &Target) -> Result<Program, TypeError> {
+    apart(function, target).map(|program| parts::mark(program, target))
+}
+
+fn apart(function: &Function, target: &Target) -> Result<Program, TypeError> {
     let mut symbols = vec![];
     for parameter in &function.graph.parameters {
         function.graph.tensor_type(*parameter).shape.iter().for_each(|dim| dim.collect_symbols(&mut symbols));

@@ -191,10 +191,11 @@ impl Translator<'_> {
         }
     }
 
-    /// The alignment in bytes of a thread's `held` elements of `whole` from a position on.
-    pub(super) fn alignment(&self, position: &Index, dtype: DType, held: u32) -> usize {
+    /// The alignment in bytes of a thread's `held` elements of memory from a position on.
+    pub(super) fn alignment(&self, memory: MemoryId, position: &Index, dtype: DType, held: u32) -> usize {
+        let starts_anywhere = self.kernel.memory[memory.0 as usize].part;
         match &self.spread {
-            Some(spread) if spread.divisor(position) % i64::from(held) == 0 => {
+            Some(spread) if !starts_anywhere && spread.divisor(position) % i64::from(held) == 0 => {
                 (held as usize * dtype.bytes()).min(BUFFER_ALIGNMENT)
             }
             _ => dtype.bytes(),
@@ -442,7 +443,7 @@ impl Translator<'_> {
     }
 
     /// The function around the body, and its shared memory. Its parameters are the buffers' addresses, each a multiple of
-    /// [`BUFFER_ALIGNMENT`], then the dimensions; a launch has a block of exactly that many threads for each task, along x.
+    /// [`BUFFER_ALIGNMENT`] unless it may be a part's, then the dimensions; a launch has a block of exactly that many threads for each task, along x.
     pub(super) fn finish_block(self, number: usize) -> Result<String> {
         let (kernel, Some(spread)) = (self.kernel, &self.spread) else { return self.error("the kernel is not spread") };
         let (starts, scratch_bytes) = kernel.scratch_layout();
@@ -471,7 +472,8 @@ impl Translator<'_> {
                 // barriers order what other threads write: only what nobody writes is free of aliases for the compiler
                 Space::Parameter(access) => {
                     let known = if access == Access::Read { ", llvm.noalias, llvm.readonly" } else { "" };
-                    parameters.push(format!("{pointer}: !llvm.ptr {{llvm.align = {BUFFER_ALIGNMENT} : i64{known}}}"));
+                    let alignment = if memory.part { memory.dtype.bytes() } else { BUFFER_ALIGNMENT };
+                    parameters.push(format!("{pointer}: !llvm.ptr {{llvm.align = {alignment} : i64{known}}}"));
                 }
                 Space::Scratch { .. } => shared_part(&mut prelude, pointer, starts.next().unwrap_or(0)),
             }

@@ -379,7 +379,7 @@ impl Translator<'_> {
         self.access(memory, position, whole, false);
         let pointer = self.address(memory, position)?;
         let pointer = self.part(pointer, &memory_type(dtype, 1), whole);
-        let (stored, alignment) = (memory_type(dtype, lanes), self.alignment(position, dtype, lanes));
+        let (stored, alignment) = (memory_type(dtype, lanes), self.alignment(memory, position, dtype, lanes));
         let value = match count {
             Some(count) if !covers(count, whole) => {
                 let vector = vector_of_lanes(&memory_type(dtype, 1), lanes);
@@ -417,7 +417,7 @@ impl Translator<'_> {
         self.access(memory, position, whole, true);
         let pointer = self.address(memory, position)?;
         let pointer = self.part(pointer, &memory_type(dtype, 1), whole);
-        let (stored, alignment) = (memory_type(dtype, lanes), self.alignment(position, dtype, lanes));
+        let (stored, alignment) = (memory_type(dtype, lanes), self.alignment(memory, position, dtype, lanes));
         if dtype == DType::Bool {
             value = self.op(&format!("arith.extui {value} : {} to {stored}", type_of(dtype, lanes)));
         }

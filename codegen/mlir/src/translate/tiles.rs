@@ -188,7 +188,8 @@ impl Translator<'_> {
             let all = places.into_iter().chain([copy.to_stride, copy.elements]);
             elements > 0 && { all }.all(|place| place % elements == 0)
         };
-        let bytes = PIECES.into_iter().find(fits);
+        let starts_anywhere = self.kernel.memory[copy.from.0 as usize].part;
+        let bytes = PIECES.into_iter().find(fits).filter(|_| !starts_anywhere);
         let held = bytes.map_or(1, |bytes| bytes / size);
         let across = copy.elements / held;
         if threads % across != 0 || copy.lines * across % threads != 0 {

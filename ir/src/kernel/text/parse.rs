@@ -196,7 +196,7 @@ impl<'a> Parser<'a> {
                 self.expect("[")?;
                 let elements = self.number("the number of elements")?;
                 self.expect("]")?;
-                self.memory.push(Memory { name, dtype, space: Space::Scratch { elements } });
+                self.memory.push(Memory { name, dtype, space: Space::Scratch { elements }, part: false });
             } else {
                 let name = self.name("a parameter, `scratch`, `dims` or `)`")?;
                 self.expect(":")?;
@@ -205,7 +205,8 @@ impl<'a> Parser<'a> {
                 let Some(access) = access.into_iter().find(|access| self.eat(access.text())) else {
                     return self.expected("`read`, `write` or `readwrite`");
                 };
-                self.memory.push(Memory { name, dtype, space: Space::Parameter(access) });
+                let part = self.eat("part");
+                self.memory.push(Memory { name, dtype, space: Space::Parameter(access), part });
             }
             if !self.eat(",") && !self.eat(";") && *self.peek() != Token::Symbol(")") {
                 return self.expected("`,`, `;` or `)`");

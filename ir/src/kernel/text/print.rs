@@ -131,7 +131,10 @@ impl Printer<'_> {
             });
             let (name, dtype) = (declared_name(&memory.name), memory.dtype);
             let _ = match memory.space {
-                Space::Parameter(access) => write!(header, "{name}: {dtype} {}", access.text()),
+                Space::Parameter(access) => {
+                    let part = if memory.part { " part" } else { "" };
+                    write!(header, "{name}: {dtype} {}{part}", access.text())
+                }
                 Space::Scratch { elements } => write!(header, "scratch {name}: {dtype}[{elements}]"),
             };
             before = Some(scratch);

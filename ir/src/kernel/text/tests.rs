@@ -1,7 +1,7 @@
 use crate::kernel::*;
 
 /// Every construct of the language, in its printed form.
-const EVERYTHING: &str = r#"kernel everything(x: f32 read, w: bf16 read, "two words": i64 readwrite, y: f32 write; scratch panel: f32[512], scratch order: u64[64]; dims 2) task t0 {
+const EVERYTHING: &str = r#"kernel everything(x: f32 read, w: bf16 read, "two words": i64 readwrite part, y: f32 write; scratch panel: f32[512], scratch order: u64[64]; dims 2) task t0 {
   unused %13: u8x4, %14: bool
   %0: f32x16 = constant -0.5
   %1: f32x16 = constant inf
