@@ -24,6 +24,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread::{ThreadId, current};
 
 /// What the driver's functions return.
 type Code = c_int;
@@ -45,6 +46,9 @@ const ILLEGAL_ADDRESS: Code = 700;
 const CAPTURE_UNSUPPORTED: Code = 900;
 const CAPTURE_ISOLATION: Code = 905;
 
+/// The mode of recording that concerns the thread alone.
+const THREAD_LOCAL: c_uint = 1;
+
 /// The one context's handle.
 const CONTEXT: usize = 0x00c0_1e87;
 
@@ -56,7 +60,13 @@ thread_local! {
 #[derive(Default)]
 struct Stream {
     queue: VecDeque<Work>,
-    captured: Option<Vec<Work>>,
+    captured: Option<Captured>,
+}
+
+/// Work that is recorded, and the thread that has it recorded: what is not allowed meanwhile is not allowed to that thread.
+struct Captured {
+    works: Vec<Work>,
+    by: ThreadId,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -130,9 +140,10 @@ impl Driver {
         self.streams.get_mut(&stream).ok_or(INVALID_HANDLE)
     }
 
-    /// Whether a stream's work is being recorded, when some calls are not allowed.
+    /// Whether this thread has a stream's work recorded, when some calls are not allowed to it.
     fn captures(&self) -> bool {
-        self.streams.values().any(|stream| stream.captured.is_some())
+        let own = |captured: &Captured| captured.by == current().id();
+        self.streams.values().any(|stream| stream.captured.as_ref().is_some_and(own))
     }
 
     /// Whether all of these bytes are the host's memory that the driver gave.
@@ -517,13 +528,16 @@ functions! {
     }
 
     /// Records what is given to a stream instead of doing it.
-    fn cuStreamBeginCapture_v2(stream: usize, _mode: c_uint) {
+    fn cuStreamBeginCapture_v2(stream: usize, mode: c_uint) {
         within(|driver| {
+            if mode != THREAD_LOCAL {
+                return Err(driver.wrong(INVALID_VALUE, "work is recorded such that other threads' calls fail meanwhile"));
+            }
             let stream = driver.stream(stream)?;
             if stream.captured.is_some() {
                 return Err(CAPTURE_UNSUPPORTED);
             }
-            stream.captured = Some(Vec::new());
+            stream.captured = Some(Captured { works: Vec::new(), by: current().id() });
             Ok(())
         })
     }
@@ -531,7 +545,7 @@ functions! {
     /// What was recorded.
     fn cuStreamEndCapture(stream: usize, graph: *mut usize) {
         within(|driver| {
-            let works = driver.stream(stream)?.captured.take().ok_or(INVALID_VALUE)?;
+            let Captured { works, .. } = driver.stream(stream)?.captured.take().ok_or(INVALID_VALUE)?;
             let handle = driver.handle();
             driver.graphs.insert(handle, Arc::new(Graph { works }));
             // SAFETY: see above.

@@ -5,7 +5,7 @@ mod interpreted;
 
 pub use compiled::{test_device, xla_plugin};
 
-use kc_codegen::cuda::{self, Architecture};
+use kc_codegen::cuda::{self, Architecture, Cuda};
 use kc_codegen::{Backend, Cranelift, mlir::Mlir};
 use kc_ir::tensor::Module;
 use kc_passes::{Contraction, Target};
@@ -50,6 +50,8 @@ pub enum Runner {
     Eager,
     /// StableHLO on XLA's plug-in for the CPU.
     Xla,
+    /// PTX on the runtime, executed by the test device.
+    Cuda,
 }
 
 impl Runner {
@@ -69,7 +71,7 @@ impl Runner {
         Runner::OWN.into_iter().chain([Runner::Xla])
     }
 
-    /// All of them.
+    /// All but the test device, which executes each thread of a GPU by itself.
     pub const ALL: [Runner; 9] = [
         Runner::Interpreter,
         Runner::Saturated,
@@ -94,6 +96,7 @@ impl Runner {
             Runner::Mlir => "mlir",
             Runner::Eager => "eager",
             Runner::Xla => "xla",
+            Runner::Cuda => "cuda",
         }
     }
 
@@ -103,6 +106,7 @@ impl Runner {
             Runner::Mlir => MLIR.as_ref().err().cloned(),
             Runner::Cranelift | Runner::Eager => CRANELIFT.as_ref().err().cloned(),
             Runner::Xla => compiled::xla_plugin().err(),
+            Runner::Cuda => CUDA.as_ref().err().cloned().or_else(|| test_device().err()),
             Runner::Interpreter
             | Runner::Saturated
             | Runner::Kernels
@@ -123,6 +127,11 @@ impl Runner {
             Runner::Mlir => Box::new(compiled::Compiled::new(module, mlir()?, threads)?),
             Runner::Eager => Box::new(compiled::Dispatched::new(module, cranelift()?, threads)?),
             Runner::Xla => Box::new(compiled::Compiled::on_xla(module)?),
+            Runner::Cuda => {
+                test_device()?;
+                let backend = CUDA.as_ref().map_err(Clone::clone)?;
+                Box::new(compiled::Compiled::new(module, backend, threads)?)
+            }
         })
     }
 }
@@ -130,6 +139,9 @@ impl Runner {
 static CRANELIFT: LazyLock<Result<Cranelift, String>> =
     LazyLock::new(|| Cranelift::new().map_err(|error| error.to_string()));
 static MLIR: LazyLock<Result<Mlir, String>> = LazyLock::new(|| Mlir::find().map_err(|error| error.to_string()));
+
+static CUDA: LazyLock<Result<Cuda, String>> =
+    LazyLock::new(|| Cuda::new(Architecture::Sm80).map_err(|error| error.to_string()));
 
 /// The embedded back end.
 pub fn cranelift() -> Result<&'static dyn Backend, String> {

@@ -40,6 +40,7 @@ const STAGES: &[Stage] = &[
         run: |_| nightly_xla::tpu(),
     },
     Stage { name: "kernels", about: "random kernels on every back end, beside the kernel interpreter", run: kernels },
+    Stage { name: "gpus", about: "all golden cases on the test device, which executes PTX", run: |_| gpus() },
     Stage { name: "graphs", about: "random graphs on every back end, beside the tensor interpreter", run: graphs },
     Stage {
         name: "readers",
@@ -130,6 +131,18 @@ fn kernels(Extent { seeds, .. }: &Extent) -> Outcome<String> {
     let count = seeds.end - seeds.start;
     in_chunks("kernels", seeds.clone(), "kc-codegen", &["--tests", "random_kernels"])?;
     Ok(format!("{count} kernels on every back end"))
+}
+
+fn gpus() -> Outcome<String> {
+    mlir_plugin::build()?;
+    let mut command = cargo();
+    command.env("KC_GOLDEN_CUDA", "all");
+    command.args(["test", "--package", "kc-tests", "--test", "golden", "--", "--quiet", "cuda::"]);
+    let (success, lines) = tee(&mut command)?;
+    match lines.iter().rev().find(|line| line.starts_with("test result: ")) {
+        Some(result) if success => Ok(result.trim_start_matches("test result: ").to_owned()),
+        _ => Err(format!("`{}` failed", show(&command))),
+    }
 }
 
 fn graphs(Extent { seeds, .. }: &Extent) -> Outcome<String> {

@@ -51,7 +51,7 @@ impl Driver {
     pub fn enqueue(&mut self, stream: usize, work: Work) -> Outcome {
         let held = self.stream(stream)?;
         match &mut held.captured {
-            Some(captured) => captured.push(work),
+            Some(captured) => captured.works.push(work),
             None => held.queue.push_back(work),
         }
         self.hurry()
@@ -95,16 +95,23 @@ impl Driver {
         if self.stream(stream)?.captured.is_some() {
             return Err(self.wrong(CAPTURE_UNSUPPORTED, "a stream is waited for while its work is captured"));
         }
+        self.drain(stream)
+    }
+
+    fn drain(&mut self, stream: usize) -> Outcome {
         while !self.stream(stream)?.queue.is_empty() {
             self.step(stream)?;
         }
         Ok(())
     }
 
-    /// Does all work.
+    /// Does all work that was given to streams before what is recorded.
     pub fn finish_all(&mut self) -> Outcome {
+        if self.captures() {
+            return Err(self.wrong(CAPTURE_UNSUPPORTED, "all work is waited for while some is recorded"));
+        }
         let streams: Vec<usize> = self.streams.keys().copied().collect();
-        streams.into_iter().try_for_each(|stream| self.finish(stream))
+        streams.into_iter().try_for_each(|stream| self.drain(stream))
     }
 
     /// Does work until an event is reached.
