@@ -61,6 +61,25 @@ fn equal_parts(n: i64, most: i64, unit: i64) -> i64 {
     (most * 2 / 3..=most).rev().find(|part| part % unit == 0 && n % part == 0).unwrap_or(equal)
 }
 
+/// The order of tasks, which threads divide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    /// Tasks of the same columns follow each other.
+    ColumnsOutside,
+    /// Those of the same rows.
+    RowsOutside,
+}
+
+impl Order {
+    /// What is given for columns and rows, the outer one first; and the other way round.
+    fn of<T>(self, [columns, rows]: [T; 2]) -> [T; 2] {
+        match self {
+            Order::ColumnsOutside => [columns, rows],
+            Order::RowsOutside => [rows, columns],
+        }
+    }
+}
+
 /// Where register tiles find the left operand.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Left {
@@ -87,6 +106,7 @@ pub(super) struct Blocks {
     run: i64,
     /// Tiles side by side in a task.
     panels: i64,
+    order: Order,
     summed: Split,
     left: Left,
     right: Right,
@@ -179,45 +199,53 @@ impl Blocks {
         let most_rows = if are_shared { most_rows.min(known_lines / tasks) } else { most_rows };
         let rows = split(&lines, known, tile.rows, most_rows);
         let row_blocks = up(known_lines, rows.size);
-        // reading rows where they are costs something too
-        let copied_lines = if matches!(left, Left::InPlace(_)) { all_lines / 4 } else { all_lines };
+        let copied_lines = match left {
+            // reading rows where they are costs something too
+            Left::InPlace(_) => all_lines / 4,
+            Left::Lines(_) => all_lines,
+            // a tile's rows are copied at once, fewer than a vector has
+            Left::Tiles => up(all_lines, tile.rows) * tile.rows.max(i64::from(lanes)),
+        };
         let copied_columns = if is_packed { columns / 4 } else { columns };
         let least_lines = if is_packed { 1 } else { LEAST_LINES };
         // the division that takes least time: each run of rows copies its columns, each block of columns its rows, and copying an element
-        // takes as long as eight multiply-adds of vectors' lanes
-        const COPY: i64 = 8;
+        // takes as long as sixteen multiply-adds of vectors' lanes
+        const COPY: i64 = 16;
         let threads = i64::from(target.threads);
-        let (panels, run) = (1..=all_panels)
+        let (panels, run, order) = (1..=all_panels)
             .filter(|panels| *panels == 1 || is_packed || panels * width * summed.size <= far / 2)
-            .map(|panels| {
+            .flat_map(|panels| [(panels, Order::ColumnsOutside), (panels, Order::RowsOutside)])
+            .map(|(panels, order)| {
                 let column_blocks = up(all_panels, panels);
                 let runs = up(tasks, column_blocks).min(row_blocks);
                 let run = up(row_blocks, runs).max(up(least_lines, rows.size));
                 let missing = tasks - up(row_blocks, run) * column_blocks;
                 let copied = copied_lines * column_blocks + copied_columns * up(all_lines, run * rows.size);
-                let tiles = largest_share(threads, others, [(all_lines, run * rows.size), (all_panels, panels)]);
-                ((missing.max(0), tiles * threads * width + COPY * copied, panels), (panels, run))
+                let cuts = order.of([(all_panels, panels), (all_lines, run * rows.size)]);
+                let tiles = largest_share(threads, others, cuts);
+                ((missing.max(0), tiles * threads * width + COPY * copied, panels, order), (panels, run, order))
             })
             .min()
             .map(|(_, choice)| choice)?;
         let row_tiles = rows.size / tile.rows;
-        Some(Blocks { tile, lanes, both, rows, row_tiles, run, panels, summed, left, right })
+        Some(Blocks { tile, lanes, both, rows, row_tiles, run, panels, order, summed, left, right })
     }
 }
 
-/// Lines times panels of the thread that has most of them, where threads divide tasks in their order: `others` times those in which
-/// lines and panels (all, and those of a task) are cut, the panels innermost.
-fn largest_share(threads: i64, others: i64, [(lines, per_run), (panels, per_block)]: [(i64, i64); 2]) -> i64 {
+/// Lines times panels of the thread that has most of them, where threads divide tasks in their order: `others` times those into which
+/// lines and panels (all, and those of a task) are cut, the outer ones first.
+fn largest_share(threads: i64, others: i64, [(outer, outer_part), (inner, inner_part)]: [(i64, i64); 2]) -> i64 {
     const MOST: i64 = 1 << 10;
     let parts = |all: i64, part: i64| (all + part - 1) / part;
-    let (runs, blocks) = (parts(lines, per_run), parts(panels, per_block));
-    let tasks = others * runs * blocks;
+    let (rounds, blocks) = (parts(outer, outer_part), parts(inner, inner_part));
+    let tasks = others * rounds * blocks;
     if tasks > MOST {
         // no task matters
-        return others * lines * panels / threads;
+        return others * outer * inner / threads;
     }
     let size = |all: i64, part: i64, number: i64| part.min(all - number * part);
-    let task = |number: i64| size(lines, per_run, number / blocks % runs) * size(panels, per_block, number % blocks);
+    let task =
+        |number: i64| size(outer, outer_part, number / blocks % rounds) * size(inner, inner_part, number % blocks);
     let share = |thread: i64| (tasks * thread / threads..tasks * (thread + 1) / threads).map(task).sum();
     (0..threads).map(share).max().unwrap_or(0)
 }
@@ -328,13 +356,15 @@ impl Plan<'_> {
         let columns = self.extent(self.vector);
         let column_blocks = columns.ceil_div(blocks.panels * width);
         let both = blocks.both.iter().map(|&v| self.form.variables[v].extent.clone());
-        let units: Vec<Dim> = both.chain([all_row_blocks.ceil_div(blocks.run), column_blocks]).collect();
+        let ends = blocks.order.of([column_blocks, all_row_blocks.ceil_div(blocks.run)]);
+        let units: Vec<Dim> = both.chain(ends).collect();
         let (tasks, first, length) = divide(em, &units.iter().cloned().product(), 1);
         let end = em.hold(first.clone() + length);
         em.for_each(first, end, 1, |em, unit| {
             let mut indices = em.unravel(&units, unit);
-            let column_block = indices.pop().unwrap_or(Index::Constant(0));
-            let run = indices.pop().unwrap_or(Index::Constant(0));
+            let inner = indices.pop().unwrap_or(Index::Constant(0));
+            let outer = indices.pop().unwrap_or(Index::Constant(0));
+            let [column_block, run] = blocks.order.of([outer, inner]);
             let origin = self.origins(em, &blocks.both, &indices);
             let first = em.hold(run * blocks.run);
             let length = match all_row_blocks.as_constant() {
