@@ -44,6 +44,7 @@ pub(crate) fn calls(kernel: &Kernel) -> Vec<Call> {
                 | Statement::Store { .. }
                 | Statement::StoreTiles(..)
                 | Statement::Copy(_)
+                | Statement::Prefetch { .. }
                 | Statement::CommitCopies
                 | Statement::AwaitCopies { .. } => {}
             }

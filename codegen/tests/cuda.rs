@@ -37,7 +37,7 @@ fn subject(architecture: Architecture) -> Option<OnDevice> {
 fn has_code(statements: &[Statement]) -> bool {
     statements.iter().all(|statement| match statement {
         Statement::Let(_, Instruction::Interleave(..)) => false,
-        Statement::Let(..) | Statement::Store { .. } => true,
+        Statement::Let(..) | Statement::Store { .. } | Statement::Prefetch { .. } => true,
         Statement::For(inner) => has_code(&inner.body),
         Statement::If(branch) => has_code(&branch.then) && has_code(&branch.otherwise),
         Statement::StoreTiles(..) | Statement::Copy(_) | Statement::CommitCopies | Statement::AwaitCopies { .. } => {

@@ -172,7 +172,7 @@ fn used(statements: &[Statement]) -> BTreeSet<MemoryId> {
             }
             Statement::Copy(copy) => found.extend([copy.from, copy.to]),
             Statement::CommitCopies | Statement::AwaitCopies { .. } => {}
-            Statement::Let(..) => {}
+            Statement::Let(..) | Statement::Prefetch { .. } => {}
             Statement::For(nested) => found.extend(used(&nested.body)),
             Statement::If(branch) => found.extend(used(&branch.then).into_iter().chain(used(&branch.otherwise))),
             Statement::Gemm(product) => found.extend([&product.a, &product.b, &product.c].map(|matrix| matrix.memory)),

@@ -40,6 +40,7 @@ fn count(statements: &[Statement]) -> usize {
             | Statement::Library(_)
             | Statement::StoreTiles(..)
             | Statement::Copy(_)
+            | Statement::Prefetch { .. }
             | Statement::CommitCopies
             | Statement::AwaitCopies { .. } => 1,
         })
@@ -76,6 +77,7 @@ fn apply(kernel: &Kernel, statements: &mut Vec<Statement>, change: Change, numbe
                     | Statement::Library(_)
                     | Statement::StoreTiles(..)
                     | Statement::Copy(_)
+                    | Statement::Prefetch { .. }
                     | Statement::CommitCopies
                     | Statement::AwaitCopies { .. } => return false,
                 };
@@ -96,6 +98,7 @@ fn apply(kernel: &Kernel, statements: &mut Vec<Statement>, change: Change, numbe
             | Statement::Library(_)
             | Statement::StoreTiles(..)
             | Statement::Copy(_)
+            | Statement::Prefetch { .. }
             | Statement::CommitCopies
             | Statement::AwaitCopies { .. } => false,
         };

@@ -212,6 +212,8 @@ impl Translator<'_, '_> {
             Statement::Store { memory, position, value, count } => {
                 self.store(*memory, position, *value, count.as_ref());
             }
+            // Cranelift has no such instruction
+            Statement::Prefetch { .. } => {}
             Statement::For(l) => self.for_loop(l)?,
             Statement::If(branch) => self.branch(branch)?,
             Statement::Gemm(gemm) => self.gemm(gemm),

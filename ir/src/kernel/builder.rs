@@ -63,6 +63,11 @@ impl KernelBuilder {
         self.kernel.memory[memory.0 as usize].dtype
     }
 
+    /// Where a memory lies.
+    pub fn memory_space(&self, memory: MemoryId) -> Space {
+        self.kernel.memory[memory.0 as usize].space
+    }
+
     /// Type of a register.
     pub fn register_type(&self, register: Register) -> RegisterType {
         self.kernel.registers[register.0 as usize]
@@ -177,6 +182,11 @@ impl KernelBuilder {
     /// Writes a value, or the first `count` lanes of it.
     pub fn store(&mut self, memory: MemoryId, position: Index, value: Register, count: Option<Index>) {
         self.push(Statement::Store { memory, position, value, count });
+    }
+
+    /// Says that an element will be read or written soon.
+    pub fn prefetch(&mut self, memory: MemoryId, position: Index) {
+        self.push(Statement::Prefetch { memory, position });
     }
 
     /// Opens a loop; returns its variable and the carried values. [`close_loop`](Self::close_loop) ends it.

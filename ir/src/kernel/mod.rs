@@ -148,7 +148,11 @@ impl Kernel {
                 | Statement::Copy(_)
                 | Statement::CommitCopies
                 | Statement::AwaitCopies { .. } => true,
-                Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) | Statement::Library(_) => false,
+                Statement::Let(..)
+                | Statement::Store { .. }
+                | Statement::Prefetch { .. }
+                | Statement::Gemm(_)
+                | Statement::Library(_) => false,
                 Statement::For(nested) => any(&nested.body),
                 Statement::If(branch) => any(&branch.then) || any(&branch.otherwise),
             })
@@ -188,6 +192,13 @@ pub enum Statement {
         value: Register,
         /// Where given, only the first `count` lanes are written (all if it is more, none if it is below 1).
         count: Option<Index>,
+    },
+    /// A hint that the element will be read or written soon: nothing that can be seen comes of it, wherever the position is.
+    Prefetch {
+        /// The memory.
+        memory: MemoryId,
+        /// Position of the element.
+        position: Index,
     },
     /// A loop.
     For(For),

@@ -133,6 +133,11 @@ impl Verifier<'_> {
                 self.index(position)?;
                 count.as_ref().map_or(Ok(()), |count| self.index(count))
             }
+            Statement::Prefetch { memory, position } => {
+                self.place = "prefetch".to_string();
+                self.memory(*memory, Use::Hint)?;
+                self.index(position)
+            }
             Statement::For(l) => self.for_loop(l, scope),
             Statement::If(branch) => {
                 self.place = format!("if %{}", branch.condition.0);
@@ -466,6 +471,7 @@ impl Verifier<'_> {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Use {
+    Hint,
     Read,
     Write,
     Update,

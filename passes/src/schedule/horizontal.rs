@@ -130,7 +130,7 @@ fn statements(body: &[Statement]) -> usize {
         | Statement::Copy(_)
         | Statement::CommitCopies
         | Statement::AwaitCopies { .. } => STATEMENTS + 1,
-        Statement::Let(..) | Statement::Store { .. } | Statement::Gemm(_) => 1,
+        Statement::Let(..) | Statement::Store { .. } | Statement::Prefetch { .. } | Statement::Gemm(_) => 1,
     };
     body.iter().map(of).sum()
 }
@@ -385,6 +385,9 @@ impl Writer {
                 value: self.name(*value),
                 count: count.as_ref().map(|count| self.index(count)),
             },
+            Statement::Prefetch { memory, position } => {
+                Statement::Prefetch { memory: self.memory(*memory), position: self.index(position) }
+            }
             Statement::For(nested) => {
                 let (start, end) = (self.index(&nested.start), self.index(&nested.end));
                 let initial = self.names(&nested.initial);

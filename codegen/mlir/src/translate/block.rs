@@ -131,6 +131,7 @@ impl<'k> Body<'k> {
                 Statement::Copy(copy) => self.accesses.push((copy.from, false, &copy.from_position, 0)),
                 Statement::Gemm(_)
                 | Statement::Library(_)
+                | Statement::Prefetch { .. }
                 | Statement::CommitCopies
                 | Statement::AwaitCopies { .. } => {}
             }

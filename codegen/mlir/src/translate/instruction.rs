@@ -459,6 +459,18 @@ impl Translator<'_> {
         Ok(())
     }
 
+    /// A line of the element's neighbours comes to the nearest cache; the threads of a GPU hide the way from memory themselves.
+    pub(super) fn prefetch(&mut self, memory: MemoryId, position: &Index) -> Result<()> {
+        if self.cpu.is_gpu() {
+            return Ok(());
+        }
+        let pointer = self.address(memory, position)?;
+        self.line(&format!(
+            "\"llvm.intr.prefetch\"({pointer}) <{{rw = 0 : i32, hint = 3 : i32, cache = 1 : i32}}> : (!llvm.ptr) -> ()"
+        ));
+        Ok(())
+    }
+
     /// A store of `whole` lanes, by the threads whose lanes they are.
     fn store_line(&mut self, whole: u32, text: &str) {
         match self.owner(whole) {

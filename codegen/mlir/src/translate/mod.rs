@@ -221,6 +221,7 @@ impl<'k> Translator<'k> {
             Statement::Store { memory, position, value, count } => {
                 self.store(*memory, position, *value, count.as_ref())
             }
+            Statement::Prefetch { memory, position } => self.prefetch(*memory, position),
             Statement::For(f) => self.for_loop(f),
             Statement::If(branch) => self.branch(branch),
             Statement::Gemm(gemm) => self.gemm(gemm),

@@ -305,6 +305,7 @@ impl Compiler<'_> {
                 let access = self.access(*memory, position, count.as_ref(), *value);
                 self.ops.push(Op::Store(access));
             }
+            Statement::Prefetch { .. } => {}
             Statement::For(l) => self.for_loop(l),
             Statement::If(branch) => {
                 let jump = self.ops.len();

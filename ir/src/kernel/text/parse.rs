@@ -347,6 +347,12 @@ impl<'a> Parser<'a> {
                     let value = self.register()?;
                     Ok(Statement::Store { memory, position, value, count: self.count()? })
                 }
+                "prefetch" => {
+                    self.next();
+                    let (memory, position) = self.access()?;
+                    self.expect("]")?;
+                    Ok(Statement::Prefetch { memory, position })
+                }
                 "gemm" => self.gemm(),
                 "library" => self.library(),
                 "store_tiles" => {

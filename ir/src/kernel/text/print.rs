@@ -206,6 +206,10 @@ impl Printer<'_> {
                 let line = format!("store {target}, %{}{}", value.0, self.count(count));
                 self.line(&line);
             }
+            Statement::Prefetch { memory, position } => {
+                let line = format!("prefetch {}[{}]", self.memory(*memory), self.index(position));
+                self.line(&line);
+            }
             Statement::For(l) => {
                 let step = if l.step == 1 { String::new() } else { format!(" step {}", l.step) };
                 let independent = if l.independent { " independent" } else { "" };
@@ -371,6 +375,7 @@ fn mark_definitions(statements: &[Statement], defined: &mut [bool]) {
             | Statement::Library(_)
             | Statement::StoreTiles(..)
             | Statement::Copy(_)
+            | Statement::Prefetch { .. }
             | Statement::CommitCopies
             | Statement::AwaitCopies { .. } => {}
         }
@@ -388,6 +393,7 @@ fn mark_definitions(statements: &[Statement], defined: &mut [bool]) {
             | Statement::Library(_)
             | Statement::StoreTiles(..)
             | Statement::Copy(_)
+            | Statement::Prefetch { .. }
             | Statement::CommitCopies
             | Statement::AwaitCopies { .. } => {}
         }

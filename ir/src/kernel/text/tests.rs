@@ -23,6 +23,7 @@ const EVERYTHING: &str = r#"kernel everything(x: f32 read, w: bf16 read, "two wo
   %8: f32 = math atan2(%5, %5)
   %15: f32x16 = interleave_low %0, %1
   %16: f32x16 = interleave_high %1, %15
+  prefetch y[t0*16 + 1048576]
   for i2 in 0..4 independent {
     if %3 {
     }

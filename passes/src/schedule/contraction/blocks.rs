@@ -6,11 +6,12 @@
 //!
 //! Each element is the sum of its products in the order of the summed variables, one after the other, whatever the blocks are.
 
-use super::super::emit::{Emitter, Unsuited};
+use super::super::emit::{Coordinate, Emitter, Unsuited};
+use super::super::loops::Stored;
 use super::super::map::{divide, nominal};
 use super::{Finish, Plan, Tile, multiply_add, tile_time};
 use crate::Target;
-use kc_ir::kernel::{Index, MemoryId, Register};
+use kc_ir::kernel::{Access, Index, MemoryId, Register, Space};
 use kc_ir::tensor::Scalar;
 use kc_ir::{DType, Dim};
 
@@ -773,6 +774,7 @@ impl Lines<'_, '_> {
                 em.hold(rest.min(tile.rows))
             }
         };
+        self.prefetch(em, outer, [&row, &column], &rest, is_last)?;
         let depth = self.task.sizes(em, values);
         let copied = |row_step: i64, step: i64, at: Index| Factors {
             memory: self.task.memory[0],
@@ -838,6 +840,48 @@ impl Lines<'_, '_> {
                 Ok(())
             }
         }
+    }
+}
+
+impl Lines<'_, '_> {
+    /// Fetches what the epilogue of a tile updates in place, such as an optimizer's state, while the tile's products are computed.
+    fn prefetch(
+        &self,
+        em: &mut Emitter,
+        outer: &[(usize, Index)],
+        [row, column]: [&Index; 2],
+        rows: &Index,
+        is_last: Option<Register>,
+    ) -> Result<(), Unsuited> {
+        let plan = self.task.plan;
+        let is_updated = |output: &&Stored| em.b.memory_space(output.memory) == Space::Parameter(Access::ReadWrite);
+        let updated: Vec<&Stored> = plan.outputs.iter().filter(is_updated).collect();
+        if updated.is_empty() {
+            return Ok(());
+        }
+        // the epilogue follows the last block
+        let rows = match is_last {
+            None => rows.clone(),
+            Some(is_last) => {
+                let is_last = em.b.convert(DType::I64, is_last);
+                em.hold(Index::Register(is_last) * rows.clone())
+            }
+        };
+        em.for_each(0, rows, 1, |em, r| {
+            let fixed = |(v, index): (usize, Index)| (v, Coordinate::fixed(index));
+            let ends =
+                plan.rows.map(|v| (v, row.clone() + r)).into_iter().chain(plan.vector.map(|v| (v, column.clone())));
+            let values: Vec<(usize, Coordinate)> = outer.iter().cloned().chain(ends).map(fixed).collect();
+            let at = plan.result_at(em, &values);
+            for output in updated {
+                let position = em.position(output.shape, &at)?.index;
+                let position = em.hold(position);
+                for line in (0..self.task.width()).step_by(LINE as usize) {
+                    em.b.prefetch(output.memory, position.clone() + line);
+                }
+            }
+            Ok(())
+        })
     }
 }
 
