@@ -151,6 +151,7 @@ pub(crate) fn unique_name(name: &str) -> String {
 /// Forgets the automatic names that were given out in this thread, so that the next layer is `dense` again.
 pub fn clear_session() {
     NAMES.with_borrow_mut(BTreeMap::clear);
+    crate::distribution::set_distribution(None);
 }
 
 /// `MaxPooling2D` -> `max_pooling2d`, as Keras does.

@@ -5,14 +5,22 @@
 //!
 //! // 2 x 4 devices: batches are divided by 2, the kernels of dense layers by 4
 //! let mesh = DeviceMesh::new([2, 4], ["batch", "model"])?;
-//! let layout = LayoutMap::new(&mesh).with("dense.*kernel", [None, Some("model")])?.with("dense.*bias", [Some("model")])?;
+//! let layout = LayoutMap::new(&mesh);
+//! let layout = layout.with(".*dense.*kernel", [None, Some("model")])?.with(".*dense.*bias", [Some("model")])?;
 //! distribution::set_distribution(Some(ModelParallel::new(layout).batch_dim_name("batch")?.into()));
-//! // ... models that are compiled from here on are spread
+//! // ... models that are compiled from here on are spread, whenever they are first needed, and by whatever thread
 //! distribution::set_distribution(None);
 //! # Ok::<(), kc::Error>(())
 //! ```
 //!
-//! A distribution needs the back end xla (`KC_BACKEND=xla`, `--target xla`) and a plug-in with as many devices.
+//! A distribution needs the back end xla (`KC_BACKEND=xla`, `--target xla`) and a plug-in with as many devices. A model has the
+//! distribution that is set when `compile` is called; one that is never compiled, that which is set when it is made.
+//!
+//! **Not there**: `DeviceMesh(devices=...)` and `DataParallel(devices=...)`, since a mesh always has the plug-in's first devices in their order;
+//! `distribute_tensor` and layouts of what layers give (`.../output`), since only state and batches are annotated, and the rest is left to
+//! XLA; `auto_shard_dataset`, since a process takes the rows of its devices by itself. In a model file that the command `kc` traces,
+//! `list_devices`, `get_device_count` and `DataParallel::over_all` do not exist (a trace has no devices), and [`initialize`] takes no arguments
+//! but `None`: the variables below say what it would.
 //!
 //! **Several processes**, on one machine or many, train one model where the plug-in joins their devices. Each runs the same program with the
 //! same seed and the same data; of each batch every process uploads only the rows of its devices, and XLA's collectives do the
@@ -32,8 +40,8 @@
 //! State that is divided among processes cannot be read or saved; let an axis of the mesh that divides variables lie within a process
 //! (the devices of a process are neighbours). Only one process should write files.
 
-use crate::{Error, Result};
-use kc_ir::manifest::{Distribution as Spread, MeshAxis, StateTensor};
+use crate::{Error, Model, Result};
+use kc_ir::manifest::{Distribution as Spread, MeshAxis, StateRole, StateTensor};
 #[cfg(feature = "compile")]
 use kc_runtime::pjrt::Processes;
 use regex_lite::Regex;
@@ -50,7 +58,7 @@ impl DeviceMesh {
     /// A mesh of that shape.
     ///
     /// # Errors
-    /// Where there is no axis, an extent is 0, or the names are not one different name an axis.
+    /// Where there is no axis, an extent is 0, there are more devices than an `i32` counts, or the names are not one different name an axis.
     pub fn new(
         shape: impl IntoIterator<Item = usize>,
         axis_names: impl IntoIterator<Item = impl Into<String>>,
@@ -64,6 +72,13 @@ impl DeviceMesh {
         if names.len() != shape.len() || !distinct {
             return Err(Error::model(format!(
                 "`DeviceMesh`: got the axis names {names:?} for the shape {shape:?}, expected one different name an axis"
+            )));
+        }
+        let devices = shape.iter().try_fold(1usize, |devices, &extent| devices.checked_mul(extent));
+        if devices.is_none_or(|devices| i32::try_from(devices).is_err()) {
+            let most = i32::MAX;
+            return Err(Error::model(format!(
+                "`DeviceMesh`: got the shape {shape:?}, expected at most {most} devices in all"
             )));
         }
         let axes = names.into_iter().zip(shape).map(|(name, size)| MeshAxis { name, size }).collect();
@@ -117,8 +132,22 @@ impl TensorLayout {
     }
 }
 
+/// The axes, as [`LayoutMap::with`] takes them: `map.with("dense/kernel", &layout)`.
+impl<'a> IntoIterator for &'a TensorLayout {
+    type Item = Option<&'a str>;
+    type IntoIter = std::iter::Map<std::slice::Iter<'a, Option<String>>, fn(&'a Option<String>) -> Option<&'a str>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.axes.iter().map(Option::as_deref)
+    }
+}
+
 /// Layouts by regular expressions over the paths of variables (`keras.distribution.LayoutMap`): a variable has the layout of the key
-/// that is its path, else of the one key that is found in its path.
+/// that is its path, else of the one key that matches the whole of it (Python's `re.fullmatch`).
+///
+/// The paths are those of Keras' `variable.path`, which [`Model::weight_paths`] lists: in a sequential model its name comes first
+/// (`sequential/dense/kernel`), in a functional model none does (`dense/kernel`). So `.*dense/kernel` is in both. What the optimizer keeps
+/// for a weight has the layout of the weight. All else, generators of seeds included, is on every device.
 #[derive(Clone, Debug)]
 pub struct LayoutMap {
     mesh: DeviceMesh,
@@ -131,17 +160,19 @@ impl LayoutMap {
         LayoutMap { mesh: device_mesh.clone(), entries: Vec::new() }
     }
 
-    /// The map with another layout.
+    /// The map with another layout: a [`TensorLayout`]'s reference, or what one is made of.
     ///
     /// # Errors
-    /// Where the key is no regular expression or is there already, or the mesh lacks an axis.
+    /// Where the key is no regular expression or is there already, an axis of the mesh divides two axes, or the mesh lacks it.
     pub fn with<'a>(mut self, key: &str, axes: impl IntoIterator<Item = Option<&'a str>>) -> Result<Self> {
         let layout = TensorLayout::new(axes)?;
         layout.axes.iter().flatten().try_for_each(|axis| self.mesh.axis(axis).map(drop))?;
         if self.entries.iter().any(|(known, _, _)| known == key) {
             return Err(Error::model(format!("`LayoutMap`: `{key}` has a layout already")));
         }
+        // by itself first, so that `a)(b` is none
         let expression = Regex::new(key)
+            .and_then(|_| Regex::new(&format!(r"\A(?:{key})\z")))
             .map_err(|error| Error::model(format!("`LayoutMap`: `{key}` is no regular expression: {error}")))?;
         self.entries.push((key.to_string(), expression, layout));
         Ok(self)
@@ -180,6 +211,15 @@ impl DataParallel {
     /// Over that many devices.
     pub fn new(devices: usize) -> Result<Self> {
         Ok(DataParallel { mesh: DeviceMesh::new([devices], ["batch"])? })
+    }
+
+    /// Over all devices that [`list_devices`] lists: Keras' `DataParallel()`.
+    ///
+    /// # Errors
+    /// As [`list_devices`].
+    #[cfg(feature = "compile")]
+    pub fn over_all() -> Result<Self> {
+        Self::new(get_device_count(None)?)
     }
 
     /// Over a mesh, whose first axis divides batches.
@@ -243,10 +283,24 @@ pub fn initialize(job_addresses: Option<&str>, num_processes: Option<usize>, pro
     Ok(())
 }
 
-/// Nothing: a model that is only traced needs no devices.
+/// Nothing where all is `None`: `kc` itself reads the variables, and this program only traces the model.
+///
+/// # Errors
+/// Where something is said, which this program cannot pass on.
 #[cfg(not(feature = "compile"))]
-pub fn initialize(_: Option<&str>, _: Option<usize>, _: Option<usize>) -> Result<()> {
-    Ok(())
+pub fn initialize(job_addresses: Option<&str>, num_processes: Option<usize>, process_id: Option<usize>) -> Result<()> {
+    if job_addresses.is_none() && num_processes.is_none() && process_id.is_none() {
+        return Ok(());
+    }
+    let shown = |number: Option<usize>| number.map_or("...".to_string(), |number| number.to_string());
+    Err(Error::model(format!(
+        "`distribution::initialize`: one model file is the same in all processes, so it cannot say which of them it is in; call it with \
+         `None, None, None` and run `kc` with the variables KERAS_DISTRIBUTION_JOB_ADDRESSES={} KERAS_DISTRIBUTION_NUM_PROCESSES={} \
+         KERAS_DISTRIBUTION_PROCESS_ID={}",
+        job_addresses.unwrap_or("..."),
+        shown(num_processes),
+        shown(process_id)
+    )))
 }
 
 #[cfg(feature = "compile")]
@@ -293,7 +347,8 @@ thread_local! {
     static CURRENT: RefCell<Option<Distribution>> = const { RefCell::new(None) };
 }
 
-/// Spreads the models that this thread compiles from now on (`keras.distribution.set_distribution`); `None` ends it.
+/// Spreads the models that this thread compiles from now on (`keras.distribution.set_distribution`); `None` ends it, and so does
+/// [`clear_session`](crate::utils::clear_session). What is set later changes nothing about a model that is compiled.
 pub fn set_distribution(distribution: Option<Distribution>) {
     CURRENT.with(|current| *current.borrow_mut() = distribution);
 }
@@ -304,20 +359,31 @@ pub fn distribution() -> Option<Distribution> {
 }
 
 /// How the state of a model is spread; `slots` has for each tensor of the optimizer the weight that it is for, whose layout it has.
-pub(crate) fn of_state(state: &[StateTensor], slots: &BTreeMap<usize, usize>) -> Result<Option<Spread>> {
-    let Some(distribution) = distribution() else { return Ok(None) };
-    let (mesh, batch, map) = match &distribution {
+pub(crate) fn of_state(
+    model: &Model,
+    distribution: &Distribution,
+    state: &[StateTensor],
+    slots: &BTreeMap<usize, usize>,
+) -> Result<Spread> {
+    let (mesh, batch, map) = match distribution {
         Distribution::DataParallel(parallel) => (&parallel.mesh, 0, None),
         Distribution::ModelParallel(parallel) => {
             (&parallel.layout_map.mesh, parallel.batch, Some(&parallel.layout_map))
         }
     };
     let mut layouts = Vec::with_capacity(state.len());
+    let mut paths = Vec::new();
     for (index, tensor) in state.iter().enumerate() {
-        let path = &state[slots.get(&index).copied().unwrap_or(index)].name;
-        let layout = match map {
-            Some(map) => map.get(path)?,
-            None => None,
+        let of = &state[slots.get(&index).copied().unwrap_or(index)];
+        let path = &model.keras_path(&of.name);
+        let layout = match (map, of.role) {
+            (Some(map), StateRole::Trainable | StateRole::NonTrainable) => {
+                if !slots.contains_key(&index) {
+                    paths.push(path.clone());
+                }
+                map.get(path)?
+            }
+            _ => None,
         };
         let Some(layout) = layout else {
             layouts.push(vec![None; tensor.ty.rank()]);
@@ -348,7 +414,20 @@ pub(crate) fn of_state(state: &[StateTensor], slots: &BTreeMap<usize, usize>) ->
         }
         layouts.push(axes);
     }
-    Ok(Some(Spread { mesh: mesh.axes.clone(), state: layouts, batch: Some(batch) }))
+    let outputs = model.output_paths();
+    for (key, expression, _) in map.iter().flat_map(|map| &map.entries) {
+        let is_of = |path: &String| path == key || expression.is_match(path);
+        if let Some(output) = outputs.iter().find(|path| is_of(path))
+            && !paths.iter().any(is_of)
+        {
+            return Err(Error::model(format!(
+                "`LayoutMap`: `{key}` is of the output `{output}`, and only variables have layouts here: XLA lays out what layers give; leave \
+                 the key out. The variables are {}",
+                paths.join(", ")
+            )));
+        }
+    }
+    Ok(Spread { mesh: mesh.axes.clone(), state: layouts, batch: Some(batch) })
 }
 
 #[cfg(test)]
@@ -362,16 +441,23 @@ mod tests {
     #[test]
     fn a_layout_is_found_by_path_then_by_expression() {
         let map = LayoutMap::new(&mesh());
-        let map = map.with("dense.*kernel", [None, Some("model")]).expect("a layout");
-        let map = map.with("dense_1/kernel", [Some("model"), None]).expect("a layout");
+        let map = map.with(".*dense.*kernel", [None, Some("model")]).expect("a layout");
+        let whole = TensorLayout::new([Some("model"), None::<&str>]).expect("a layout");
+        let map = map.with("dense_1/kernel", &whole).expect("a layout");
+        let map = map.with("conv|norm", [Some("model")]).expect("a layout");
         let axes = |path: &str| map.get(path).expect("one key").map(|layout| layout.axes().to_vec());
         assert_eq!(axes("dense_2/kernel"), Some(vec![None, Some("model".to_string())]));
         assert_eq!(axes("dense_1/kernel"), Some(vec![Some("model".to_string()), None]), "a key that is the path");
-        assert_eq!(axes("conv/kernel"), None);
-        let map = map.with("kernel", [None, None]).expect("a layout");
+        assert_eq!(axes("a/dense_1/kernel"), Some(vec![None, Some("model".to_string())]));
+        // a key is of whole paths, as by `re.fullmatch`
+        for path in ["conv/kernel", "dense_2/kernel_2", "conv_1", "a_norm"] {
+            assert_eq!(axes(path), None, "{path}");
+        }
+        assert_eq!(axes("norm"), Some(vec![Some("model".to_string())]));
+        let map = map.with(".*/kernel", [None, None]).expect("a layout");
         assert_eq!(
             map.get("dense_2/kernel").expect_err("two keys").to_string(),
-            "`LayoutMap`: the path `dense_2/kernel` matches several keys: dense.*kernel, kernel; expected one"
+            "`LayoutMap`: the path `dense_2/kernel` matches several keys: .*dense.*kernel, .*/kernel; expected one"
         );
     }
 
@@ -382,6 +468,12 @@ mod tests {
         assert_eq!(error(map().with("a", [Some("rows")])), "the mesh has no axis `rows`; it has batch, model");
         let twice = error(map().with("a", [Some("model"), Some("model")]));
         assert_eq!(twice, "`TensorLayout`: `model` divides two axes of [Some(\"model\"), Some(\"model\")]");
+        assert!(error(map().with("a)(b", [None])).starts_with("`LayoutMap`: `a)(b` is no regular expression: "));
+        let huge = DeviceMesh::new([1 << 32, 1 << 32], ["batch", "model"]).expect_err("an error").to_string();
+        assert_eq!(
+            huge,
+            "`DeviceMesh`: got the shape [4294967296, 4294967296], expected at most 2147483647 devices in all"
+        );
         let names = DeviceMesh::new([2, 4], ["batch"]).expect_err("an error").to_string();
         assert_eq!(
             names,

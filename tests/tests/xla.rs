@@ -17,7 +17,6 @@ fn plugin() -> Option<PathBuf> {
 }
 
 fn model() -> kc::Result<Model> {
-    kc::utils::clear_session();
     kc::utils::set_random_seed(3);
     let mut model = Sequential::new()
         .add(Input::new([16]))
@@ -32,10 +31,11 @@ fn model() -> kc::Result<Model> {
 
 /// A model's module where it is spread like that.
 fn module(distribution: Option<Distribution>) -> Module {
+    kc::utils::clear_session();
     set_distribution(distribution);
-    let module = model().and_then(|model| model.module());
+    let model = model();
     set_distribution(None);
-    module.expect("the model can be traced")
+    model.and_then(|model| model.module()).expect("the model can be traced")
 }
 
 fn package(distribution: Option<Distribution>) -> Package {
@@ -194,8 +194,8 @@ fn step_text(package: &Package, batch: i64) -> String {
 
 fn model_parallel(shape: [usize; 2]) -> Distribution {
     let mesh = DeviceMesh::new(shape, ["batch", "model"]).expect("a mesh");
-    let map = LayoutMap::new(&mesh).with("dense.*kernel", [None, Some("model")]).expect("a layout");
-    let map = map.with("dense.*bias", [Some("model")]).expect("a layout");
+    let map = LayoutMap::new(&mesh).with(".*dense.*kernel", [None, Some("model")]).expect("a layout");
+    let map = map.with(".*dense.*bias", [Some("model")]).expect("a layout");
     ModelParallel::new(map).batch_dim_name("batch").expect("an axis").into()
 }
 
@@ -371,6 +371,55 @@ fn a_device_without_memory_is_an_error() {
     let message = error.to_string();
     assert!(message.starts_with("the device has no memory left ("), "{message}");
     assert!(message.ends_with("; use smaller batches, a smaller model or more devices"), "{message}");
+}
+
+/// Keras gives variables their layouts when they are made; what is set later changes nothing.
+#[test]
+fn a_model_is_spread_as_was_set_when_it_was_compiled() {
+    let devices = |model: &Model| {
+        let distribution = model.module().expect("the model can be traced").model.distribution;
+        distribution.map_or(1, |distribution| distribution.devices())
+    };
+    kc::utils::clear_session();
+    let four = || Some(DataParallel::new(4).expect("four devices").into());
+    set_distribution(four());
+    let spread = model().expect("a model");
+    let never_compiled: Model = Sequential::new().add(Input::new([4])).add(Dense::new(2)).into();
+    set_distribution(None);
+    let whole = model().expect("a model");
+    set_distribution(four());
+    assert_eq!([devices(&spread), devices(&never_compiled), devices(&whole)], [4, 4, 1]);
+    let elsewhere = std::thread::scope(|threads| threads.spawn(|| devices(&spread)).join().expect("no panic"));
+    assert_eq!(elsewhere, 4, "in a thread where nothing is set");
+    kc::utils::clear_session();
+    assert!(kc::distribution::distribution().is_none());
+}
+
+#[test]
+fn layouts_are_by_the_paths_of_keras() {
+    let of = |key: &str| {
+        kc::utils::clear_session();
+        let mesh = DeviceMesh::new([2, 2], ["batch", "model"]).expect("a mesh");
+        let map = LayoutMap::new(&mesh).with(key, [None, Some("model")]).expect("a layout");
+        set_distribution(Some(ModelParallel::new(map).into()));
+        let model = model().expect("a model");
+        let module = model.module().map_err(|error| error.to_string())?;
+        let spread = module.model.distribution.expect("it was set");
+        let divided = module.state.iter().zip(spread.state).filter(|(_, axes)| axes.iter().any(Option::is_some));
+        Ok(divided.map(|(tensor, _)| tensor.name.clone()).collect::<Vec<_>>())
+    };
+    let adam = |name: &str| [format!("adam/{name}_momentum"), format!("adam/{name}_velocity")];
+    let dense = [vec!["dense/kernel".to_string()], adam("dense_kernel").into()].concat();
+    assert_eq!(of("sequential/dense/kernel"), Ok(dense.clone()));
+    assert_eq!(of(".*/dense/k.*"), Ok(dense));
+    assert_eq!(of("dense/kernel"), Ok(vec![]), "not the whole path");
+    let output: String = of("sequential/dense/output").expect_err("outputs have no layouts");
+    assert_eq!(
+        output,
+        "`LayoutMap`: `sequential/dense/output` is of the output `sequential/dense/output`, and only variables have layouts here: XLA \
+         lays out what layers give; leave the key out. The variables are sequential/dense/kernel, sequential/dense/bias, \
+         sequential/dense_1/kernel, sequential/dense_1/bias, sequential/logits/kernel, sequential/logits/bias"
+    );
 }
 
 #[test]

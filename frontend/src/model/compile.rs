@@ -201,6 +201,7 @@ impl Model {
         let outputs = self.network()?.output_names();
         let compiled = arguments.resolve(self.base.name(), &outputs, place);
         self.compiled = Some(compiled.map_err(|error| error.at(place))?);
+        self.distribution = crate::distribution::distribution();
         self.engine.reset();
         Ok(())
     }

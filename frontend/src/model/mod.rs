@@ -3,6 +3,7 @@
 mod compile;
 mod engine;
 mod functional;
+mod paths;
 mod run;
 mod sequential;
 mod trace;
@@ -14,6 +15,7 @@ pub use compile::{Compile, IntoLosses, IntoMetrics, IntoOptimizer};
 pub use run::{Fit, IntoArrays};
 pub use sequential::Sequential;
 
+use crate::distribution::{self, Distribution};
 use crate::keras_tensor::IntoTensors;
 use crate::layer::{LayerRef, base, file_names, parts_of};
 use crate::{Base, Input, Layer, Result, Scope};
@@ -32,6 +34,8 @@ pub struct Model {
     input: OnceLock<LayerRef>,
     network: OnceLock<Functional>,
     compiled: Option<Compiled>,
+    /// How it is spread: what was set when it was compiled, before that when it was made.
+    distribution: Option<Distribution>,
     engine: Engine,
 }
 
@@ -48,6 +52,7 @@ impl Model {
             input: OnceLock::new(),
             network: OnceLock::from(network),
             compiled: None,
+            distribution: distribution::distribution(),
             engine: Engine::default(),
         })
     }

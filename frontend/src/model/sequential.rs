@@ -33,6 +33,7 @@ impl Sequential {
             input: OnceLock::new(),
             network: OnceLock::new(),
             compiled: None,
+            distribution: crate::distribution::distribution(),
             engine: Default::default(),
         })
     }

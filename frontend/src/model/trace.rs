@@ -47,7 +47,8 @@ pub(super) fn module(model: &Model) -> Result<(Module, Vec<Arc<DrawnSeed>>)> {
     }
     let seeds = drawn_seeds(&store);
     let state: Vec<StateTensor> = store.variables.into_iter().map(|variable| variable.state).collect();
-    let distribution = distribution::of_state(&state, &slots)?;
+    let spread = |distribution| distribution::of_state(model, distribution, &state, &slots);
+    let distribution = model.distribution.as_ref().map(spread).transpose()?;
     let info =
         ModelInfo { name: model.base.name().to_string(), layers, fields, distribution, labels: Default::default() };
     Ok((Module { model: info, state, functions }, seeds))
