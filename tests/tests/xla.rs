@@ -423,6 +423,45 @@ fn layouts_are_by_the_paths_of_keras() {
 }
 
 #[test]
+fn the_texts_are_those_that_a_session_takes() {
+    let package = package(Some(DataParallel::new(4).expect("four devices").into()));
+    let texts = |batch: i64| -> Vec<(bool, String)> {
+        let programs = package.manifest.code.programs.iter();
+        let of_step = programs.filter(|program| package.manifest.entries[program.entry].name == "train_steps");
+        let texts = of_step.filter_map(|program| {
+            let text = stablehlo::text_for(&package, program, batch, 5).expect("the extents are known");
+            text.map(|(text, _)| (program.batch_divided, text))
+        });
+        texts.collect()
+    };
+    for (batch, divided) in [(32, true), (30, false)] {
+        let texts = texts(batch);
+        assert_eq!(texts.iter().map(|(divided, _)| *divided).collect::<Vec<_>>(), [divided], "{batch}");
+        let text = &texts[0].1;
+        assert!(
+            text.contains("mhlo.num_partitions = 4") && text.contains(&format!("tensor<5x{batch}x16xf32>")),
+            "{text}"
+        );
+        assert_eq!(text.contains("{devices=[1,4,1]<=[4]}"), divided, "{text}");
+    }
+}
+
+#[test]
+fn an_extent_that_is_no_batch_is_not_known_ahead() {
+    kc::utils::clear_session();
+    let model = Sequential::new().add(Input::new([Dim::symbol("T"), Dim::constant(2)]).name("x"));
+    let module = Model::from(model.add(Dense::new(3))).module().expect("the model can be traced");
+    let package = stablehlo::compile(&module, &Options::default(), &mut |_, _| {}).expect("XLA has all of its ops");
+    let predict = package.manifest.entries.iter().position(|entry| entry.name == "predict").expect("it is compiled");
+    let program = package.manifest.code.programs.iter().find(|program| program.entry == predict).expect("its text");
+    assert_eq!(
+        stablehlo::text_for(&package, program, 7, 1).expect_err("T is not known").to_string(),
+        "predict: stablehlo: `x` is f32[B, T, 2]: the extent T is no size of a batch, so it is not known before the program runs; give \
+         `Input` a number for it, or compile for `--target xla`, which compiles for the shapes that come"
+    );
+}
+
+#[test]
 fn a_cpu_back_end_refuses_a_model_that_is_spread() {
     let module = module(Some(DataParallel::new(4).expect("four devices").into()));
     let backend = kc_codegen::Cranelift::new().expect("this machine has it");

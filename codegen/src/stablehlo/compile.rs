@@ -9,6 +9,7 @@ use kc_ir::manifest::{
     TRAIN_STEPS,
 };
 use kc_ir::tensor::{Function, Module, ResultSlot, TypeError};
+use kc_ir::{Dim, Symbol};
 use kc_passes::{CostConstants, SaturationOptions, Takes, Target};
 use kc_runtime::Package;
 use kc_runtime::kc_abi::call::INTRINSICS_VERSION;
@@ -67,11 +68,10 @@ pub fn compile_ahead(
         let message = format!("it has {} devices, the model's mesh {partitions}", devices.kinds().len());
         return Err(failed(PjrtError::Topology { name: topology.to_string(), message }));
     }
-    let distribution = package.manifest.model.distribution.clone().unwrap_or_default();
     let mut code = package.code.to_vec();
     let texts = package.manifest.code.programs.clone();
     for text in texts {
-        let entry = &package.manifest.entries[text.entry];
+        let entry = package.manifest.entries[text.entry].clone();
         let in_entry = |error: PjrtError| CompileError::Program {
             function: entry.name.clone(),
             topology: topology.to_string(),
@@ -82,18 +82,8 @@ pub fn compile_ahead(
             // how many steps there will be is not known
             continue;
         }
-        let parts = distribution.parts(distribution.batch) as i64;
         for &size in sizes {
-            // of the texts for divided and whole batches the one that a session takes
-            if parts > 1 && has_batch(&entry.inputs, &entry.name) && text.batch_divided != (size % parts == 0) {
-                continue;
-            }
-            let bytes = &code[text.offset as usize..(text.offset + text.bytes) as usize];
-            let exact = instantiate(&String::from_utf8_lossy(bytes), &|_| Some(size));
-            let exact = exact.map_err(|message| CompileError::Graph {
-                function: entry.name.clone(),
-                error: TypeError::new("stablehlo", message),
-            })?;
+            let Some((exact, values)) = text_for(&package, &text, size, 1)? else { continue };
             let start = Instant::now();
             let compiled = devices.compile(&exact, &CompileOptions { partitions }).map_err(in_entry)?;
             let compile_nanoseconds = start.elapsed().as_nanos() as u64;
@@ -112,7 +102,6 @@ pub fn compile_ahead(
                 },
                 compile_nanoseconds,
             };
-            let values = entry.symbols.iter().map(|_| size).collect();
             let platform = PLATFORM.to_string();
             package.manifest.code.programs.push(DeviceProgram {
                 form: ProgramForm::Executable { platform, topology: topology.to_string(), values, cost },
@@ -126,6 +115,51 @@ pub fn compile_ahead(
     package.code = code.into();
     package.manifest.code.target = format!("{PLATFORM} {topology}");
     Ok(package)
+}
+
+/// A text of a package as it is compiled for a size of the batch and a number of steps in one call, and what the symbols of its entry
+/// point are; `None` where a session takes the other text for a batch of that size, divided or not.
+///
+/// # Errors
+/// Where an extent is neither of the two, so that nobody knows it.
+pub fn text_for(
+    package: &Package,
+    program: &DeviceProgram,
+    batch: i64,
+    steps: i64,
+) -> Result<Option<(String, Vec<i64>)>, CompileError> {
+    let manifest = &package.manifest;
+    let entry = &manifest.entries[program.entry];
+    let parts = manifest.model.distribution.as_ref().map_or(1, |mesh| mesh.parts(mesh.batch)) as i64;
+    if parts > 1 && has_batch(&entry.inputs, &entry.name) && program.batch_divided != (batch % parts == 0) {
+        return Ok(None);
+    }
+    let failed = |message: String| CompileError::Graph {
+        function: entry.name.clone(),
+        error: TypeError::new("stablehlo", message),
+    };
+    let mut values = Vec::with_capacity(entry.symbols.len());
+    for symbol in &entry.symbols {
+        let is_axis = |input: &Input, axis: usize| input.ty.shape.get(axis).and_then(Dim::as_symbol) == Some(symbol);
+        let is_batch = |input: &Input| input.batch_axis(&entry.name).is_some_and(|axis| is_axis(input, axis));
+        if entry.inputs.iter().any(is_batch) {
+            values.push(batch);
+        } else if entry.name == TRAIN_STEPS && entry.inputs.iter().any(|input| is_axis(input, 0)) {
+            values.push(steps);
+        } else {
+            let input =
+                entry.inputs.iter().find(|input| input.ty.shape.iter().any(|dim| dim.as_symbol() == Some(symbol)));
+            let input = input.map_or(String::new(), |input| format!("`{}` is {}: ", input.name, input.ty));
+            return Err(failed(format!(
+                "{input}the extent {symbol} is no size of a batch, so it is not known before the program runs; give `Input` a number for \
+                 it, or compile for `--target xla`, which compiles for the shapes that come"
+            )));
+        }
+    }
+    let bytes = &package.code[program.offset as usize..(program.offset + program.bytes) as usize];
+    let value = |symbol: &Symbol| entry.symbols.iter().position(|known| known == symbol).map(|at| values[at]);
+    let text = instantiate(&String::from_utf8_lossy(bytes), &value).map_err(failed)?;
+    Ok(Some((text, values)))
 }
 
 /// The platform that is compiled for ahead of time.

@@ -22,7 +22,7 @@ mod steps;
 mod windows;
 mod write;
 
-pub use compile::{NAME, compile, compile_ahead, optimise_for_xla, target};
+pub use compile::{NAME, compile, compile_ahead, optimise_for_xla, target, text_for};
 pub use roofline::roofline_nanoseconds;
 
 use kc_ir::manifest::{Distribution, Place};

@@ -125,6 +125,9 @@ pub struct Compile {
     /// Samples a step that `--target tpu` and `--emit stablehlo` compile for; may be given several times
     #[arg(long, default_values_t = [32])]
     pub batch_size: Vec<usize>,
+    /// Steps in one call of `train_steps` that `--emit stablehlo` prints it for
+    #[arg(long, default_value_t = 1)]
+    pub steps_per_execution: usize,
     /// Only these entry points of StableHLO; those of an object or library, without it predict
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub entry: Vec<String>,

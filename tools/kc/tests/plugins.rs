@@ -94,6 +94,10 @@ fn the_text_is_emitted_for_a_batch() {
     let text = place.succeed(&emit);
     assert!(text.starts_with("module @kc_predict") && text.contains("tensor<8x4xf32>"), "{text}");
     assert_eq!(place.succeed(&emit), text, "the same text each time");
+    let steps = ["compile", "model.rs", "--emit", "stablehlo", "--entry", "train_steps", "--steps-per-execution", "3"];
+    let steps = place.succeed(&steps);
+    assert!(steps.starts_with("module @kc_train_steps") && steps.contains("tensor<3x32x4xf32>"), "{steps}");
+    assert!(!steps.contains("// -----"), "only that: {steps}");
     let wrong = place.fail(&["compile", "model.rs", "--emit", "stablehlo", "--entry", "train"]);
     assert!(
         wrong.starts_with("error: `--entry train`: the model has no such entry point; it has init, predict"),

@@ -9,6 +9,7 @@ use kc_codegen::cuda::{Architecture, Cuda};
 use kc_codegen::mlir::{Machine, Mlir};
 use kc_codegen::{Backend, Optimised, Options, Stage, optimise, schedule_function};
 use kc_ir::kernel::{Kernel, Program, print_program};
+use kc_ir::manifest::TRAIN_STEPS;
 use kc_ir::tensor::Module;
 use kc_ir::tensor::text::print_module;
 use kc_runtime::Package;
@@ -24,13 +25,16 @@ pub fn compile(arguments: &Compile) -> Outcome {
     if let Some(size) = arguments.exact_batch.iter().find(|size| **size < 1) {
         return Err(Failure::new(format_args!("`--exact-batch {size}`: a batch has at least 1 sample")));
     }
+    if arguments.steps_per_execution == 0 {
+        return Err(Failure::new("`steps_per_execution` must be at least 1, 0 was given"));
+    }
     let exact_batches: BTreeSet<i64> = arguments.exact_batch.iter().copied().collect();
     let traced = model::trace(&arguments.model)?;
     if arguments.emit == Some(Form::Ir) {
         return give(arguments, &traced.text);
     }
     if arguments.emit == Some(Form::Stablehlo) {
-        return give(arguments, &stablehlo(arguments, &traced.module)?);
+        return give(arguments, &stablehlo(arguments, traced.module)?);
     }
     let extract = arguments.code.extract;
     let backends = if arguments.target.contains(&CompileTarget::Cuda) {
@@ -228,32 +232,38 @@ fn for_xla(arguments: &Compile, mut module: Module) -> Outcome {
     output::print(&format!("wrote {} ({target}, {programs} programs)\n", path.display()))
 }
 
-/// The StableHLO of the entry points for the batch sizes, each a module of its own.
-fn stablehlo(arguments: &Compile, module: &Module) -> Outcome<String> {
-    if let Some(name) = arguments.entry.iter().find(|name| module.function(name).is_none()) {
-        let known: Vec<&str> = module.functions.iter().map(|function| function.name.as_str()).collect();
+/// The StableHLO that is compiled of the entry points for the batch sizes, each a module of its own.
+fn stablehlo(arguments: &Compile, mut module: Module) -> Outcome<String> {
+    let mut known: Vec<&str> = module.functions.iter().map(|function| function.name.as_str()).collect();
+    if known.contains(&TRAIN_STEP) {
+        known.push(TRAIN_STEPS);
+    }
+    if let Some(name) = arguments.entry.iter().find(|name| !known.contains(&name.as_str())) {
         let message = format!("`--entry {name}`: the model has no such entry point; it has {}", known.join(", "));
         return Err(Failure::new(message));
     }
-    let mut texts = Vec::new();
-    for function in &module.functions {
-        if !arguments.entry.is_empty() && !arguments.entry.contains(&function.name) {
+    let is_wanted = |name: &str| arguments.entry.is_empty() || arguments.entry.iter().any(|entry| entry == name);
+    // the loop is made of the step
+    let is_needed = |name: &str| is_wanted(name) || (name == TRAIN_STEP && is_wanted(TRAIN_STEPS));
+    module.functions.retain(|function| is_needed(&function.name));
+    let package = compile::compile_for_xla(&module)?;
+    let mut texts: Vec<String> = Vec::new();
+    for program in &package.manifest.code.programs {
+        if !is_wanted(&package.manifest.entries[program.entry].name) {
             continue;
         }
-        let optimised = kc_codegen::stablehlo::optimise_for_xla(function, &Options::default(), &mut |_, _| {});
-        let optimised = optimised.map_err(Failure::new)?;
-        let printed = kc_codegen::stablehlo::print(&optimised.function).map_err(Failure::new)?;
-        for (number, &size) in arguments.batch_size.iter().enumerate() {
-            let text =
-                kc_runtime::stablehlo::instantiate(&printed.text, &|_| Some(size as i64)).map_err(Failure::new)?;
-            // an entry point without a batch is the same for all
-            if number == 0 || text != *texts.last().unwrap_or(&String::new()) {
-                texts.push(text);
-            }
+        // an entry point without a batch is the same for all
+        let first = texts.len();
+        for &size in &arguments.batch_size {
+            let (size, steps) = (size as i64, arguments.steps_per_execution as i64);
+            let text = kc_codegen::stablehlo::text_for(&package, program, size, steps).map_err(Failure::new)?;
+            texts.extend(text.map(|(text, _)| text).filter(|text| !texts[first..].contains(text)));
         }
     }
     Ok(texts.join("// -----\n"))
 }
+
+const TRAIN_STEP: &str = "train_step";
 
 /// An emitted form, to the file that was asked for or to standard output.
 fn give(arguments: &Compile, text: &str) -> Outcome {
