@@ -9,6 +9,7 @@ use crate::{Backend, CodeImage, CodegenError, Form};
 use interface::{API_VERSION, ApiVersionFn, Blob, CompileFn, Failure, FreeFn, ImageHeader, Options, Output};
 use kc_ir::kernel::{Kernel, print_kernels};
 use kc_passes::Target;
+use kc_runtime::with_sources;
 use libloading::Library;
 use std::path::{Path, PathBuf};
 
@@ -77,7 +78,8 @@ impl Mlir {
 
     /// Opens the plug-in in that file.
     pub fn open(path: &Path) -> Result<Self, NotAvailable> {
-        let broken = |error: libloading::Error| NotAvailable::Broken { path: path.into(), reason: error.to_string() };
+        let broken =
+            |error: libloading::Error| NotAvailable::Broken { path: path.into(), reason: with_sources(&error) };
         // SAFETY: the file is the plug-in that the person named or built; its initialisers are LLVM's, which have no preconditions. The
         // functions' types are those of the interface's version, which is checked before another function is called.
         unsafe {

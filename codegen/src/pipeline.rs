@@ -39,6 +39,9 @@ pub enum CompileError {
     /// The back end.
     #[error(transparent)]
     Codegen(#[from] CodegenError),
+    /// A package that is not for XLA.
+    #[error("the package holds no StableHLO; make one with `--target xla` or `tpu`")]
+    Texts,
     /// XLA's plug-in.
     #[error(transparent)]
     Plugin {
@@ -109,7 +112,7 @@ pub fn compile_observed(
         return Err(CodegenError::Unavailable {
             backend: backend.name().to_string(),
             reason: format!(
-                "the model is spread over {devices} devices, which only XLA does; compile it for the back end xla"
+                "the model is spread over {devices} devices, which only XLA does; compile it for XLA (`--target xla` or `tpu`)"
             ),
         }
         .into());

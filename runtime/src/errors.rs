@@ -32,6 +32,13 @@ macro_rules! errors {
 }
 pub(crate) use errors;
 
+/// An error's text with those of the errors behind it, which some texts leave out.
+#[cfg(feature = "std")]
+pub fn with_sources(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// Errors that are passed on as a variant of another.
 macro_rules! from_errors {
     ($($error:ty => $name:ident::$variant:ident),+ $(,)?) => { $(

@@ -9,6 +9,8 @@
 extern crate alloc;
 
 pub mod array;
+#[cfg(feature = "std")]
+pub mod cache;
 pub mod convert;
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -65,6 +67,8 @@ pub fn bytes_mut<T: Element>(values: &mut [T]) -> &mut [u8] {
 }
 
 pub use array::{Array, ArrayError, Element};
+#[cfg(feature = "std")]
+pub use errors::with_sources;
 pub use intrinsics::Functions;
 pub use kc_abi;
 pub use memory::AlignedBytes;

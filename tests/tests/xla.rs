@@ -320,6 +320,14 @@ fn a_program_is_loaded_from_the_cache() {
     let kept = std::fs::read_dir(&folder).expect("programs were kept").count();
     assert_eq!(kept, 2, "init and predict");
     assert_eq!(predict().expect("it runs again"), first);
+    // XLA would execute what is damaged
+    for file in std::fs::read_dir(&folder).expect("programs were kept").flatten() {
+        let mut bytes = std::fs::read(file.path()).expect("a kept program");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+        std::fs::write(file.path(), bytes).expect("a test's own file");
+    }
+    assert_eq!(predict().expect("it is compiled again"), first);
 }
 
 #[test]
@@ -467,7 +475,7 @@ fn a_cpu_back_end_refuses_a_model_that_is_spread() {
     let backend = kc_codegen::Cranelift::new().expect("this machine has it");
     assert_eq!(
         kc_codegen::compile(&module, &backend, &Options::default()).expect_err("one processor").to_string(),
-        "the back end cranelift is not available: the model is spread over 4 devices, which only XLA does; compile it for the \
-         back end xla"
+        "the back end cranelift is not available: the model is spread over 4 devices, which only XLA does; compile it for \
+         XLA (`--target xla` or `tpu`)"
     );
 }

@@ -47,31 +47,37 @@ pub fn optimise_for_xla(
     optimise(function, &target(), &Options { saturation, ..options.clone() }, observe)
 }
 
-/// What [`compile`] gives with programs that a plug-in compiled for a topology, such as `v5e:2x2`: of each entry point one for each size of the
-/// batch. The texts are kept, so that the package also runs with other batches, and can be compiled for another topology.
+/// A package of [`compile`]'s texts with programs that a plug-in compiled for a topology, such as `v5e:2x2`: of each entry point one for
+/// each size of the batch. The texts stay, so that the package also runs with other batches, and can be compiled for another topology;
+/// what was compiled for one before goes.
 ///
 /// # Errors
-/// Where the plug-in cannot be opened, does not know the topology, or cannot compile a program; what XLA says is in the message.
+/// Where the package has no texts, where the plug-in cannot be opened, does not know the topology, or cannot compile a program; what XLA
+/// says is in the message.
 pub fn compile_ahead(
-    module: &Module,
-    options: &Options,
+    mut package: Package,
     plugin: &Path,
     topology: &str,
     batch_sizes: &[i64],
 ) -> Result<Package, CompileError> {
-    let mut package = compile(module, options, &mut |_, _| {})?;
+    let texts: Vec<DeviceProgram> =
+        package.manifest.code.programs.drain(..).filter(|program| program.form == ProgramForm::Stablehlo).collect();
+    if texts.is_empty() {
+        return Err(CompileError::Texts);
+    }
     let failed = |error: PjrtError| CompileError::Plugin { error: Box::new(error) };
     let plugin = Plugin::open(plugin).map_err(failed)?;
     let devices = Topology::new(plugin, topology).map_err(failed)?;
     let partitions = package.manifest.model.distribution.as_ref().map_or(1, Distribution::devices).max(1);
     if partitions > devices.kinds().len() {
-        let message = format!("it has {} devices, the model's mesh {partitions}", devices.kinds().len());
-        return Err(failed(PjrtError::Topology { name: topology.to_string(), message }));
+        let (name, devices) = (topology.to_string(), devices.kinds().len());
+        return Err(failed(PjrtError::TooFew { name, devices, mesh: partitions }));
     }
-    let mut code = package.code.to_vec();
-    let texts = package.manifest.code.programs.clone();
+    let (mut programs, mut code) = (Vec::new(), Vec::new());
     for text in texts {
-        let entry = package.manifest.entries[text.entry].clone();
+        let (bytes, entry) = lies(&package, &text)?;
+        programs.push(DeviceProgram { offset: code.len() as u64, ..text.clone() });
+        code.extend_from_slice(bytes);
         let in_entry = |error: PjrtError| CompileError::Program {
             function: entry.name.clone(),
             topology: topology.to_string(),
@@ -103,7 +109,7 @@ pub fn compile_ahead(
                 compile_nanoseconds,
             };
             let platform = PLATFORM.to_string();
-            package.manifest.code.programs.push(DeviceProgram {
+            programs.push(DeviceProgram {
                 form: ProgramForm::Executable { platform, topology: topology.to_string(), values, cost },
                 offset: code.len() as u64,
                 bytes: serialized.len() as u64,
@@ -113,6 +119,7 @@ pub fn compile_ahead(
         }
     }
     package.code = code.into();
+    package.manifest.code.programs = programs;
     package.manifest.code.target = format!("{PLATFORM} {topology}");
     Ok(package)
 }
@@ -128,9 +135,8 @@ pub fn text_for(
     batch: i64,
     steps: i64,
 ) -> Result<Option<(String, Vec<i64>)>, CompileError> {
-    let manifest = &package.manifest;
-    let entry = &manifest.entries[program.entry];
-    let parts = manifest.model.distribution.as_ref().map_or(1, |mesh| mesh.parts(mesh.batch)) as i64;
+    let (bytes, entry) = lies(package, program)?;
+    let parts = package.manifest.model.distribution.as_ref().map_or(1, |mesh| mesh.parts(mesh.batch)) as i64;
     if parts > 1 && has_batch(&entry.inputs, &entry.name) && program.batch_divided != (batch % parts == 0) {
         return Ok(None);
     }
@@ -156,10 +162,16 @@ pub fn text_for(
             )));
         }
     }
-    let bytes = &package.code[program.offset as usize..(program.offset + program.bytes) as usize];
     let value = |symbol: &Symbol| entry.symbols.iter().position(|known| known == symbol).map(|at| values[at]);
     let text = instantiate(&String::from_utf8_lossy(bytes), &value).map_err(failed)?;
     Ok(Some((text, values)))
+}
+
+/// A program's bytes and its entry point.
+fn lies<'p>(package: &'p Package, program: &DeviceProgram) -> Result<(&'p [u8], &'p Entry), CompileError> {
+    let end = program.offset.saturating_add(program.bytes);
+    let bytes = package.code.get(program.offset as usize..end as usize);
+    bytes.zip(package.manifest.entries.get(program.entry)).ok_or(CompileError::Texts)
 }
 
 /// The platform that is compiled for ahead of time.

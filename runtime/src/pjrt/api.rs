@@ -2,6 +2,7 @@
 
 use super::PjrtError;
 use super::bindings::*;
+use crate::errors::with_sources;
 use libloading::Library;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -153,12 +154,15 @@ impl Plugin {
 
     fn load(path: &Path) -> Result<Plugin, PjrtError> {
         let failed = |reason: String| PjrtError::Open { path: path.into(), reason };
+        let said = |error: libloading::Error| failed(with_sources(&error));
+        // the system looks for a name without a folder elsewhere
+        let file = std::path::absolute(path).map_err(|error| failed(error.to_string()))?;
         // SAFETY: the person named the file as a plug-in, and a plug-in's initialisers have no preconditions. `GetPjrtApi` gives a
         // table whose head says its size and version, which are looked at before anything behind them.
         let api = unsafe {
-            let library = Library::new(path).map_err(|error| failed(error.to_string()))?;
+            let library = Library::new(&file).map_err(said)?;
             let api = {
-                let get = library.get::<GetPjrtApi>(b"GetPjrtApi\0").map_err(|error| failed(error.to_string()))?;
+                let get = library.get::<GetPjrtApi>(b"GetPjrtApi\0").map_err(said)?;
                 get()
             };
             std::mem::forget(library);

@@ -7,8 +7,8 @@ errors! {
     pub enum PjrtError {
         /// There is no plug-in.
         #[error(
-            "no PJRT plug-in was found; looked for\n{}\nname one with `--plugin FILE` or the variable KC_PJRT_PLUGIN, or install \
-             one, such as `pip install libtpu`", list(looked)
+            "no PJRT plug-in was found; looked for\n{}\nname one with `--plugin FILE` or the variable {}, or {}; an environment of \
+             Python must be active (VIRTUAL_ENV, CONDA_PREFIX)", list(looked), super::VARIABLE, super::INSTALL
         )]
         Missing {
             /// Where one could be.
@@ -69,6 +69,16 @@ errors! {
             name: String,
             /// XLA's text.
             message: String,
+        },
+        /// A topology with fewer devices than a model is spread over.
+        #[error("the topology `{name}` has {devices} devices, the model's mesh {mesh}; take a larger one or a smaller mesh")]
+        TooFew {
+            /// The topology.
+            name: String,
+            /// Its devices.
+            devices: usize,
+            /// Those of the mesh.
+            mesh: usize,
         },
         /// The plug-in has no devices here.
         #[error("the PJRT plug-in {} has no devices on this machine: {message}", path.display())]

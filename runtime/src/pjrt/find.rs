@@ -4,7 +4,11 @@ use super::PjrtError;
 use std::path::{Path, PathBuf};
 
 /// The variable that names the plug-in's file.
-const VARIABLE: &str = "KC_PJRT_PLUGIN";
+pub const VARIABLE: &str = "KC_PJRT_PLUGIN";
+
+/// How a person comes by a plug-in.
+pub const INSTALL: &str =
+    "install one by pip: libtpu for TPUs, jax-cuda13-pjrt for NVIDIA's GPUs, xla-cpu-pjrt for an x86-64 processor";
 
 /// A plug-in's file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -40,7 +40,7 @@ pub use buffer::{Buffer, Event};
 pub use client::{Client, Device};
 pub use error::PjrtError;
 pub use executable::{Analysis, Executable, Memory};
-pub use find::{Found, candidates, find};
+pub use find::{Found, INSTALL, VARIABLE, candidates, find};
 pub use options::CompileOptions;
 pub use processes::Processes;
 pub use store::{Server, Store, StoreError};

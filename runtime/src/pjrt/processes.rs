@@ -82,6 +82,11 @@ impl Processes {
         self.count
     }
 
+    /// The address of process 0, at which they meet.
+    pub fn coordinator(&self) -> &str {
+        &self.coordinator
+    }
+
     /// The own number, from 0 on.
     pub fn id(&self) -> usize {
         self.id

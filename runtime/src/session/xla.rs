@@ -3,14 +3,12 @@
 use super::bind::Signature;
 use super::{Argument, DeviceOptions, SessionError, fit_outputs};
 use crate::array::Array;
-use crate::package::replace_file;
+use crate::cache::CodeCache;
 use crate::pjrt::{self, Buffer, Client, CompileOptions, Event, Executable, PjrtError, Plugin, Processes, find};
 use crate::stablehlo::instantiate;
 use kc_abi::manifest::{DeviceProgram, Distribution, Entry, Manifest, Output, Place, ProgramForm, StateTensor};
 use kc_abi::{DType, Dim, Symbol};
 use std::collections::{BTreeSet, VecDeque};
-use std::path::{Path, PathBuf};
-use xxhash_rust::xxh3::Xxh3;
 
 /// Steps that may be under way before the next one waits for the oldest: enough to keep the device busy while the next batch is
 /// made, few enough that their inputs do not fill its memory.
@@ -18,6 +16,9 @@ const STEPS_AHEAD: usize = 4;
 
 /// For how many sets of extents a program stays compiled; the one that was not used for longest gives way. Compiling takes seconds.
 const COMPILED_PROGRAMS: usize = 32;
+
+/// Bytes that compiled programs may have together that are kept for later sessions.
+const CACHE_BYTES: u64 = 1 << 30;
 
 /// A program for certain extents.
 struct Compiled {
@@ -32,6 +33,8 @@ pub(super) struct Device {
     code: Vec<u8>,
     /// For each of the manifest's programs those that are compiled, the one that was used last at the end.
     compiled: Vec<Vec<Compiled>>,
+    /// For each of the manifest's programs whether these devices do not take it as it was compiled ahead.
+    refused: Vec<bool>,
     /// How it is spread over devices, here and in other processes; without axes over one.
     distribution: Distribution,
     /// The devices of this process, each with its place in the mesh.
@@ -42,7 +45,7 @@ pub(super) struct Device {
     host_has: Vec<bool>,
     /// Of each step under way the ends on the devices.
     under_way: VecDeque<Vec<Event>>,
-    cache: Option<PathBuf>,
+    cache: Option<CodeCache>,
 }
 
 impl Device {
@@ -105,10 +108,11 @@ impl Device {
             client,
             code: code.to_vec(),
             compiled: manifest.code.programs.iter().map(|_| Vec::new()).collect(),
+            refused: vec![false; manifest.code.programs.len()],
             state: manifest.state.iter().map(|_| None).collect(),
             host_has: vec![true; manifest.state.len()],
             under_way: VecDeque::new(),
-            cache: options.cache.clone(),
+            cache: options.cache.as_ref().map(|folder| CodeCache::new(folder, CACHE_BYTES)),
         })
     }
 
@@ -178,12 +182,20 @@ impl Device {
         };
         let divided =
             parts > 1 && batch_axes.iter().any(Option::is_some) && inputs.iter().zip(&batch_axes).all(can_be_divided);
-        let number = self.program(manifest, entry, &values, divided)?;
-        let program = &manifest.code.programs[number];
+        let mut number = self.program(manifest, entry, &values, divided)?;
         match self.compiled[number].iter().position(|compiled| compiled.values == values) {
             Some(place) => self.compiled[number][place..].rotate_left(1),
             None => {
-                let executable = self.compile(program, &symbols)?;
+                let mut compiled = self.compile(&manifest.code.programs[number], &symbols);
+                // what was compiled ahead may be for other devices of the platform: the text serves
+                if compiled.is_err() && manifest.code.programs[number].form != ProgramForm::Stablehlo {
+                    self.refused[number] = true;
+                    if let Ok(text) = self.program(manifest, entry, &values, divided) {
+                        number = text;
+                        compiled = self.compile(&manifest.code.programs[number], &symbols);
+                    }
+                }
+                let (executable, program) = (compiled?, &manifest.code.programs[number]);
                 if executable.results() != program.results.len() {
                     let (given, listed) = (executable.results(), program.results.len());
                     return Err(SessionError::Manifest(format!("it lists {listed} results, the program has {given}")));
@@ -194,6 +206,7 @@ impl Device {
                 self.compiled[number].push(Compiled { values, executable });
             }
         }
+        let program = &manifest.code.programs[number];
         let last = self.compiled[number].len() - 1;
         for place in &program.arguments {
             if let Place::State(index) = *place
@@ -284,9 +297,9 @@ impl Device {
     fn program(&self, manifest: &Manifest, entry: usize, values: &[i64], divided: bool) -> Result<usize, SessionError> {
         let of_entry = |program: &DeviceProgram| program.entry == entry && program.batch_divided == divided;
         let programs = || manifest.code.programs.iter().enumerate().filter(|(_, program)| of_entry(program));
-        let exact = programs().find(|(_, program)| match &program.form {
+        let exact = programs().find(|(number, program)| match &program.form {
             ProgramForm::Executable { values: own, platform, .. } => {
-                own == values && *platform == self.client.platform()
+                own == values && *platform == self.client.platform() && !self.refused[*number]
             }
             ProgramForm::Stablehlo => false,
         });
@@ -311,33 +324,33 @@ impl Device {
         let text = instantiate(text, symbols)
             .map_err(|message| SessionError::Manifest(format!("a program's extents: {message}")))?;
         let options = CompileOptions { partitions: self.distribution.devices().max(1) };
-        let Some(folder) = &self.cache else { return Ok(self.client.compile(&text, &options)?) };
-        let path = folder.join(format!("{:032x}.bin", self.key(&text, &options)));
-        // what cannot be read or loaded, of another version for instance, is compiled again
-        if let Ok(kept) = std::fs::read(&path)
+        let Some(cache) = &self.cache else { return Ok(self.client.compile(&text, &options)?) };
+        let key = self.key(&text, &options);
+        // what cannot be read or loaded is compiled again
+        if let Some(kept) = cache.read(&key)
             && let Ok(executable) = self.client.load(&kept)
         {
             return Ok(executable);
         }
         let executable = self.client.compile(&text, &options)?;
         if let Ok(serialized) = executable.serialize() {
-            keep(&path, &serialized);
+            // where that fails, a later session compiles
+            let _ = cache.write(&key, &serialized);
         }
         Ok(executable)
     }
 
     /// What a compiled program is kept under: all that it depends on.
-    fn key(&self, text: &str, options: &CompileOptions) -> u128 {
+    fn key(&self, text: &str, options: &CompileOptions) -> Vec<u8> {
         let plugin = self.client.plugin();
-        let mut hasher = Xxh3::new();
-        let length = std::fs::metadata(plugin.path()).map_or(0, |metadata| metadata.len());
+        let file = std::fs::metadata(plugin.path()).ok();
+        let file = file.map(|metadata| (metadata.len(), metadata.modified().ok()));
         let devices = self.client.devices_of(options.partitions).iter().map(|device| (&device.kind, device.id));
         let devices: Vec<_> = devices.collect();
-        hasher
-            .update(format!("{}\n{length}\n{:?}\n{devices:?}\n", plugin.path().display(), plugin.version()).as_bytes());
-        hasher.update(format!("{:?}\n{options:?}\n", plugin.attributes()).as_bytes());
-        hasher.update(text.as_bytes());
-        hasher.digest128()
+        let flags = ["XLA_FLAGS", "LIBTPU_INIT_ARGS"].map(std::env::var_os);
+        let (path, version, attributes) = (plugin.path(), plugin.version(), plugin.attributes());
+        format!("{path:?}\n{file:?}\n{version:?}\n{devices:?}\n{attributes:?}\n{flags:?}\n{options:?}\n{text}")
+            .into_bytes()
     }
 }
 
@@ -423,15 +436,6 @@ impl Region {
             let source = &part.bytes()[own * size..(own + length) * size];
             target[place * size..(place + length) * size].copy_from_slice(source);
         });
-    }
-}
-
-/// Keeps a file for a later session; where that fails, the later session compiles.
-fn keep(path: &Path, bytes: &[u8]) {
-    if let Some(folder) = path.parent()
-        && std::fs::create_dir_all(folder).is_ok()
-    {
-        let _ = replace_file(path, bytes);
     }
 }
 

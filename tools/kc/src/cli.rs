@@ -109,7 +109,7 @@ pub struct Fit {
 /// `kc compile`
 #[derive(Debug, Args)]
 pub struct Compile {
-    /// Rust file with a `#[kc::model] fn`
+    /// Rust file with a `#[kc::model] fn`; or, with `--target tpu`, a package for XLA to compile for another topology
     pub model: PathBuf,
     /// What to compile for: cpu (this machine), x86-64, x86-64-v3, x86-64-v4, aarch64-linux (several for one package, of which each machine
     /// takes the best that it can execute); wasm32, with `--emit wasm` or `object`; cuda, which is PTX for `--arch`; xla, which a PJRT plug-in

@@ -140,7 +140,8 @@ fn plug_ins_that_cannot_be_used_are_named() {
     place.write("text.so", "no library");
     let text = refusal(&place, &place.path("text.so"));
     let start = format!("error: the PJRT plug-in {} cannot be opened: ", shown(&place.path("text.so")));
-    assert!(text.starts_with(&start), "{text}");
+    // with what the system says
+    assert!(text.starts_with(&start) && text.contains("file too short"), "{text}");
 
     let other = library(&place, "other", "#[unsafe(no_mangle)] pub extern \"C\" fn something() {}");
     let other_says = refusal(&place, &other);
@@ -163,4 +164,74 @@ fn plug_ins_that_cannot_be_used_are_named() {
     let start = format!("error: the PJRT plug-in {} crashed when it was opened (signal: 6 (SIGABRT)", shown(&crashing));
     assert!(says.starts_with(&start), "{says}");
     assert!(says.ends_with("take another one by `--plugin` or KC_PJRT_PLUGIN\n"), "{says}");
+
+    let ending = "#[unsafe(no_mangle)] pub extern \"C\" fn GetPjrtApi() -> usize { std::process::exit(0) }";
+    let ending = library(&place, "ending", ending);
+    let expected = format!(
+        "error: the PJRT plug-in {} ended the process when it was opened; take another one by `--plugin` or KC_PJRT_PLUGIN\n",
+        shown(&ending)
+    );
+    assert_eq!(refusal(&place, &ending), expected);
+}
+
+#[test]
+fn a_plug_in_that_crashes_at_work_is_named() {
+    let Some(plugin) = xla() else { return };
+    let place = place("xla_crash");
+    // XLA's plug-in with another function in the place of `PJRT_Client_Compile`
+    let source = format!(
+        "use std::ffi::{{c_char, c_int, c_void}};
+        unsafe extern \"C\" {{
+            fn dlopen(name: *const c_char, flags: c_int) -> *mut c_void;
+            fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
+        }}
+        extern \"C\" fn crash() {{ std::process::abort() }}
+        #[unsafe(no_mangle)] pub extern \"C\" fn GetPjrtApi() -> *const usize {{
+            unsafe {{
+                let get = dlsym(dlopen(c{plugin:?}.as_ptr(), 2), c\"GetPjrtApi\".as_ptr());
+                let table = std::mem::transmute::<*mut c_void, extern \"C\" fn() -> *const usize>(get)();
+                let copy = std::slice::from_raw_parts(table, *table / 8).to_vec().leak();
+                copy[25] = crash as usize;
+                copy.as_ptr()
+            }}
+        }}"
+    );
+    let crashing = library(&place, "at_work", &source).display().to_string();
+    let fit = ["fit", "model.rs", "--data", "data", "--target", "xla", "--plugin", &crashing];
+    let mut command = place.command(&fit);
+    let ended = command.env("KC_CACHE", place.path("cache_of_its_own")).output().expect("kc starts");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended.status), Some(6));
+    let says = String::from_utf8_lossy(&ended.stderr);
+    let expected = format!(
+        "\nerror: the process crashed while the PJRT plug-in {crashing} was at work; take another one by `--plugin` or KC_PJRT_PLUGIN\n"
+    );
+    assert!(says.contains(&expected), "{says}");
+}
+
+#[test]
+fn a_plug_in_may_be_named_by_its_file_alone() {
+    let Some(plugin) = xla() else { return };
+    let place = place("xla_relative");
+    std::fs::hard_link(&plugin, place.path("plugin.so"))
+        .or_else(|_| std::fs::copy(&plugin, place.path("plugin.so")).map(drop))
+        .expect("a test's own folder");
+    let fit = ["fit", "model.rs", "--data", "data", "--target", "xla", "--plugin", "plugin.so", "--verbose", "0"];
+    place.succeed(&fit);
+}
+
+#[test]
+fn options_without_meaning_for_xla_are_refused() {
+    let place = place("xla_options");
+    let refused = |options: &[&str], expected: &str| {
+        let says = place.fail(&[&["compile", "model.rs"], options].concat());
+        assert!(says.contains(expected), "{says}");
+    };
+    refused(&["--topology", "v5e:2x2"], "`--topology` names TPUs; give `--target tpu` with it");
+    refused(
+        &["--target", "xla", "--timings", "--exact-batch", "1"],
+        "`--timings` and `--exact-batch`: no meaning for a package for XLA",
+    );
+    place.succeed(&["compile", "model.rs", "--target", "xla", "-o", "texts.kcp"]);
+    let from_package = place.fail(&["compile", "texts.kcp"]);
+    assert!(from_package.contains("texts.kcp is a package; from one `--target tpu` alone compiles"), "{from_package}");
 }

@@ -36,7 +36,7 @@ fn kc() -> Outcome<PathBuf> {
 fn test<const N: usize>(target: &str, filter: &str, variables: [(&str, String); N]) -> Outcome {
     let mut tests = cargo();
     tests.args(["test", "--profile", "nightly", "--quiet", "--package", "kc-tests", "--test", target]);
-    run(tests.args(["--", "--quiet", filter]).envs(variables))
+    run(tests.args(["--", filter]).envs(variables))
 }
 
 /// Shows the texts of the file tests and of the example models to the judges.

@@ -9,6 +9,7 @@ use kc_codegen::{Backend, Options, optimise, schedule_function};
 use kc_ir::manifest::Entry;
 use kc_ir::tensor::Module;
 use kc_passes::{schedule_apart, traffic};
+use kc_runtime::pjrt::VARIABLE;
 use kc_runtime::random::initial_seeds;
 use kc_runtime::{Session, SessionOptions};
 use serde_json::json;
@@ -183,6 +184,7 @@ pub fn bench(arguments: &Bench) -> Outcome {
 fn xla(arguments: &Bench) -> Outcome<Option<PathBuf>> {
     match &arguments.device.plugin {
         Some(named) => plugins::usable(Some(named)).map(Some),
+        None if std::env::var_os(VARIABLE).is_some_and(|value| !value.is_empty()) => plugins::usable(None).map(Some),
         None if arguments.backend.is_empty() => Ok(plugins::usable(None).ok()),
         None => Ok(None),
     }

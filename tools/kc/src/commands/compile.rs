@@ -29,6 +29,19 @@ pub fn compile(arguments: &Compile) -> Outcome {
         return Err(Failure::new("`steps_per_execution` must be at least 1, 0 was given"));
     }
     let exact_batches: BTreeSet<i64> = arguments.exact_batch.iter().copied().collect();
+    let is_for_tpu = arguments.target.contains(&CompileTarget::Tpu);
+    if arguments.topology.is_some() && !is_for_tpu {
+        return Err(Failure::new("`--topology` names TPUs; give `--target tpu` with it"));
+    }
+    if compile::is_package(&arguments.model) {
+        return match is_for_tpu {
+            true => again_for_tpu(arguments),
+            false => Err(Failure::new(format_args!(
+                "{} is a package; from one `--target tpu` alone compiles, the others need the model file",
+                arguments.model.display()
+            ))),
+        };
+    }
     let traced = model::trace(&arguments.model)?;
     if arguments.emit == Some(Form::Ir) {
         return give(arguments, &traced.text);
@@ -214,18 +227,60 @@ fn output_path(arguments: &Compile) -> PathBuf {
 
 /// A package of StableHLO, with programs that are compiled ahead where a topology is named.
 fn for_xla(arguments: &Compile, mut module: Module) -> Outcome {
-    let path = output_path(arguments);
+    refuse_options_of_cpus(arguments)?;
     describe(arguments, &mut module)?;
+    let texts = compile::compile_for_xla(&module)?;
     let mut package = match &arguments.topology {
-        None => compile::compile_for_xla(&module)?,
-        Some(topology) => {
-            let plugin = crate::plugins::usable_without_devices(arguments.device.plugin.as_deref())?;
-            let sizes: Vec<i64> = arguments.batch_size.iter().map(|&size| size as i64).collect();
-            kc_codegen::stablehlo::compile_ahead(&module, &Options::default(), &plugin, topology, &sizes)
-                .map_err(Failure::new)?
-        }
+        None => texts,
+        Some(topology) => ahead(arguments, texts, topology)?,
     };
     take_weights(arguments, &mut package)?;
+    write_programs(arguments, &package)
+}
+
+/// A package with StableHLO, compiled for another topology.
+fn again_for_tpu(arguments: &Compile) -> Outcome {
+    refuse_options_of_cpus(arguments)?;
+    if !arguments.card.is_empty() || arguments.labels.is_some() {
+        return Err(Failure::new("`--card` and `--labels` describe a model file; this package has its own"));
+    }
+    let Some(topology) = &arguments.topology else { return Err(Failure::new("`--target tpu` needs `--topology`")) };
+    if arguments.output.is_none() {
+        return Err(Failure::new("give `-o`: the package's own name is taken"));
+    }
+    let package = Package::verify(&arguments.model).map_err(Failure::new)?;
+    let mut package = ahead(arguments, package, topology)?;
+    take_weights(arguments, &mut package)?;
+    write_programs(arguments, &package)
+}
+
+/// The texts of a package, compiled for TPUs too.
+fn ahead(arguments: &Compile, texts: Package, topology: &str) -> Outcome<Package> {
+    let plugin = crate::plugins::usable_without_devices(arguments.device.plugin.as_deref())?;
+    let sizes: BTreeSet<i64> = arguments.batch_size.iter().map(|&size| size as i64).collect();
+    let sizes: Vec<i64> = sizes.into_iter().collect();
+    kc_codegen::stablehlo::compile_ahead(texts, &plugin, topology, &sizes).map_err(Failure::new)
+}
+
+/// XLA would do nothing about them.
+fn refuse_options_of_cpus(arguments: &Compile) -> Outcome {
+    let given = [
+        ("--timings", arguments.timings),
+        ("--exact-batch", !arguments.exact_batch.is_empty()),
+        ("--entry", !arguments.entry.is_empty()),
+        ("--extract", arguments.code.extract != Extract::Greedy),
+        ("--backend", arguments.code.backend != cli::Backend::Auto),
+    ];
+    let given: Vec<String> =
+        given.iter().filter(|(_, given)| *given).map(|(option, _)| format!("`{option}`")).collect();
+    match given.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(format_args!("{}: no meaning for a package for XLA", given.join(" and ")))),
+    }
+}
+
+fn write_programs(arguments: &Compile, package: &Package) -> Outcome {
+    let path = output_path(arguments);
     package.write(&path).map_err(Failure::new)?;
     let programs = package.manifest.code.programs.len();
     let target = &package.manifest.code.target;
