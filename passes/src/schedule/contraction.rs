@@ -248,8 +248,10 @@ pub(super) fn tile_time(target: &Target, tile: Tile, from_afar: bool) -> f64 {
     }
 }
 
+/// Multiply-adds that are in execution at once.
+const IN_FLIGHT: i64 = 8;
+
 fn near_time(tile: Tile) -> f64 {
-    const IN_FLIGHT: i64 = 8;
     ((2 * tile.rows * tile.vectors).max(2 * IN_FLIGHT) + tile.rows + 2 * tile.vectors) as f64
 }
 

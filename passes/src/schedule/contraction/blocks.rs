@@ -9,7 +9,7 @@
 use super::super::emit::{Coordinate, Emitter, Unsuited};
 use super::super::loops::Stored;
 use super::super::map::{divide, nominal};
-use super::{Finish, Plan, Tile, multiply_add, tile_time};
+use super::{Finish, IN_FLIGHT, Plan, Tile, multiply_add, tile_time};
 use crate::Target;
 use kc_ir::kernel::{Access, Index, MemoryId, Register, Space};
 use kc_ir::tensor::Scalar;
@@ -401,19 +401,15 @@ impl Plan<'_> {
                 let (_, summed) = part(em, self, &blocks.summed, vec![Index::Constant(0); sum_blocks.len()]);
                 return task.sum_block(em, &summed, &[], None);
             }
-            em.vector_loop(lanes, Index::Constant(0), Index::Constant(tiles * tile.rows * width), &[], |em, at, _| {
-                let zero = em.b.constant(self.dtype, em.lanes, Scalar::Float(0.0));
-                em.b.store(sums, at, zero, em.count.clone());
-                Ok(vec![])
-            })?;
             let count: Dim = sum_blocks.iter().cloned().product();
             let end = em.extent(&count);
             let end = em.hold(end);
             em.for_each(0, end.clone(), 1, |em, number| {
                 let indices = em.unravel(&sum_blocks, number.clone());
                 let (outside, summed) = part(em, self, &blocks.summed, indices);
+                let is_first = em.less(number.clone(), Index::Constant(1));
                 let is_last = em.less(end - Index::Constant(2), number);
-                task.sum_block(em, &summed, &outside, Some(is_last))
+                task.sum_block(em, &summed, &outside, Some(Ends { is_first, is_last }))
             })
         })?;
         Ok(tasks)
@@ -458,7 +454,7 @@ impl Task<'_, '_> {
         em: &mut Emitter,
         summed: &Part,
         outside: &[Index],
-        is_last: Option<Register>,
+        ends: Option<Ends>,
     ) -> Result<(), Unsuited> {
         let blocks = self.blocks;
         let [mut left, mut right] = self.origin.clone();
@@ -505,7 +501,7 @@ impl Task<'_, '_> {
                 let column = em.hold(self.column.clone() + panel.clone() * self.width());
                 lines.for_tiles(em, left.clone(), |em, [group, tile], left, outer, row| {
                     let (panel, column) = (panel.clone(), column.clone());
-                    lines.tile(em, [panel, group, tile], left, outer, [row, column], &values, is_last)
+                    lines.tile(em, [panel, group, tile], left, outer, [row, column], &values, ends)
                 })
             })
         })
@@ -742,7 +738,7 @@ impl Lines<'_, '_> {
         outer: &[(usize, Index)],
         [row, column]: [Index; 2],
         values: &[(usize, Index)],
-        is_last: Option<Register>,
+        ends: Option<Ends>,
     ) -> Result<(), Unsuited> {
         let Task { plan, blocks, .. } = *self.task;
         let Blocks { tile, lanes, .. } = *blocks;
@@ -750,7 +746,7 @@ impl Lines<'_, '_> {
         let number = em.hold(group * blocks.row_tiles_of_group(plan) + tile_number);
         let (first_panel, apart) = self.right.clone();
         let right = em.hold(first_panel + panel.clone() * apart);
-        let sums = match is_last {
+        let sums = match ends {
             None => Index::Constant(0),
             Some(_) => {
                 let panel = self.number.clone() * blocks.panels + panel;
@@ -758,12 +754,20 @@ impl Lines<'_, '_> {
             }
         };
         let places = (0..tile.rows).flat_map(|r| (0..tile.vectors).map(move |v| r * width + v * i64::from(lanes)));
-        let initial: Vec<Register> = match is_last {
-            None => {
-                let zero = em.b.constant(plan.dtype, lanes, Scalar::Float(0.0));
-                vec![zero; (tile.rows * tile.vectors) as usize]
+        let zeros = |em: &mut Emitter| {
+            let zero = em.b.constant(plan.dtype, lanes, Scalar::Float(0.0));
+            vec![zero; (tile.rows * tile.vectors) as usize]
+        };
+        let initial: Vec<Register> = match &ends {
+            None => zeros(em),
+            Some(ends) => {
+                em.b.open_branch(ends.is_first);
+                let zeros = zeros(em);
+                em.b.open_otherwise(zeros);
+                let load = |at| em.b.load(self.task.sums, sums.clone() + at, lanes, None);
+                let loaded = places.clone().map(load).collect();
+                em.b.close_branch(loaded)
             }
-            Some(_) => places.clone().map(|at| em.b.load(self.task.sums, sums.clone() + at, lanes, None)).collect(),
         };
         // rows that the tile has: constant where no tile is incomplete
         let rows = plan.extent(plan.rows);
@@ -774,7 +778,7 @@ impl Lines<'_, '_> {
                 em.hold(rest.min(tile.rows))
             }
         };
-        self.prefetch(em, outer, [&row, &column], &rest, is_last)?;
+        self.prefetch(em, outer, [&row, &column], &rest, ends)?;
         let depth = self.task.sizes(em, values);
         let copied = |row_step: i64, step: i64, at: Index| Factors {
             memory: self.task.memory[0],
@@ -785,29 +789,29 @@ impl Lines<'_, '_> {
         let total = match blocks.left {
             Left::Lines(apart) => {
                 let factors = copied(apart, 1, number * (tile.rows * apart));
-                self.products(em, factors, right, &initial)?
+                self.rows(em, &rest, factors, right, &initial)?
             }
             Left::Tiles => {
                 let factors = copied(1, tile.rows, number * blocks.tile_apart());
-                self.products(em, factors, right, &initial)?
+                self.rows(em, &rest, factors, right, &initial)?
             }
             Left::InPlace(apart) => {
                 let loops = values.iter().map(|(v, n)| (n.clone(), em.extent(&plan.form.variables[*v].left))).collect();
                 let row_step = plan.rows.map_or(Index::Constant(0), |v| em.extent(&plan.form.variables[v].left));
                 let there = Factors { memory: plan.memory[0], at: left.clone(), row_step: row_step.clone(), loops };
                 match rest.as_constant() {
-                    Some(_) => self.products(em, there, right, &initial)?,
+                    Some(_) => self.products(em, tile.rows, there, right, &initial)?,
                     None => {
                         let is_whole = em.less(Index::Constant(tile.rows - 1), rest.clone());
                         em.b.open_branch(is_whole);
-                        let sums = em.scope(|em| self.products(em, there, right.clone(), &initial))?;
+                        let sums = em.scope(|em| self.products(em, tile.rows, there, right.clone(), &initial))?;
                         em.b.open_otherwise(sums);
                         let sums = em.scope(|em| {
                             em.for_each(0, rest.clone(), 1, |em, r| {
                                 let from = em.hold(left + r.clone() * row_step);
                                 self.copy_line(em, r * apart, from, values)
                             })?;
-                            self.products(em, copied(apart, 1, Index::Constant(0)), right, &initial)
+                            self.rows(em, &rest, copied(apart, 1, Index::Constant(0)), right, &initial)
                         })?;
                         em.b.close_branch(sums)
                     }
@@ -830,10 +834,10 @@ impl Lines<'_, '_> {
                 Finish { sums: self.task.sums, base: sums.clone(), width, row, column, rows: rest, columns: length };
             self.task.plan.finish(em, lanes, outer, place)
         };
-        match is_last {
+        match ends {
             None => finish(em),
-            Some(is_last) => {
-                em.b.open_branch(is_last);
+            Some(ends) => {
+                em.b.open_branch(ends.is_last);
                 em.scope(finish)?;
                 em.b.open_otherwise(vec![]);
                 em.b.close_branch(vec![]);
@@ -851,7 +855,7 @@ impl Lines<'_, '_> {
         outer: &[(usize, Index)],
         [row, column]: [&Index; 2],
         rows: &Index,
-        is_last: Option<Register>,
+        ends: Option<Ends>,
     ) -> Result<(), Unsuited> {
         let plan = self.task.plan;
         let is_updated = |output: &&Stored| em.b.memory_space(output.memory) == Space::Parameter(Access::ReadWrite);
@@ -860,10 +864,10 @@ impl Lines<'_, '_> {
             return Ok(());
         }
         // the epilogue follows the last block
-        let rows = match is_last {
+        let rows = match ends {
             None => rows.clone(),
-            Some(is_last) => {
-                let is_last = em.b.convert(DType::I64, is_last);
+            Some(ends) => {
+                let is_last = em.b.convert(DType::I64, ends.is_last);
                 em.hold(Index::Register(is_last) * rows.clone())
             }
         };
@@ -885,7 +889,15 @@ impl Lines<'_, '_> {
     }
 }
 
+/// Which of the blocks of the summed variables it is.
+#[derive(Clone, Copy)]
+struct Ends {
+    is_first: Register,
+    is_last: Register,
+}
+
 /// Where the factors of a tile's rows lie.
+#[derive(Clone)]
 struct Factors {
     memory: MemoryId,
     /// That of the first row and the first summed value.
@@ -896,10 +908,38 @@ struct Factors {
 }
 
 impl Lines<'_, '_> {
-    /// Adds a block of products to a tile's sums.
+    /// Adds a block of products to the sums of those rows that a tile has: where there may be a single row, fewer than all are computed
+    /// if they are few.
+    fn rows(
+        &self,
+        em: &mut Emitter,
+        rows: &Index,
+        factors: Factors,
+        right: Index,
+        initial: &[Register],
+    ) -> Result<Vec<Register>, Unsuited> {
+        let Task { plan, blocks, .. } = *self.task;
+        let tile = blocks.tile;
+        // as many as there must be for one multiply-add not to wait for the one before
+        let few = (IN_FLIGHT / tile.vectors).max(1);
+        if plan.extent(plan.rows).as_constant().is_some() || few >= tile.rows {
+            return self.products(em, tile.rows, factors, right, initial);
+        }
+        let (some, others) = initial.split_at((few * tile.vectors) as usize);
+        let are_few = em.less(rows.clone(), Index::Constant(few + 1));
+        em.b.open_branch(are_few);
+        let mut sums = em.scope(|em| self.products(em, few, factors.clone(), right.clone(), some))?;
+        sums.extend(others);
+        em.b.open_otherwise(sums);
+        let sums = em.scope(|em| self.products(em, tile.rows, factors, right, initial))?;
+        Ok(em.b.close_branch(sums))
+    }
+
+    /// Adds a block of products to the sums of so many rows.
     fn products(
         &self,
         em: &mut Emitter,
+        rows: i64,
         factors: Factors,
         right: Index,
         initial: &[Register],
@@ -912,7 +952,7 @@ impl Lines<'_, '_> {
                 .map(|v| em.b.load(self.task.memory[1], right.clone() + v * i64::from(lanes), lanes, None))
                 .collect();
             let mut sums = Vec::with_capacity(initial.len());
-            for r in 0..tile.rows {
+            for r in 0..rows {
                 let factor = em.b.load(memory, at.clone() + row_step.clone() * r, 1, None);
                 let factor = em.b.splat(lanes, factor);
                 for v in 0..tile.vectors {
@@ -929,7 +969,7 @@ impl Lines<'_, '_> {
         em.for_carrying(0, extent, 1, initial, |em, value, sums| {
             let at = em.hold(at + value.clone() * step);
             let right = em.hold(right + value * inner);
-            self.products(em, Factors { memory, at, row_step, loops }, right, sums)
+            self.products(em, rows, Factors { memory, at, row_step, loops }, right, sums)
         })
     }
 }
