@@ -537,9 +537,9 @@ pub struct MeshAxis {
 }
 
 impl Distribution {
-    /// Number of devices of the mesh.
+    /// Number of devices of the mesh; the largest number there is where they are more.
     pub fn devices(&self) -> usize {
-        self.mesh.iter().map(|axis| axis.size).product()
+        self.mesh.iter().fold(1, |devices, axis| devices.saturating_mul(axis.size))
     }
 
     /// Into how many parts an axis of the mesh divides; no axis into one.

@@ -105,6 +105,20 @@ fn the_text_is_emitted_for_a_batch() {
     );
 }
 
+/// A model file is traced by a program of its own, which trains nothing: what it says of processes would be lost.
+#[test]
+fn a_model_file_cannot_say_which_process_it_is_in() {
+    let place = Place::new("initialize");
+    let call = "kc::distribution::initialize(Some(\"10.0.0.1:1234\"), None, Some(1))?; let mut model =";
+    place.write("model.rs", &MODEL.replacen("let mut model =", call, 1));
+    assert_eq!(
+        place.fail(&["compile", "model.rs", "--emit", "ir"]),
+        "error: `distribution::initialize`: one model file is the same in all processes, so it cannot say which of them it is in; call it \
+         with `None, None, None` and run `kc` with the variables KERAS_DISTRIBUTION_JOB_ADDRESSES=10.0.0.1:1234 \
+         KERAS_DISTRIBUTION_NUM_PROCESSES=... KERAS_DISTRIBUTION_PROCESS_ID=1\n"
+    );
+}
+
 /// A shared library of a few lines of Rust.
 fn library(place: &Place, name: &str, source: &str) -> PathBuf {
     place.write(&format!("{name}.rs"), source);

@@ -303,16 +303,16 @@ fn stablehlo(arguments: &Compile, mut module: Module) -> Outcome<String> {
     module.functions.retain(|function| is_needed(&function.name));
     let package = compile::compile_for_xla(&module)?;
     let mut texts: Vec<String> = Vec::new();
-    for program in &package.manifest.code.programs {
-        if !is_wanted(&package.manifest.entries[program.entry].name) {
-            continue;
-        }
+    let entries = package.manifest.entries.iter().enumerate();
+    for (entry, _) in entries.filter(|(_, entry)| is_wanted(&entry.name)) {
         // an entry point without a batch is the same for all
         let first = texts.len();
         for &size in &arguments.batch_size {
-            let (size, steps) = (size as i64, arguments.steps_per_execution as i64);
-            let text = kc_codegen::stablehlo::text_for(&package, program, size, steps).map_err(Failure::new)?;
-            texts.extend(text.map(|(text, _)| text).filter(|text| !texts[first..].contains(text)));
+            for program in package.manifest.code.programs.iter().filter(|program| program.entry == entry) {
+                let (size, steps) = (size as i64, arguments.steps_per_execution as i64);
+                let text = kc_codegen::stablehlo::text_for(&package, program, size, steps).map_err(Failure::new)?;
+                texts.extend(text.map(|(text, _)| text).filter(|text| !texts[first..].contains(text)));
+            }
         }
     }
     Ok(texts.join("// -----\n"))
