@@ -110,7 +110,7 @@ fn the_text_is_emitted_for_a_batch() {
 fn a_model_file_cannot_say_which_process_it_is_in() {
     let place = Place::new("initialize");
     let call = "kc::distribution::initialize(Some(\"10.0.0.1:1234\"), None, Some(1))?; let mut model =";
-    place.write("model.rs", &MODEL.replacen("let mut model =", call, 1));
+    place.write("model.rs", MODEL.replacen("let mut model =", call, 1));
     assert_eq!(
         place.fail(&["compile", "model.rs", "--emit", "ir"]),
         "error: `distribution::initialize`: one model file is the same in all processes, so it cannot say which of them it is in; call it \
