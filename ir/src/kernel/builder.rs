@@ -63,11 +63,6 @@ impl KernelBuilder {
         self.kernel.memory[memory.0 as usize].dtype
     }
 
-    /// Where a memory lies.
-    pub fn memory_space(&self, memory: MemoryId) -> Space {
-        self.kernel.memory[memory.0 as usize].space
-    }
-
     /// Type of a register.
     pub fn register_type(&self, register: Register) -> RegisterType {
         self.kernel.registers[register.0 as usize]

@@ -9,6 +9,7 @@ mod packing;
 mod tiles;
 pub(super) mod winograd;
 
+use super::cluster::{Role, role};
 use super::emit::{At, Coordinate, Emitter, Unsuited};
 use super::expand::{accumulator, strides};
 use super::loops::Stored;
@@ -21,6 +22,7 @@ use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Graph, Op, Scalar, Value};
 use kc_ir::{DType, Dim};
 pub(super) use packing::Packing;
+use std::collections::BTreeSet;
 
 /// A loop variable of a contraction.
 #[derive(Clone, Debug)]
@@ -447,6 +449,25 @@ impl<'p> Plan<'p> {
         let at = self.result_at(em, &values);
         em.bind(self.op, at.clone(), sum);
         em.store_all(self.outputs, &at)
+    }
+
+    /// The memory from which the epilogue reads elements at the places of the result's.
+    fn read_beside(&self, em: &Emitter) -> Vec<MemoryId> {
+        let shape = &em.ty(self.op).shape;
+        let mut read = vec![];
+        let mut open: Vec<Value> = self.outputs.iter().map(|output| output.value).collect();
+        let mut seen: BTreeSet<Value> = open.iter().copied().collect();
+        while let Some(value) = open.pop() {
+            let node = em.graph.node(value);
+            match em.memory(value) {
+                Some(memory) if em.ty(value).shape == *shape && em.ty(value).dtype == self.dtype => read.push(memory),
+                None if role(&node.op) == Role::Elementwise => {
+                    open.extend(node.operands.iter().copied().filter(|&operand| seen.insert(operand)));
+                }
+                _ => {}
+            }
+        }
+        read
     }
 
     /// The positions in both operands where the outer variables have these values.

@@ -120,6 +120,11 @@ impl<'a> Emitter<'a> {
         self.readable.insert(value, memory);
     }
 
+    /// The memory that a value is to be loaded from.
+    pub fn memory(&self, value: Value) -> Option<MemoryId> {
+        self.readable.get(&value).copied()
+    }
+
     /// Whether a value is to be loaded from that memory.
     pub fn lies_in(&self, value: Value, memory: MemoryId) -> bool {
         self.readable.get(&value) == Some(&memory)

@@ -7,11 +7,10 @@
 //! Each element is the sum of its products in the order of the summed variables, one after the other, whatever the blocks are.
 
 use super::super::emit::{Coordinate, Emitter, Unsuited};
-use super::super::loops::Stored;
 use super::super::map::{divide, nominal};
 use super::{Finish, IN_FLIGHT, Plan, Tile, multiply_add, tile_time};
 use crate::Target;
-use kc_ir::kernel::{Access, Index, MemoryId, Register, Space};
+use kc_ir::kernel::{Index, MemoryId, Register};
 use kc_ir::tensor::Scalar;
 use kc_ir::{DType, Dim};
 
@@ -848,7 +847,8 @@ impl Lines<'_, '_> {
 }
 
 impl Lines<'_, '_> {
-    /// Fetches what the epilogue of a tile updates in place, such as an optimizer's state, while the tile's products are computed.
+    /// Fetches what the epilogue of a tile reads at the tile's own places, such as an optimizer's state or what is added to the result,
+    /// while the tile's products are computed.
     fn prefetch(
         &self,
         em: &mut Emitter,
@@ -858,11 +858,11 @@ impl Lines<'_, '_> {
         ends: Option<Ends>,
     ) -> Result<(), Unsuited> {
         let plan = self.task.plan;
-        let is_updated = |output: &&Stored| em.b.memory_space(output.memory) == Space::Parameter(Access::ReadWrite);
-        let updated: Vec<&Stored> = plan.outputs.iter().filter(is_updated).collect();
-        if updated.is_empty() {
+        let read = plan.read_beside(em);
+        if read.is_empty() {
             return Ok(());
         }
+        let shape = &em.ty(plan.op).shape;
         // the epilogue follows the last block
         let rows = match ends {
             None => rows.clone(),
@@ -877,11 +877,11 @@ impl Lines<'_, '_> {
                 plan.rows.map(|v| (v, row.clone() + r)).into_iter().chain(plan.vector.map(|v| (v, column.clone())));
             let values: Vec<(usize, Coordinate)> = outer.iter().cloned().chain(ends).map(fixed).collect();
             let at = plan.result_at(em, &values);
-            for output in updated {
-                let position = em.position(output.shape, &at)?.index;
-                let position = em.hold(position);
+            let position = em.position(shape, &at)?.index;
+            let position = em.hold(position);
+            for memory in read {
                 for line in (0..self.task.width()).step_by(LINE as usize) {
-                    em.b.prefetch(output.memory, position.clone() + line);
+                    em.b.prefetch(memory, position.clone() + line);
                 }
             }
             Ok(())
