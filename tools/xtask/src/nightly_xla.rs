@@ -92,6 +92,15 @@ pub fn tpu() -> Outcome<String> {
         }
     }
     println!("\n{}\n", table.join("\n"));
+    // from the text in a package
+    let (package, again) = (folder.join(format!("{}.kcp", MODELS[0])), folder.join("again.kcp"));
+    let mut other = program(&kc.to_string_lossy());
+    other.arg("compile").arg(&package).args(["--target", "tpu", "--topology", TOPOLOGIES[0], "--batch-size", "64"]);
+    run(other.arg("--plugin").arg(&plugin).arg("--output").arg(&again))?;
+    let inspected = output(program(&kc.to_string_lossy()).arg("inspect").arg(&again))?;
+    if programs(MODELS[0], TOPOLOGIES[0], &inspected, false).is_empty() {
+        return Err(format!("{} holds nothing for {}: {inspected}", again.display(), TOPOLOGIES[0]));
+    }
     let mut wrong = kc_on(kc, MODELS[0]);
     wrong.args(["--target", "tpu", "--topology", "v5e:17x3", "--plugin"]).arg(&plugin);
     let ended = wrong.output().map_err(|error| format!("cannot run kc: {error}"))?;

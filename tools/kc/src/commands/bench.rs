@@ -105,7 +105,13 @@ pub fn bench(arguments: &Bench) -> Outcome {
         .module
         .functions
         .retain(|function| function.name == "init" || entries.iter().any(|&entry| entry == function.name));
-    let backends = compile::present(&arguments.backend)?;
+    let is_spread = traced.module.model.distribution.is_some();
+    let backends = if is_spread && arguments.backend.is_empty() {
+        output::note("note: the model is spread over devices: XLA alone is measured");
+        vec![]
+    } else {
+        compile::present(&arguments.backend)?
+    };
     let mut programs = Vec::new();
     for backend in &backends {
         let start = Instant::now();
@@ -131,7 +137,7 @@ pub fn bench(arguments: &Bench) -> Outcome {
             eager: Some(Eager::new(traced.module.clone(), &**backend, options(false)).map_err(Failure::new)?),
         });
     }
-    if let Some(plugin) = xla(arguments)? {
+    if let Some(plugin) = xla(arguments, backends.is_empty())? {
         let start = Instant::now();
         let package = compile::compile_for_xla(&traced.module)?;
         let compile_milliseconds = start.elapsed().as_secs_f64() * 1e3;
@@ -180,11 +186,12 @@ pub fn bench(arguments: &Bench) -> Outcome {
     }
 }
 
-/// The plug-in to measure XLA with: the one that is named; where no back end is chosen, any that executes here.
-fn xla(arguments: &Bench) -> Outcome<Option<PathBuf>> {
+/// The plug-in to measure XLA with: the one that is named; where no back end is chosen, any that executes here, if there is one.
+fn xla(arguments: &Bench, is_needed: bool) -> Outcome<Option<PathBuf>> {
     match &arguments.device.plugin {
         Some(named) => plugins::usable(Some(named)).map(Some),
         None if std::env::var_os(VARIABLE).is_some_and(|value| !value.is_empty()) => plugins::usable(None).map(Some),
+        None if is_needed => plugins::usable(None).map(Some),
         None if arguments.backend.is_empty() => Ok(plugins::usable(None).ok()),
         None => Ok(None),
     }

@@ -37,7 +37,8 @@ pub fn inspect(arguments: &Inspect) -> Outcome {
         let name = manifest.entries.get(program.entry).map_or("?", |entry| &entry.name).to_owned();
         rows.push(match &program.form {
             ProgramForm::Stablehlo => {
-                let mut row = vec![name, "any".to_owned(), format!("stablehlo, {} bytes", program.bytes)];
+                let batch = if program.batch_divided { "any, divided" } else { "any" };
+                let mut row = vec![name, batch.to_owned(), format!("stablehlo, {} bytes", program.bytes)];
                 row.resize(PROGRAM.len(), "-".to_owned());
                 row
             }
@@ -101,6 +102,10 @@ fn facts(package: &Package) -> String {
     }
     for (name, labels) in &manifest.model.labels {
         line("labels", format!("{name}: {}", labels.join(", ")));
+    }
+    if let Some(distribution) = &manifest.model.distribution {
+        let axes: Vec<String> = distribution.mesh.iter().map(|axis| format!("{} {}", axis.name, axis.size)).collect();
+        line("mesh", format!("{} ({} devices)", axes.join(" x "), distribution.devices()));
     }
     line("code for", format!("{}, {} bytes", package.target(), package.code.len()));
     for other in &package.others {
