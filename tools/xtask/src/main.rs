@@ -3,6 +3,7 @@
 mod browser;
 mod cross;
 mod deploy;
+mod gpu_check;
 mod imports;
 mod mlir_plugin;
 mod mnist;
@@ -38,6 +39,8 @@ cargo xtask COMMAND
                       process start to first prediction and first train step, memory, threads, eager and fused
   mlir                build the MLIR plug-in into target/plugins (installs LLVM 22 where it may)
   xla                 get XLA's plug-in for the CPU into target/plugins, for tests (63 MB, by pip)
+  gpu-check           a folder, target/gpu-check, with packages for GPUs and what a CPU computed of them: `sh run.sh`
+                      in it on a machine with a GPU compares, and writes report.txt
   help                this text
 
 ";
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         "mnist" => mnist::mnist(rest),
         "mlir" => mlir_plugin::command(rest),
         "xla" => xla_plugin::command(rest),
+        "gpu-check" => gpu_check::gpu_check(rest),
         "nightly" => nightly::nightly(rest),
         "bench" => peers::bench(rest),
         "help" | "--help" | "-h" => {
