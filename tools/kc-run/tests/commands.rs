@@ -161,6 +161,18 @@ fn an_old_c_library_is_enough() {
     assert!(newest <= OLDEST, "it needs version {newest:?} of the C library, {OLDEST:?} was enough");
 }
 
+/// Of the libraries that the loader looks for, all are parts of the C library.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn the_c_library_is_all_that_is_looked_for() {
+    let bytes = std::fs::read(env!("CARGO_BIN_EXE_kc-run")).unwrap();
+    let has = |name: &str| bytes.split(|&byte| byte == 0).any(|text| text == name.as_bytes());
+    assert!(has("libc.so.6"), "a program that is linked with the C library");
+    for other in ["libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"] {
+        assert!(!has(other), "it looks for {other}");
+    }
+}
+
 #[test]
 fn a_package_predicts_describes_and_measures_itself() {
     let folder = Folder::new("predict");
