@@ -571,6 +571,8 @@ fn contractions(dtype: DType) -> Vec<Graph> {
     };
     graphs.push(weights([number(3), number(50), number(34)], [3, 34, 21], vec![0]));
     graphs.push(weights([symbol(), number(40), number(34)], [34, 2, 21], vec![]));
+    // few rows of each of a batch
+    graphs.push(weights([symbol(), number(3), number(34)], [34, 2, 21], vec![]));
     graphs
 }
 
@@ -643,7 +645,7 @@ fn contractions_of_halves_by_tiles() {
             compare(&format!("graph {number} of {dtype}, batch {batch}"), &expected, &given).unwrap();
         }
     }
-    assert!(by_tiles >= 24, "{by_tiles} programs use tensor cores");
+    assert!(by_tiles >= 26, "{by_tiles} programs use tensor cores");
 }
 
 /// Small results of erfc keep their relative accuracy; its limits and NaN are exact.

@@ -421,30 +421,29 @@ impl<'p> Plan<'p> {
         let Finish { sums, base, width, row, column, rows, columns } = tile;
         em.for_each(0, rows, 1, |em, r| {
             let here = em.hold(row + r.clone());
+            let fixed: Vec<(usize, Index)> = outer.iter().cloned().chain(self.rows.map(|v| (v, here))).collect();
             em.vector_loop(lanes, Index::Constant(0), columns, &[], |em, offset, _| {
                 let at = base.clone() + (r.clone() * width + offset.clone());
                 let sum = em.b.load(sums, at, lanes, em.count.clone());
                 let position = em.hold(column.clone() + offset);
-                self.finish_at(em, outer, here.clone(), position, sum)?;
+                self.finish_at(em, &fixed, position, sum)?;
                 Ok(vec![])
             })?;
             Ok(())
         })
     }
 
-    /// Computes and writes the cluster's values at a row, from a column on.
+    /// Computes and writes the cluster's values where the variables but that of the columns have these values, from a column on.
     fn finish_at(
         &self,
         em: &mut Emitter,
-        outer: &[(usize, Index)],
-        row: Index,
+        fixed: &[(usize, Index)],
         column: Index,
         sum: Register,
     ) -> Result<(), Unsuited> {
         let sum = em.b.convert(self.dtype, sum);
         let mut values: Vec<(usize, Coordinate)> =
-            outer.iter().map(|(v, index)| (*v, Coordinate::fixed(index.clone()))).collect();
-        values.extend(self.rows.map(|v| (v, Coordinate::fixed(row))));
+            fixed.iter().map(|(v, index)| (*v, Coordinate::fixed(index.clone()))).collect();
         values.extend(self.vector.map(|v| (v, Coordinate::lanes(column))));
         let at = self.result_at(em, &values);
         em.bind(self.op, at.clone(), sum);

@@ -6,7 +6,7 @@
 
 use super::super::emit::{Emitter, Unsuited};
 use super::super::map::{divide, nominal};
-use super::{Finish, Plan};
+use super::Plan;
 use crate::Target;
 use kc_ir::kernel::fragment::{BLOCK_LANES, EXTENT};
 use kc_ir::kernel::{Index, Lines, MemoryId, Register, Side, TileCopy, Tiles};
@@ -34,7 +34,8 @@ const TILES: [(i64, i64); 8] = [(128, 64), (64, 128), (64, 64), (128, 32), (32, 
 /// A contraction as products of tiles.
 struct Product<'t, 'p> {
     plan: &'t Plan<'p>,
-    rows: usize,
+    /// Variables whose values are the rows, the innermost last: a step of each is as many steps of the next as that has values.
+    rows: Vec<usize>,
     columns: usize,
     inner: usize,
     /// Summed variables of which a part has one value each.
@@ -64,6 +65,19 @@ impl Plan<'_> {
             return None;
         }
         let count = |v: usize| nominal(&form.variables[v].extent);
+        let mut merged = vec![rows];
+        let first = |merged: &[usize]| {
+            let inner = &form.variables[merged[0]];
+            let step = inner.extent.clone() * inner.left.clone();
+            self.outer().into_iter().find(|v| {
+                let outer = &form.variables[*v];
+                !merged.contains(v) && outer.right.is(0) && !step.is(0) && outer.left == step
+            })
+        };
+        while let Some(outer) = first(&merged) {
+            merged.insert(0, outer);
+        }
+        let height: i64 = merged.iter().map(|&v| count(v)).product();
         // where both operands' neighbours are such, each copy has the longest lines
         let summed = self.summed();
         let neighbours = |v: &usize| {
@@ -71,7 +85,7 @@ impl Plan<'_> {
             (variable.left.is(1), variable.right.is(1), count(*v))
         };
         let inner = summed.iter().copied().max_by_key(neighbours)?;
-        if [rows, columns, inner].into_iter().any(|v| count(v) < LEAST)
+        if [height, count(columns), count(inner)].into_iter().any(|count| count < LEAST)
             || summed.iter().any(|&v| form.variables[v].extent.is(0))
         {
             return None;
@@ -86,14 +100,14 @@ impl Plan<'_> {
             (false, true) => Lines::Columns,
             (false, false) => return None,
         };
-        let outer: i64 = self.outer().into_iter().map(count).product();
+        let outer: i64 = self.outer().into_iter().filter(|v| !merged.contains(v)).map(count).product();
         let product = Product {
             plan: self,
-            rows,
+            rows: merged,
             columns,
             inner,
             outer_summed: summed.into_iter().filter(|&v| v != inner).collect(),
-            tile: choose(target, count(rows), count(columns), outer),
+            tile: choose(target, height, count(columns), outer),
             lines: [left, right],
         };
         Some(product.emit(em, lanes))
@@ -117,6 +131,15 @@ impl Product<'_, '_> {
         self.plan.form.variables[variable].extent.clone()
     }
 
+    fn row_extents(&self) -> Vec<Dim> {
+        self.rows.iter().map(|&v| self.extent(v)).collect()
+    }
+
+    /// The innermost variable of the rows.
+    fn inner_row(&self) -> usize {
+        self.rows[self.rows.len() - 1]
+    }
+
     /// Lines of an operand's part and elements of each.
     fn part(&self, operand: usize) -> (i64, i64) {
         let (height, width) = self.tile;
@@ -137,10 +160,13 @@ impl Product<'_, '_> {
         });
         let apart = width + PADDING;
         let sums = em.b.scratch("sums", DType::F32, (WARPS * MATRIX * apart) as u64);
-        let outer = plan.outer();
+        let outer: Vec<usize> = plan.outer().into_iter().filter(|v| !self.rows.contains(v)).collect();
+        let row_extents = self.row_extents();
+        let all_rows: Dim = row_extents.iter().cloned().product();
         let extents = outer.iter().map(|&v| self.extent(v));
-        let column_tiles = self.extent(self.columns).ceil_div(width);
-        let row_tiles = self.extent(self.rows).ceil_div(height);
+        let all_columns = self.extent(self.columns);
+        let column_tiles = all_columns.ceil_div(width);
+        let row_tiles = all_rows.ceil_div(height);
         let units: Vec<Dim> = extents.chain([column_tiles, row_tiles]).collect();
         let (tasks, unit, _) = divide(em, &units.iter().cloned().product(), 1);
         let mut indices = em.unravel(&units, unit);
@@ -148,7 +174,7 @@ impl Product<'_, '_> {
         let column_tile = indices.pop().unwrap_or(Index::Constant(0));
         let (row, column) = (em.hold(row_tile * height), em.hold(column_tile * width));
         let [left, right] = plan.origins(em, &outer, &indices);
-        let left = left + row.clone() * em.extent(&plan.form.variables[self.rows].left);
+        let left = left + row.clone() * em.extent(&plan.form.variables[self.inner_row()].left);
         let right = right + column.clone() * em.extent(&plan.form.variables[self.columns].right);
         let place = Place { origin: [em.hold(left), em.hold(right)], row, column };
         let sum = self.sum(em, &place, operands)?;
@@ -167,33 +193,32 @@ impl Product<'_, '_> {
             }
             for warp in 0..WARPS {
                 let row = em.hold(place.row.clone() + (warp * height / WARPS + down as i64 * MATRIX));
-                let rest = [(self.rows, &row, MATRIX), (self.columns, &place.column, width)].map(|(v, first, most)| {
-                    let extent = self.extent(v);
-                    match extent.as_constant() {
-                        Some(n) if n % (if v == self.rows { height } else { width }) == 0 => Index::Constant(most),
-                        _ => {
-                            let rest = em.extent(&extent) - first.clone();
-                            em.hold(rest.min(most))
-                        }
+                let extents = [(&all_rows, &row, MATRIX, height), (&all_columns, &place.column, width, width)];
+                let [rows, columns] = extents.map(|(extent, first, most, tile)| match extent.as_constant() {
+                    Some(n) if n % tile == 0 => Index::Constant(most),
+                    _ => {
+                        let rest = em.extent(extent) - first.clone();
+                        em.hold(rest.min(most))
                     }
                 });
-                let [rows, columns] = rest;
-                let base = Index::Constant(warp * MATRIX * apart);
-                let column = place.column.clone();
-                if lanes == 1 {
-                    plan.finish(em, 1, &outer, Finish { sums, base, width: apart, row, column, rows, columns })?;
-                    continue;
-                }
-                // all columns at once
-                let count = (columns.as_constant() != Some(width)).then_some(columns);
+                let base = warp * MATRIX * apart;
+                // all columns at once, where the epilogue suits
+                let lanes = if lanes == 1 { 1 } else { width as u32 };
+                let count = (lanes > 1 && columns.as_constant() != Some(width)).then(|| columns.clone());
                 em.for_each(0, rows, 1, |em, r| {
                     em.b.independent();
                     let here = em.hold(row.clone() + r.clone());
-                    let sum = em.b.load(sums, base.clone() + r * apart, width as u32, count.clone());
-                    (em.lanes, em.count) = (width as u32, count.clone());
-                    let finished = plan.finish_at(em, &outer, here, column.clone(), sum);
-                    (em.lanes, em.count) = (1, None);
-                    finished
+                    let mut fixed = outer.clone();
+                    fixed.extend(self.rows.iter().copied().zip(em.unravel(&row_extents, here)));
+                    let end = if lanes > 1 { Index::Constant(1) } else { columns };
+                    em.for_each(0, end, 1, |em, c| {
+                        em.b.independent();
+                        let sum = em.b.load(sums, r.clone() * apart + base + c.clone(), lanes, count.clone());
+                        (em.lanes, em.count) = (lanes, count.clone());
+                        let finished = plan.finish_at(em, &fixed, place.column.clone() + c, sum);
+                        (em.lanes, em.count) = (1, None);
+                        finished
+                    })
                 })?;
             }
         }
@@ -272,8 +297,9 @@ impl Product<'_, '_> {
         }
         let summed = em.extent(&form.variables[self.inner].extent) - depth;
         let summed = em.hold(summed);
-        let free = [(self.rows, &place.row), (self.columns, &place.column)].map(|(v, first)| {
-            let rest = em.extent(&form.variables[v].extent) - first.clone();
+        let all: [Dim; 2] = [self.row_extents().into_iter().product(), self.extent(self.columns)];
+        let free = [(&all[0], &place.row), (&all[1], &place.column)].map(|(extent, first)| {
+            let rest = em.extent(extent) - first.clone();
             em.hold(rest)
         });
         for (operand, (position, free)) in positions.into_iter().zip(free).enumerate() {
@@ -281,7 +307,7 @@ impl Product<'_, '_> {
             let has_free_lines = matches!((operand, self.lines[operand]), (0, Lines::Rows) | (1, Lines::Columns));
             let variable = match (has_free_lines, operand) {
                 (false, _) => self.inner,
-                (true, 0) => self.rows,
+                (true, 0) => self.inner_row(),
                 (true, _) => self.columns,
             };
             let step = [&form.variables[variable].left, &form.variables[variable].right][operand];
