@@ -427,7 +427,7 @@ impl Translator<'_> {
         fn carried(kernel: &Kernel, statements: &[Statement]) -> u32 {
             let words = |register: &Register| {
                 let ty = kernel.registers[register.0 as usize];
-                ty.lanes * (ty.dtype.bits() as u32).div_ceil(32)
+                ty.lanes * ty.dtype.bits().div_ceil(32)
             };
             let of = |statement: &Statement| match statement {
                 Statement::For(f) => f.parameters.iter().map(words).sum::<u32>() + carried(kernel, &f.body),
