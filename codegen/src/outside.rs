@@ -35,12 +35,9 @@ pub(crate) fn calls(kernel: &Kernel) -> Vec<Call> {
                 Statement::Let(_, Instruction::Math(function, _)) => calls.push(Call::Math(*function)),
                 Statement::Gemm(gemm) => calls.push(Call::Gemm(kernel.memory[gemm.c.memory.0 as usize].dtype)),
                 Statement::Library(call) => calls.push(Call::Library(call.function)),
-                Statement::For(inner) => collect(kernel, &inner.body, calls),
-                Statement::If(branch) => {
-                    collect(kernel, &branch.then, calls);
-                    collect(kernel, &branch.otherwise, calls);
-                }
-                Statement::Let(..)
+                Statement::For(_)
+                | Statement::If(_)
+                | Statement::Let(..)
                 | Statement::Store { .. }
                 | Statement::StoreTiles(..)
                 | Statement::Copy(_)
@@ -48,6 +45,7 @@ pub(crate) fn calls(kernel: &Kernel) -> Vec<Call> {
                 | Statement::CommitCopies
                 | Statement::AwaitCopies { .. } => {}
             }
+            statement.blocks().for_each(|block| collect(kernel, block, calls));
         }
     }
     let mut calls = Vec::new();

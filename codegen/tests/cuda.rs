@@ -38,8 +38,7 @@ fn has_code(statements: &[Statement]) -> bool {
     statements.iter().all(|statement| match statement {
         Statement::Let(_, Instruction::Interleave(..)) => false,
         Statement::Let(..) | Statement::Store { .. } | Statement::Prefetch { .. } => true,
-        Statement::For(inner) => has_code(&inner.body),
-        Statement::If(branch) => has_code(&branch.then) && has_code(&branch.otherwise),
+        Statement::For(_) | Statement::If(_) => statement.blocks().all(has_code),
         Statement::StoreTiles(..) | Statement::Copy(_) | Statement::CommitCopies | Statement::AwaitCopies { .. } => {
             true
         }

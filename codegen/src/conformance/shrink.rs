@@ -29,22 +29,7 @@ enum Change {
 }
 
 fn count(statements: &[Statement]) -> usize {
-    statements
-        .iter()
-        .map(|statement| match statement {
-            Statement::For(l) => 1 + count(&l.body),
-            Statement::If(branch) => 1 + count(&branch.then) + count(&branch.otherwise),
-            Statement::Let(..)
-            | Statement::Store { .. }
-            | Statement::Gemm(_)
-            | Statement::Library(_)
-            | Statement::StoreTiles(..)
-            | Statement::Copy(_)
-            | Statement::Prefetch { .. }
-            | Statement::CommitCopies
-            | Statement::AwaitCopies { .. } => 1,
-        })
-        .sum()
+    statements.iter().map(|statement| 1 + statement.blocks().map(count).sum::<usize>()).sum()
 }
 
 fn changed(kernel: &Kernel, change: Change) -> Option<Kernel> {
@@ -67,41 +52,18 @@ fn apply(kernel: &Kernel, statements: &mut Vec<Statement>, change: Change, numbe
                 return true;
             }
             Change::Zero(wanted) if wanted == here => {
-                let results = match &statements[position] {
-                    Statement::Let(_, Instruction::Constant(_)) => return false,
-                    Statement::Let(register, _) => vec![*register],
-                    Statement::For(l) => l.results.clone(),
-                    Statement::If(branch) => branch.results.clone(),
-                    Statement::Store { .. }
-                    | Statement::Gemm(_)
-                    | Statement::Library(_)
-                    | Statement::StoreTiles(..)
-                    | Statement::Copy(_)
-                    | Statement::Prefetch { .. }
-                    | Statement::CommitCopies
-                    | Statement::AwaitCopies { .. } => return false,
-                };
+                let statement = &statements[position];
+                if statement.results().is_empty() || matches!(statement, Statement::Let(_, Instruction::Constant(_))) {
+                    return false;
+                }
+                let results = statement.results().to_vec();
                 let zeros = results.into_iter().map(|register| Statement::Let(register, zero(kernel, register)));
                 statements.splice(position..=position, zeros);
                 return true;
             }
             Change::Delete(_) | Change::Zero(_) => {}
         }
-        let inside = match &mut statements[position] {
-            Statement::For(l) => apply(kernel, &mut l.body, change, number),
-            Statement::If(branch) => {
-                apply(kernel, &mut branch.then, change, number) || apply(kernel, &mut branch.otherwise, change, number)
-            }
-            Statement::Let(..)
-            | Statement::Store { .. }
-            | Statement::Gemm(_)
-            | Statement::Library(_)
-            | Statement::StoreTiles(..)
-            | Statement::Copy(_)
-            | Statement::Prefetch { .. }
-            | Statement::CommitCopies
-            | Statement::AwaitCopies { .. } => false,
-        };
+        let inside = statements[position].blocks_mut().any(|block| apply(kernel, block, change, number));
         if inside {
             return true;
         }

@@ -153,8 +153,7 @@ impl Kernel {
                 | Statement::Prefetch { .. }
                 | Statement::Gemm(_)
                 | Statement::Library(_) => false,
-                Statement::For(nested) => any(&nested.body),
-                Statement::If(branch) => any(&branch.then) || any(&branch.otherwise),
+                Statement::For(_) | Statement::If(_) => statement.blocks().any(any),
             })
         }
         any(&self.body)
@@ -220,6 +219,38 @@ pub enum Statement {
         /// Groups that may go on.
         pending: u32,
     },
+}
+
+impl Statement {
+    /// The statements within: a loop's body, both ways of a branch.
+    pub fn blocks(&self) -> impl Iterator<Item = &[Statement]> {
+        let blocks = match self {
+            Statement::For(nested) => [Some(&nested.body), None],
+            Statement::If(branch) => [Some(&branch.then), Some(&branch.otherwise)],
+            _ => [None, None],
+        };
+        blocks.into_iter().flatten().map(Vec::as_slice)
+    }
+
+    /// The same, to change them.
+    pub fn blocks_mut(&mut self) -> impl Iterator<Item = &mut Vec<Statement>> {
+        let blocks = match self {
+            Statement::For(nested) => [Some(&mut nested.body), None],
+            Statement::If(branch) => [Some(&mut branch.then), Some(&mut branch.otherwise)],
+            _ => [None, None],
+        };
+        blocks.into_iter().flatten()
+    }
+
+    /// The registers that have a value behind it.
+    pub fn results(&self) -> &[Register] {
+        match self {
+            Statement::Let(register, _) => std::slice::from_ref(register),
+            Statement::For(nested) => &nested.results,
+            Statement::If(branch) => &branch.results,
+            _ => &[],
+        }
+    }
 }
 
 /// A loop over `start, start + step, ...` below `end`. Carried values: `parameters[i]` is `initial[i]` in the first round,

@@ -122,8 +122,7 @@ impl Group {
 
 fn statements(body: &[Statement]) -> usize {
     let of = |statement: &Statement| match statement {
-        Statement::For(nested) => 1 + statements(&nested.body),
-        Statement::If(branch) => 1 + statements(&branch.then) + statements(&branch.otherwise),
+        Statement::For(_) | Statement::If(_) => 1 + statement.blocks().map(statements).sum::<usize>(),
         // they are copied as they are only where they stand alone
         Statement::Library(_)
         | Statement::StoreTiles(..)

@@ -363,39 +363,10 @@ fn mark_definitions(statements: &[Statement], defined: &mut [bool]) {
         }
     };
     for statement in statements {
-        match statement {
-            Statement::Let(register, _) => define(&[*register]),
-            Statement::For(l) => {
-                define(&l.parameters);
-                define(&l.results);
-            }
-            Statement::If(branch) => define(&branch.results),
-            Statement::Store { .. }
-            | Statement::Gemm(_)
-            | Statement::Library(_)
-            | Statement::StoreTiles(..)
-            | Statement::Copy(_)
-            | Statement::Prefetch { .. }
-            | Statement::CommitCopies
-            | Statement::AwaitCopies { .. } => {}
+        define(statement.results());
+        if let Statement::For(l) = statement {
+            define(&l.parameters);
         }
     }
-    for statement in statements {
-        match statement {
-            Statement::For(l) => mark_definitions(&l.body, defined),
-            Statement::If(branch) => {
-                mark_definitions(&branch.then, defined);
-                mark_definitions(&branch.otherwise, defined);
-            }
-            Statement::Let(..)
-            | Statement::Store { .. }
-            | Statement::Gemm(_)
-            | Statement::Library(_)
-            | Statement::StoreTiles(..)
-            | Statement::Copy(_)
-            | Statement::Prefetch { .. }
-            | Statement::CommitCopies
-            | Statement::AwaitCopies { .. } => {}
-        }
-    }
+    statements.iter().flat_map(Statement::blocks).for_each(|block| mark_definitions(block, defined));
 }

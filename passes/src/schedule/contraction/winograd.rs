@@ -115,7 +115,7 @@ impl Cut {
         let batches = shape.batch.as_constant().map_or(vec![1, NOMINAL_EXTENT], |n| vec![n]);
         let mut best: Option<(f64, Cut)> = None;
         for tile in super::tiles(target, i64::MAX, vectors_needed) {
-            let width = tile.vectors * lanes;
+            let (width, step_time) = (tile.vectors * lanes, tile_time(target, tile, true));
             let all_panels = up(shape.features, width);
             let filter_bytes = 4 * PLACES * shape.channels * width;
             let are_far = filter_bytes * all_panels > far / 2;
@@ -124,8 +124,7 @@ impl Cut {
             for groups in 1..=most {
                 for column_blocks in 1..=all_panels.min(2 * i64::from(target.threads)) {
                     let cut = Cut { tile, tiles: groups * tile.rows, panels: up(all_panels, column_blocks) };
-                    let steps = PLACES * cut.panels * groups * shape.channels;
-                    let products = steps as f64 * tile_time(target, tile, true);
+                    let products = (PLACES * cut.panels * groups * shape.channels) as f64 * step_time;
                     let transforms =
                         cut.tiles * (up(shape.channels, lanes) * IMAGES + cut.panels * tile.vectors * RESULTS);
                     let waiting = if are_far { cut.panels * filter_bytes / BYTES_AT_ONCE } else { 0 };
