@@ -5,8 +5,10 @@
 //! `dot_general` with any batch, free and summed axes, convolutions with strides, dilations and groups, their gradients.
 
 mod blocks;
+mod cut;
 mod packing;
-mod tiles;
+mod tensor_cores;
+mod tile;
 pub(super) mod winograd;
 
 use super::cluster::{Role, role};
@@ -15,14 +17,17 @@ use super::expand::{accumulator, strides};
 use super::loops::Stored;
 use super::map::{divide, nominal};
 use super::store::{View, view};
-use crate::{Contraction, Target, TileTime};
-use blocks::{Blocks, Right};
+use crate::{Contraction, Target};
+use cut::{Blocks, Right};
 use kc_ir::kernel::{Gemm, Index, Matrix, MemoryId, Register};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Graph, Op, Scalar, Value};
 use kc_ir::{DType, Dim};
 pub(super) use packing::Packing;
 use std::collections::BTreeSet;
+use tile::choose_tile;
+pub use tile::register_tiles;
+pub(super) use tile::{Tile, tile_time, tiles};
 
 /// A loop variable of a contraction.
 #[derive(Clone, Debug)]
@@ -222,73 +227,6 @@ fn row_variable(form: &Form, vector: Option<usize>) -> Option<usize> {
         (extent.as_constant().is_some_and(|n| n >= 4), nominal(extent).min(64), v)
     };
     (0..form.variables.len()).filter(moves_left_only).max_by_key(worth)
-}
-
-/// How a contraction's result is cut into register tiles.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Tile {
-    pub rows: i64,
-    pub vectors: i64,
-}
-
-/// The time of a tile per step of the summed variable, in quarters of a cycle: as measured, or estimated as that of its multiply-adds
-/// (but no less than the latency of dependent ones), half as much for each row's factor, which stays in the nearest cache, and two
-/// times that for each vector, three times where it comes from afar.
-pub(super) fn tile_time(target: &Target, tile: Tile, from_afar: bool) -> f64 {
-    const NOT_MEASURED: f64 = 1e30;
-    let near = near_time(tile);
-    let estimate = if from_afar { near + tile.vectors as f64 } else { near };
-    let tile_of = |time: &TileTime| Tile { rows: time.rows.into(), vectors: time.vectors.into() };
-    match target.tiles.iter().find(|time| tile_of(time) == tile) {
-        Some(time) => {
-            let estimated: f64 = target.tiles.iter().map(|time| near_time(tile_of(time))).sum();
-            let measured: f64 = target.tiles.iter().map(|time| time.nanoseconds).sum();
-            time.nanoseconds * estimated / measured * (estimate / near)
-        }
-        None if target.tiles.is_empty() => estimate,
-        None => NOT_MEASURED,
-    }
-}
-
-/// Multiply-adds that are in execution at once.
-const IN_FLIGHT: i64 = 8;
-
-fn near_time(tile: Tile) -> f64 {
-    ((2 * tile.rows * tile.vectors).max(2 * IN_FLIGHT) + tile.rows + 2 * tile.vectors) as f64
-}
-
-/// Rows and vectors of all register tiles that contractions may choose from.
-pub fn register_tiles(target: &Target) -> impl Iterator<Item = [u32; 2]> {
-    tiles(target, i64::MAX, i64::MAX).map(|tile| [tile.rows as u32, tile.vectors as u32])
-}
-
-/// The tiles that the registers hold, no larger than the rows and vectors that there are.
-pub(super) fn tiles(target: &Target, rows: i64, vectors_needed: i64) -> impl Iterator<Item = Tile> + use<> {
-    // code generators load several factors ahead
-    const FACTORS_AHEAD: i64 = 5;
-    let registers = i64::from(target.vector_registers);
-    (1..=4i64.min(vectors_needed)).flat_map(move |vectors| {
-        let most_rows = ((registers - vectors - FACTORS_AHEAD) / vectors).clamp(1, rows.min(14));
-        (1..=most_rows).map(move |rows| Tile { rows, vectors })
-    })
-}
-
-/// The tile with the least estimated time. Rows that fill no tile are computed one by one. Tiles of unknown extents have a power
-/// of two of rows.
-fn choose_tile(target: &Target, lanes: u32, rows: &Dim, columns: i64) -> Tile {
-    let is_known = rows.as_constant().is_some();
-    let rows = nominal(rows);
-    let vectors_needed = (columns + i64::from(lanes) - 1) / i64::from(lanes);
-    let total = |tile: &Tile| {
-        let column_tiles = (vectors_needed + tile.vectors - 1) / tile.vectors;
-        let [whole, single] = [*tile, Tile { rows: 1, ..*tile }].map(|tile| tile_time(target, tile, true));
-        column_tiles as f64 * ((rows / tile.rows) as f64 * whole + (rows % tile.rows) as f64 * single)
-    };
-    let suitable = tiles(target, rows, vectors_needed).filter(|tile| is_known || tile.rows.count_ones() == 1);
-    // the last of equal ones
-    let order =
-        |a: &Tile, b: &Tile| total(a).total_cmp(&total(b)).then_with(|| (b.vectors, b.rows).cmp(&(a.vectors, a.rows)));
-    suitable.min_by(order).unwrap_or(Tile { rows: 1, vectors: 1 })
 }
 
 /// How one operand of a contraction is packed that is the same in each call. `is_constant` tells which values are.

@@ -3,7 +3,7 @@
 use super::super::emit::{Emitter, Unsuited};
 use super::super::map::divide;
 use super::Plan;
-use super::blocks::Blocks;
+use super::cut::Blocks;
 use kc_ir::kernel::{Access, Index, Kernel, MemoryId};
 use kc_ir::tensor::{Graph, Value};
 use kc_ir::{DType, Dim, TensorType};
