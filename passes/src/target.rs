@@ -83,6 +83,11 @@ impl Target {
         }
     }
 
+    /// Whether there are kernels of convolutions by Winograd's tiles.
+    pub(crate) fn convolves_by_tiles(&self) -> bool {
+        self.contraction == Contraction::Generated
+    }
+
     /// Lanes of f32 for loops along an axis. On a GPU no more than cover the axis, but a warp at least: fewer lanes need fewer threads.
     pub(crate) fn lanes_along(&self, extent: &Dim) -> u32 {
         const WARP: u32 = 32;

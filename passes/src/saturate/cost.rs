@@ -1,7 +1,7 @@
 //! The cost model: a roofline over memory traffic, operations and kernel launches.
 
 use crate::target::NOMINAL_EXTENT;
-use crate::{Contraction, CostConstants, Target};
+use crate::{CostConstants, Target};
 use kc_ir::tensor::composites::{Composite, SPAN, TILE, WinogradConvolution};
 use kc_ir::tensor::operations::{self, Executed};
 use kc_ir::tensor::ops::CustomCall;
@@ -44,8 +44,7 @@ struct Work {
 impl CostModel {
     /// The model of a target, with the nominal extent for symbols.
     pub fn new(target: &Target) -> Self {
-        let convolves_by_tiles = target.contraction == Contraction::Generated;
-        CostModel { constants: target.cost, extent: NOMINAL_EXTENT, convolves_by_tiles }
+        CostModel { constants: target.cost, extent: NOMINAL_EXTENT, convolves_by_tiles: target.convolves_by_tiles() }
     }
 
     /// Cost of all nodes of a graph.

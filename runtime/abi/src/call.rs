@@ -145,6 +145,9 @@ macro_rules! math_functions {
         pub enum MathFunction { $($(#[$doc])* $variant = $number,)* }
 
         impl MathFunction {
+            /// Every function.
+            pub const ALL: &[MathFunction] = &[$(MathFunction::$variant),*];
+
             /// The function of that number.
             pub const fn from_number(number: u32) -> Option<Self> {
                 match number { $($number => Some(MathFunction::$variant),)* _ => None }

@@ -10,8 +10,8 @@ use super::super::loops::Stored;
 use super::super::map::divide;
 use super::super::store::{View, view};
 use super::{Tile, multiply_add, tile_time};
+use crate::Target;
 use crate::target::NOMINAL_EXTENT;
-use crate::{Contraction, Target};
 use kc_ir::kernel::{Index, MemoryId, Register};
 use kc_ir::tensor::composites::{Composite, SPAN, TILE, WinogradConvolution};
 use kc_ir::tensor::ops::{Binary, Pad};
@@ -33,7 +33,7 @@ pub(in crate::schedule) fn convolution(op: &Op) -> Option<&WinogradConvolution> 
 pub(in crate::schedule) fn suits(op: &Op, types: &[&TensorType], target: &Target) -> bool {
     let shape = |convolution| Shape::of(convolution, types.first()?);
     types.iter().all(|ty| ty.dtype == DType::F32)
-        && target.contraction == Contraction::Generated
+        && target.convolves_by_tiles()
         && convolution(op).and_then(shape).is_some()
 }
 
