@@ -266,6 +266,19 @@ fn product(em: &mut Emitter, [m, n, k]: [Index; 3], a: Matrix, b: Matrix, c: Mat
     em.b.gemm(Gemm { m, n, k, a, b, c, accumulate: accumulate == Accumulate::Yes });
 }
 
+/// What a task holds of its rows.
+#[derive(Clone, Copy)]
+struct Softmax {
+    /// Products, then powers, of the block of rows and columns.
+    scores: Panel,
+    /// Sums of powers times values.
+    sums: Panel,
+    /// The largest score so far.
+    largest: Panel,
+    /// The sum of powers so far.
+    total: Panel,
+}
+
 /// How rows meet columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meets {
@@ -473,6 +486,7 @@ impl Kernel<'_> {
         let scores = Panel::new(em, "scores", block, padded(width));
         let sums = Panel::new(em, "sums", padded_height, padded(features));
         let [largest, total] = ["largest", "total"].map(|name| Panel::new(em, name, height, 1));
+        let softmax = Softmax { scores, sums, largest, total };
         let tiles = cut.map(|cut| Tiles::new(em, cut, self.query.features, features));
         let meets = match self.columns.as_constant() {
             Some(columns) if columns <= width => Meets::Once,
@@ -509,7 +523,7 @@ impl Kernel<'_> {
                     self.each_row(em, &rows, &mut |em, local| {
                         let row = em.hold(before.clone() + local.clone());
                         let locals = (&local, &row);
-                        self.powers(em, &at, (&rows, &columns), locals, (scores, sums), [largest, total], meets)
+                        self.powers(em, &at, (&rows, &columns), locals, softmax, meets)
                     })?;
                     let accumulate = if meets == Meets::Once { Accumulate::No } else { Accumulate::Yes };
                     match &tiles {
@@ -589,15 +603,13 @@ impl Kernel<'_> {
 
     /// Turns a row of products into powers of the scores, relative to the largest so far, and brings the row's statistics and its
     /// sums of values up to date. The row has a number among those of `scores`, and one among those of the task.
-    #[allow(clippy::too_many_arguments)]
     fn powers(
         &self,
         em: &mut Emitter,
         at: &Place,
         (rows, columns): (&Range, &Range),
         (local, number): (&Index, &Index),
-        (scores, sums): (Panel, Panel),
-        [largest, total]: [Panel; 2],
+        Softmax { scores, sums, largest, total }: Softmax,
         meets: Meets,
     ) -> Result<(), Unsuited> {
         let row = em.hold(rows.first.clone() + local.clone());
