@@ -123,6 +123,10 @@ unsafe fn join(arguments: &PJRT_Client_Create_Args) -> Result<Client, *mut PJRT_
     let (id, count) = (option("node_id").unwrap_or(0), option("num_nodes").unwrap_or(1));
     let mut store = Store(arguments, Some(make_error));
     store.put(&format!("local/{id}"), &DEVICES.to_string())?;
+    if id > 0 {
+        // process 0 has all it needs now, and must not end before the others have it too
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     if !store.has(&format!("local/{id}")) || store.has("nobody puts this") {
         return Err(error(PJRT_Error_Code_PJRT_Error_Code_INTERNAL, "the store forgets or invents".to_string()));
     }

@@ -22,7 +22,7 @@ struct Inner {
     devices: Vec<Device>,
     platform: String,
     /// What the plug-in's callbacks are given; they are called no more behind the client's end.
-    _link: Option<Box<Link>>,
+    link: Option<Box<Link>>,
 }
 
 /// A device of a client.
@@ -111,7 +111,10 @@ impl Client {
         let client = Self::create(plugin, Some(Box::new(processes.link()?)))?;
         let shown = client.all_devices().iter().map(|device| device.process).collect::<BTreeSet<_>>().len();
         match shown == processes.count() {
-            true => Ok(client),
+            true => {
+                client.0.link.iter().try_for_each(|link| processes.made(link))?;
+                Ok(client)
+            }
             false => Err(PjrtError::Alone { path: plugin.path().into(), shown, expected: processes.count() }),
         }
     }
@@ -137,7 +140,7 @@ impl Client {
         })?;
         let client = create.fields.client;
         let (everywhere, devices) = (Vec::new(), Vec::new());
-        let mut inner = Inner { plugin, client, everywhere, devices, platform: String::new(), _link: link };
+        let mut inner = Inner { plugin, client, everywhere, devices, platform: String::new(), link };
         let mut name = arguments!(PJRT_Client_PlatformName_Args { client: client });
         call!(plugin, PJRT_Client_PlatformName, name)?;
         // SAFETY: what the plug-in gave, which lives as long as the client.

@@ -111,38 +111,52 @@ impl Processes {
     }
 
     fn join(&self) -> Result<Joined, PjrtError> {
-        let Processes { coordinator, count, id, patience } = self.clone();
-        let failed = |reason: String| PjrtError::Store { coordinator: coordinator.clone(), count, id, reason };
+        let Processes { coordinator, count, id, patience } = self;
         let server = match id {
             0 => Some(
-                Server::start(&coordinator, count)
-                    .map_err(|error| failed(format!("it cannot be served there: {error}")))?,
+                Server::start(coordinator, *count)
+                    .map_err(|error| self.store_error(format!("it cannot be served there: {error}")))?,
             ),
             _ => None,
         };
-        let store = Store::connect(&coordinator, count, id, patience).map_err(|error| failed(error.to_string()))?;
-        self.meet(&store).map_err(failed)?;
+        let store =
+            Store::connect(coordinator, *count, *id, *patience).map_err(|error| self.store_error(error.to_string()))?;
+        self.meet(&store, "")?;
         Ok(Joined { processes: self.clone(), _server: server, store: Arc::new(store), clients: 0 })
     }
 
-    /// Waits until all processes are there, so that none ends before another has come.
-    fn meet(&self, store: &Store) -> Result<(), String> {
-        let key = |what: &str, id: usize| format!("{what}/{id}").into_bytes();
-        let failed = |error: StoreError| error.to_string();
+    fn store_error(&self, reason: String) -> PjrtError {
+        let Processes { coordinator, count, id, .. } = self.clone();
+        PjrtError::Store { coordinator, count, id, reason }
+    }
+
+    /// Waits until the plug-ins of all processes have made the client of this link: until then they read what process 0 serves, so that it
+    /// must not end before.
+    pub(super) fn made(&self, link: &Link) -> Result<(), PjrtError> {
+        self.meet(&link.store, &format!("made/{}", link.prefix))
+    }
+
+    /// Waits until all processes are there, so that none ends before another has come. The keys of each such meeting begin with others.
+    fn meet(&self, store: &Store, prefix: &str) -> Result<(), PjrtError> {
+        let key = |what: &str, id: usize| format!("{prefix}{what}/{id}").into_bytes();
+        let all = format!("{prefix}all").into_bytes();
+        let failed = |error: StoreError| self.store_error(error.to_string());
         if self.id > 0 {
             store.put(&key("come", self.id), &[]).map_err(failed)?;
-            store.get(b"all", self.patience).map_err(failed)?;
+            store.get(&all, self.patience).map_err(failed)?;
             // process 0 may end as soon as it has this
             let _ = store.put(&key("seen", self.id), &[]);
             return Ok(());
         }
         for id in 1..self.count {
             store.get(&key("come", id), self.patience).map_err(|error| match error {
-                StoreError::Late(_) => format!("process {id} did not come within {:?}", self.patience),
-                other => other.to_string(),
+                StoreError::Late(_) => {
+                    self.store_error(format!("process {id} did not come within {:?}", self.patience))
+                }
+                other => failed(other),
             })?;
         }
-        store.put(b"all", &[]).map_err(failed)?;
+        store.put(&all, &[]).map_err(failed)?;
         for id in 1..self.count {
             // who has ended by now has seen it
             let _ = store.get(&key("seen", id), self.patience);
