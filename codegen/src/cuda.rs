@@ -19,7 +19,7 @@ use crate::mlir::interface::{Options, Output};
 use crate::mlir::{Mlir, NotAvailable};
 use crate::{Backend, CodeImage, CodegenError, Form};
 use kc_ir::kernel::Kernel;
-use kc_passes::{Contraction, CostConstants, Target};
+use kc_passes::{Contraction, CostConstants, Target, WinogradCost};
 use std::fmt;
 use std::str::FromStr;
 
@@ -105,6 +105,7 @@ pub fn target(architecture: Architecture) -> Target {
             elementwise_operations_per_nanosecond: 0.25 * flops,
             exponentials_per_nanosecond: 0.02 * flops,
             launch_nanoseconds: 2000.0,
+            winograd: WinogradCost::default(),
         },
         tiles: vec![],
     }

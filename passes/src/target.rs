@@ -30,6 +30,25 @@ pub struct CostConstants {
     pub exponentials_per_nanosecond: f64,
     /// Nanoseconds that one more kernel costs.
     pub launch_nanoseconds: f64,
+    /// What convolutions by Winograd's tiles cost beside direct ones.
+    pub winograd: WinogradCost,
+}
+
+/// What a convolution by Winograd's tiles costs: its products, of 16 / 36 of the direct one's operations, and its transforms. Both are
+/// relative to the speed of direct convolutions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WinogradCost {
+    /// The share of a direct convolution's operations in a nanosecond that products of tiles reach.
+    pub products: f64,
+    /// The operations of a direct convolution in the time that an element's transforms of a tile take: 16 loads, additions and stores.
+    pub transform: f64,
+}
+
+impl Default for WinogradCost {
+    /// Estimates.
+    fn default() -> Self {
+        WinogradCost { products: 0.85, transform: 150.0 }
+    }
 }
 
 /// A register tile of a contraction with its measured time, where factors are near.
@@ -117,6 +136,7 @@ impl Target {
                 elementwise_operations_per_nanosecond: 8.0,
                 exponentials_per_nanosecond: 0.7,
                 launch_nanoseconds: 400.0,
+                winograd: WinogradCost::default(),
             },
             tiles: vec![],
         }

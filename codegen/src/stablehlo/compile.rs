@@ -10,7 +10,7 @@ use kc_ir::manifest::{
 };
 use kc_ir::tensor::{Function, Module, ResultSlot, TypeError};
 use kc_ir::{Dim, Symbol};
-use kc_passes::{CostConstants, SaturationOptions, Takes, Target};
+use kc_passes::{CostConstants, SaturationOptions, Takes, Target, WinogradCost};
 use kc_runtime::Package;
 use kc_runtime::kc_abi::call::INTRINSICS_VERSION;
 use kc_runtime::pjrt::{CompileOptions, PjrtError, Plugin, Topology};
@@ -32,6 +32,7 @@ pub fn target() -> Target {
             elementwise_operations_per_nanosecond: 2_000.0,
             exponentials_per_nanosecond: 500.0,
             launch_nanoseconds: 1_000.0,
+            winograd: WinogradCost::default(),
         },
         ..Target::baseline()
     }

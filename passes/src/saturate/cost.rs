@@ -1,7 +1,7 @@
 //! The cost model: a roofline over memory traffic, operations and kernel launches.
 
 use crate::target::NOMINAL_EXTENT;
-use crate::{CostConstants, Target};
+use crate::{CostConstants, Target, WinogradCost};
 use kc_ir::tensor::composites::{Composite, SPAN, TILE, WinogradConvolution};
 use kc_ir::tensor::operations::{self, Executed};
 use kc_ir::tensor::ops::CustomCall;
@@ -90,11 +90,8 @@ impl CostModel {
     /// The cost of a convolution by tiles, which reads larger filters than the direct one does: where the batch is unknown it may be a
     /// single image, and what the direct one costs counts by the worse of both ratios.
     fn by_tiles(&self, tiled: &WinogradConvolution, operands: &[&Type], result: &Type) -> f64 {
-        /// Operations of products in the time that the transforms of an element take, with all its loads and stores.
-        const TRANSFORM: f64 = 150.0;
-        /// The share of its speed that the product of a few rows has.
-        const SHARE: f64 = 0.85;
         let c = &self.constants;
+        let WinogradCost { products: share, transform } = c.winograd;
         let (Some(result), Some(images)) = (result.as_tensor(), operands.first().and_then(|ty| ty.as_tensor())) else {
             return f64::MAX;
         };
@@ -106,7 +103,7 @@ impl CostModel {
             let tiles: f64 = model.extent(&result.shape[0])
                 * result.shape[1..3].iter().map(|n| model.extent(&n.ceil_div(TILE))).product::<f64>();
             let direct = 18.0 * model.elements(result) * channels / c.contraction_flops_per_nanosecond;
-            let products = (2 * SPAN * SPAN) as f64 * channels * features / SHARE + TRANSFORM * (channels + features);
+            let products = (2 * SPAN * SPAN) as f64 * channels * features / share + transform * (channels + features);
             let read = |filters: f64| (moved + filters) / c.bytes_per_nanosecond;
             [
                 c.launch_nanoseconds + direct.max(read(filters * 9.0 / 16.0)),

@@ -3,7 +3,7 @@
 use crate::failure::{Context, Outcome};
 use crate::paths;
 use kc_codegen::Backend;
-use kc_passes::{CostConstants, TileTime};
+use kc_passes::{CostConstants, TileTime, WinogradCost};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -35,6 +35,7 @@ pub fn keep(backend: &dyn Backend) -> Outcome<PathBuf> {
         "elementwise_operations_per_nanosecond": cost.elementwise_operations_per_nanosecond,
         "exponentials_per_nanosecond": cost.exponentials_per_nanosecond,
         "launch_nanoseconds": cost.launch_nanoseconds,
+        "winograd": {"products": cost.winograd.products, "transform": cost.winograd.transform},
         "tiles": tiles.iter().map(tile).collect::<Vec<_>>(),
     });
     paths::write_atomically(&path, format!("{kept:#}\n").as_bytes())
@@ -68,25 +69,37 @@ fn read(text: &str) -> Option<(CostConstants, Vec<TileTime>)> {
         elementwise_operations_per_nanosecond: positive(&kept["elementwise_operations_per_nanosecond"])?,
         exponentials_per_nanosecond: positive(&kept["exponentials_per_nanosecond"])?,
         launch_nanoseconds: positive(&kept["launch_nanoseconds"])?,
+        winograd: WinogradCost {
+            products: positive(&kept["winograd"]["products"])?,
+            transform: positive(&kept["winograd"]["transform"])?,
+        },
     };
     Some((cost, kept["tiles"].as_array()?.iter().map(tile).collect::<Option<_>>()?))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::{WinogradCost, read};
 
     #[test]
     fn only_positive_numbers_count() {
         let whole = r#"{"bytes_per_nanosecond": 20.5, "contraction_flops_per_nanosecond": 250, "elementwise_operations_per_nanosecond": 16,
             "exponentials_per_nanosecond": 1.5, "launch_nanoseconds": 900,
-            "tiles": [{"rows": 6, "vectors": 4, "nanoseconds": 3.25}]}"#;
+            "winograd": {"products": 0.8, "transform": 125}, "tiles": [{"rows": 6, "vectors": 4, "nanoseconds": 3.25}]}"#;
         let (cost, tiles) = read(whole).expect("whole");
         assert_eq!((cost.bytes_per_nanosecond, cost.launch_nanoseconds), (20.5, 900.0));
+        assert_eq!(cost.winograd, WinogradCost { products: 0.8, transform: 125.0 });
         assert_eq!((tiles[0].rows, tiles[0].vectors, tiles[0].nanoseconds), (6, 4, 3.25));
-        for (from, to) in
-            [("20.5", "0"), ("250", "\"250\""), ("900", "-900"), ("6,", "0,"), ("3.25", "null"), ("}]", "}")]
-        {
+        for (from, to) in [
+            ("20.5", "0"),
+            ("250", "\"250\""),
+            ("900", "-900"),
+            ("0.8", "0"),
+            ("125", "[]"),
+            ("6,", "0,"),
+            ("3.25", "null"),
+            ("}]", "}"),
+        ] {
             assert!(whole.contains(from) && read(&whole.replace(from, to)).is_none(), "{from} -> {to}");
         }
     }
