@@ -1,5 +1,6 @@
 //! What all layers have: an identity, a name, where they were made.
 
+use crate::dtype_policies::{self, DTypePolicySpec};
 use crate::initializers::Initializer;
 use crate::random::Seed;
 use crate::regularizers::Regularizer;
@@ -24,6 +25,7 @@ pub struct Base {
     trainable: bool,
     activity_regularizer: Regularizer,
     remat: Option<Arc<RematScope>>,
+    dtype_policy: DTypePolicySpec,
     location: (&'static str, u32),
     /// Seeds that are drawn when the layer is built, by what they are for.
     seeds: Arc<Mutex<BTreeMap<String, Seed>>>,
@@ -42,6 +44,7 @@ impl Base {
             trainable: true,
             activity_regularizer: Regularizer::None,
             remat: RematScope::current(),
+            dtype_policy: dtype_policies::dtype_policy().into(),
             location: crate::error::caller(),
             seeds: Arc::default(),
         }
@@ -118,6 +121,16 @@ impl Base {
         self.activity_regularizer = regularizer;
     }
 
+    /// What the layer computes in and keeps its weights in: the policy that was global when it was made, unless it has its own.
+    pub fn dtype_policy(&self) -> &DTypePolicySpec {
+        &self.dtype_policy
+    }
+
+    /// Says what the layer computes in and keeps its weights in.
+    pub fn set_dtype_policy(&mut self, policy: DTypePolicySpec) {
+        self.dtype_policy = policy;
+    }
+
     /// The scope that the layer was made in, of what derivatives compute again.
     pub(crate) fn remat(&self) -> Option<&Arc<RematScope>> {
         self.remat.as_ref()
@@ -148,10 +161,12 @@ pub(crate) fn unique_name(name: &str) -> String {
     })
 }
 
-/// Forgets the automatic names that were given out in this thread, so that the next layer is `dense` again.
+/// Forgets the automatic names that were given out in this thread, so that the next layer is `dense` again, and what is global: the
+/// distribution and the dtype policy.
 pub fn clear_session() {
     NAMES.with_borrow_mut(BTreeMap::clear);
     crate::distribution::set_distribution(None);
+    dtype_policies::clear();
 }
 
 /// `MaxPooling2D` -> `max_pooling2d`, as Keras does.

@@ -275,14 +275,15 @@ pub trait Call: Layer + Clone {
 
     /// All of the layer's outputs for these inputs.
     fn call_all(&self, inputs: impl IntoTensors) -> Result<Vec<KerasTensor>> {
-        record(Arc::new(self.clone()), inputs.into_tensors()?)
+        record(Arc::new(self.clone()), inputs.into_tensors()?, "")
     }
 }
 
 impl<L: Layer + Clone> Call for L {}
 
-/// The outputs of a layer for symbolic inputs; a wrong shape is found here, on a graph that is thrown away.
-pub(crate) fn record(layer: LayerRef, inputs: Vec<KerasTensor>) -> Result<Vec<KerasTensor>> {
+/// The outputs of a layer, whose path begins with a prefix in Keras, for symbolic inputs; a wrong shape is found here, on a graph that is
+/// thrown away.
+pub(crate) fn record(layer: LayerRef, inputs: Vec<KerasTensor>, prefix: &str) -> Result<Vec<KerasTensor>> {
     let mut scope = Scope::new(Store::default(), false);
     let mut values = Vec::with_capacity(inputs.len());
     for (index, input) in inputs.iter().enumerate() {
@@ -290,7 +291,7 @@ pub(crate) fn record(layer: LayerRef, inputs: Vec<KerasTensor>) -> Result<Vec<Ke
         let mask = input.0.mask.clone().map(|ty| scope.input(inputs.len() + index, "mask", ty)).transpose()?;
         values.push(Masked { value, mask });
     }
-    let outputs = scope.call_masked(&*layer, &values)?;
+    let outputs = scope.prefixed(prefix.to_string(), |scope| scope.call_masked(&*layer, &values))?;
     let types: Vec<(TensorType, Option<TensorType>)> = outputs
         .iter()
         .map(|output| {

@@ -1,8 +1,9 @@
 use crate::base::Base;
+use crate::dtype_policies::{DTypePolicy, DTypePolicySpec};
 use crate::regularizers::Regularizer;
 use crate::{Error, Result, Scope};
-use kc_ir::TensorType;
 use kc_ir::tensor::Value;
+use kc_ir::{DType, TensorType};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -85,6 +86,45 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
         Config::new()
     }
 
+    /// Whether floating-point inputs are converted to the compute dtype and weights are read in it (Keras' attribute `autocast`); else
+    /// both are as they are, and `forward` converts what it gives: [`Scope::narrowed`].
+    fn autocast(&self) -> bool {
+        true
+    }
+
+    /// What the layer computes in and keeps its weights in. Of a [`DTypePolicyMap`](crate::dtype_policies::DTypePolicyMap) the default: which
+    /// entry is the layer's own is known where it is called.
+    ///
+    /// # Errors
+    ///
+    /// The layer was given a name that no policy has.
+    fn dtype_policy(&self) -> Result<DTypePolicy> {
+        self.base().dtype_policy().default()
+    }
+
+    /// What the layer computes in: that of its policy.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layer::dtype_policy`].
+    fn compute_dtype(&self) -> Result<DType> {
+        Ok(self.dtype_policy()?.compute_dtype())
+    }
+
+    /// What the layer keeps its weights in: that of its policy.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layer::dtype_policy`].
+    fn variable_dtype(&self) -> Result<DType> {
+        Ok(self.dtype_policy()?.variable_dtype())
+    }
+
+    /// Says what the layer, and what it made itself of, computes in and keeps weights in.
+    fn set_dtype_policy(&mut self, policy: DTypePolicySpec) {
+        self.base_mut().set_dtype_policy(policy);
+    }
+
     /// The layers inside, where a model is used as a layer.
     #[doc(hidden)]
     fn as_model(&self) -> Option<&crate::Model> {
@@ -109,6 +149,13 @@ pub trait LayerArguments: Layer + Sized {
     /// Whether the optimizer updates the layer's weights (default: yes).
     fn trainable(mut self, trainable: bool) -> Self {
         self.base_mut().set_trainable(trainable);
+        self
+    }
+
+    /// What the layer computes in and keeps its weights in (default: the [global policy](crate::config::dtype_policy)): a policy, its name
+    /// or that of a dtype, or a map of policies for the layers inside.
+    fn dtype(mut self, dtype: impl Into<DTypePolicySpec>) -> Self {
+        self.set_dtype_policy(dtype.into());
         self
     }
 

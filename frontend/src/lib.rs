@@ -20,10 +20,12 @@
 
 pub mod activations;
 mod base;
+pub mod config;
 pub mod constraints;
 mod data;
 pub mod datasets;
 pub mod distribution;
+pub mod dtype_policies;
 mod error;
 pub mod initializers;
 mod keras_tensor;
@@ -31,6 +33,7 @@ mod layer;
 pub mod layers;
 pub mod losses;
 pub mod metrics;
+pub mod mixed_precision;
 pub mod model;
 pub mod ops;
 pub mod optimizers;

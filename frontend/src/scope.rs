@@ -83,6 +83,15 @@ struct Frame {
     trainable: bool,
     /// Whether derivatives compute activation functions again.
     activations_again: bool,
+    dtypes: Dtypes,
+}
+
+/// What a layer computes in and keeps its weights in, and whether that is done for it.
+#[derive(Clone, Copy, Debug)]
+struct Dtypes {
+    compute: DType,
+    variable: DType,
+    autocast: bool,
 }
 
 /// The context in which layers, losses, metrics and optimizers build their ops. It is a [`Builder`] that also knows the
@@ -100,6 +109,8 @@ pub struct Scope {
     losses: Vec<Value>,
     /// The masks of the tensors that the layer which is being traced knows.
     masks: BTreeMap<Value, Value>,
+    /// What Keras puts before the names of the layers that are entered: the path of the layer around them, or of a sequential model.
+    prefix: String,
 }
 
 impl Deref for Scope {
@@ -118,6 +129,14 @@ impl DerefMut for Scope {
 impl Scope {
     pub(crate) fn new(store: Store, training: bool) -> Self {
         Scope { identity: crate::ops::scope_identity(), store, training, ..Scope::default() }
+    }
+
+    /// Traces layers whose paths begin so in Keras.
+    pub(crate) fn prefixed<R>(&mut self, prefix: String, trace: impl FnOnce(&mut Scope) -> R) -> R {
+        let outside = std::mem::replace(&mut self.prefix, prefix);
+        let result = trace(self);
+        self.prefix = outside;
+        result
     }
 
     /// What tells two scopes apart.
@@ -215,10 +234,11 @@ impl Scope {
         Ok(())
     }
 
-    /// Creates a weight of the layer that is being built; the optimizer updates it where the layer is trainable.
+    /// Creates a weight of the layer that is being built, of its variable dtype; the optimizer updates it where the layer is trainable.
     pub fn add_weight(&mut self, name: &str, shape: &[i64], initializer: &Initializer) -> Result<()> {
         let role = if self.frame()?.trainable { StateRole::Trainable } else { StateRole::NonTrainable };
-        self.add_variable(name, role, TensorType::new(DType::F32, shape.iter().copied()), initializer)
+        let ty = TensorType::new(self.frame()?.dtypes.variable, shape.iter().copied());
+        self.add_variable(name, role, ty, initializer)
     }
 
     /// Creates a weight as [`Scope::add_weight`] does, which is held to a constraint after each step of the optimizer.
@@ -268,7 +288,7 @@ impl Scope {
 
     /// Creates a weight of the layer that is being built, which only [`Scope::assign`] updates.
     pub fn add_non_trainable_weight(&mut self, name: &str, shape: &[i64], initializer: &Initializer) -> Result<()> {
-        let ty = TensorType::new(DType::F32, shape.iter().copied());
+        let ty = TensorType::new(self.frame()?.dtypes.variable, shape.iter().copied());
         self.add_variable(name, StateRole::NonTrainable, ty, initializer)
     }
 
@@ -293,16 +313,51 @@ impl Scope {
         })
     }
 
-    /// The present value of a weight of the layer that is being traced.
+    /// The present value of a weight of the layer that is being traced, in the layer's compute dtype.
     pub fn weight(&mut self, name: &str) -> Result<Value> {
+        let value = self.variable(name)?;
+        let Dtypes { compute, autocast, .. } = self.frame()?.dtypes;
+        let converted = autocast && compute.is_float() && self.tensor_type(value).dtype.is_float();
+        if converted { Ok(self.builder.convert(compute, value)?) } else { Ok(value) }
+    }
+
+    /// The present value of a weight of the layer that is being traced, as it is kept. Keras' weights with `autocast=False`.
+    pub fn variable(&mut self, name: &str) -> Result<Value> {
         let index = self.owned(name)?;
         self.state(index)
     }
 
-    /// Gives a weight of the layer that is being traced a new value, which the step writes back.
+    /// Gives a weight of the layer that is being traced a new value, which is converted to its dtype, and which the step writes back.
     pub fn assign(&mut self, name: &str, value: Value) -> Result<()> {
         let index = self.owned(name)?;
+        let value = self.builder.convert(self.store.variables[index].state.ty.dtype, value)?;
         self.set_state(index, value)
+    }
+
+    /// What the layer that is being traced computes in, where that is a floating-point dtype; else f32, as outside of layers.
+    pub fn float_dtype(&self) -> DType {
+        let dtype = self.frames.last().map_or(DType::F32, |frame| frame.dtypes.compute);
+        if dtype.is_float() { dtype } else { DType::F32 }
+    }
+
+    /// The tensor in f32 where it is narrower, or no floating-point number.
+    pub fn widened(&mut self, x: Value) -> Result<Value> {
+        let wide = self.tensor_type(x).dtype == DType::F64;
+        if wide { Ok(x) } else { Ok(self.builder.convert(DType::F32, x)?) }
+    }
+
+    /// The tensor in the compute dtype of the layer that is being traced: what layers give that compute in another.
+    pub fn narrowed(&mut self, x: Value) -> Result<Value> {
+        let dtype = self.float_dtype();
+        Ok(self.builder.convert(dtype, x)?)
+    }
+
+    /// An input as the layer that is being traced takes it: in its compute dtype where it is a floating-point number.
+    fn cast(&mut self, layer: &dyn Layer, x: Value) -> Result<Value> {
+        let Dtypes { compute, autocast, .. } = self.frame()?.dtypes;
+        // a model's inputs say what they are
+        let kept = !autocast || layer.as_model().is_some() || !self.tensor_type(x).dtype.is_float();
+        if kept { Ok(x) } else { Ok(self.builder.convert(compute, x)?) }
     }
 
     /// The next key `u32[2]` of the layer's seed generator, which is advanced: its second word counts the draws.
@@ -407,11 +462,11 @@ impl Scope {
 
     /// [`Scope::call`] of inputs with masks of their own.
     pub(crate) fn call_masked(&mut self, layer: &dyn Layer, inputs: &[Masked]) -> Result<Vec<Masked>> {
-        let values: Vec<Value> = inputs.iter().map(|input| input.value).collect();
         let masks: Vec<Option<Value>> = inputs.iter().map(|input| input.mask).collect();
-        let known = values.iter().zip(&masks).filter_map(|(&value, &mask)| Some((value, mask?))).collect();
-        let outside = std::mem::replace(&mut self.masks, known);
+        let outside = std::mem::take(&mut self.masks);
         let result = self.enter(layer, |scope| {
+            let values = inputs.iter().map(|input| scope.cast(layer, input.value)).collect::<Result<Vec<Value>>>()?;
+            scope.masks = values.iter().zip(&masks).filter_map(|(&value, &mask)| Some((value, mask?))).collect();
             let types: Vec<TensorType> = values.iter().map(|&value| scope.tensor_type(value).clone()).collect();
             scope.build_layer(layer, &types)?;
             let outputs = scope.forward(layer, &values)?;
@@ -512,12 +567,25 @@ impl Scope {
             Some(frame) => (format!("{}/{}", frame.path, base.name()), frame.trainable && base.is_trainable()),
             None => (base.name().to_string(), base.is_trainable()),
         };
+        let keras_path = format!("{}{}", self.prefix, base.name());
         let location = base.location(&path);
         let outside = self.builder.set_location(Some(location.clone()));
         let activations_again = base.remat().is_some_and(|remat| remat.is_of_activations());
-        self.frames.push(Frame { identity: base.identity(), path: path.clone(), trainable, activations_again });
-        let result = trace(self);
-        self.frames.pop();
+        let policy = base.dtype_policy().of(&keras_path);
+        let result = policy.and_then(|policy| {
+            let (compute, variable) = (policy.compute_dtype(), policy.variable_dtype());
+            let dtypes = Dtypes { compute, variable, autocast: layer.autocast() };
+            self.frames.push(Frame {
+                identity: base.identity(),
+                path: path.clone(),
+                trainable,
+                activations_again,
+                dtypes,
+            });
+            let result = self.prefixed(format!("{keras_path}/"), trace);
+            self.frames.pop();
+            result
+        });
         self.builder.set_location(outside);
         result.map_err(|error| {
             let message = match error {
@@ -550,9 +618,10 @@ impl Scope {
         Ok(self.builder.add(Projection { index }, &[tuple])?)
     }
 
-    /// The tensor, converted to f32 where it is not a floating-point type.
+    /// The tensor, converted to what the layer computes in (outside of layers f32) where it is not a floating-point type.
     pub fn float(&mut self, x: Value) -> Result<Value> {
-        if self.tensor_type(x).dtype.is_float() { Ok(x) } else { Ok(self.builder.convert(DType::F32, x)?) }
+        let dtype = self.float_dtype();
+        if self.tensor_type(x).dtype.is_float() { Ok(x) } else { Ok(self.builder.convert(dtype, x)?) }
     }
 }
 

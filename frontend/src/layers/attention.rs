@@ -434,6 +434,7 @@ impl Layer for MultiHeadAttention {
         let mut outputs = vec![];
         let y = if self.return_attention_scores {
             let probabilities = attention.probabilities(scope, &operands)?;
+            let probabilities = scope.narrowed(probabilities)?;
             outputs.push(scope.reshape(probabilities, &scores_shape)?);
             let probabilities = match dropped {
                 true => {

@@ -53,6 +53,11 @@ impl Embedding {
 impl Layer for Embedding {
     base!();
 
+    /// Numbers of rows are no numbers to round.
+    fn autocast(&self) -> bool {
+        false
+    }
+
     fn build(&self, scope: &mut Scope, _inputs: &[TensorType]) -> Result<()> {
         let (rows, columns) = (self.input_dim, self.output_dim);
         let [rows, columns] = [("input_dim", rows), ("output_dim", columns)].map(|(argument, given)| {
@@ -72,7 +77,8 @@ impl Layer for Embedding {
         }
         let table = scope.weight("embeddings")?;
         let positions = scope.from_end(positions, &Dim::constant(self.input_dim as i64))?;
-        Ok(vec![scope.take(table, positions, 0, GatherMode::Invalid)?])
+        let rows = scope.take(table, positions, 0, GatherMode::Invalid)?;
+        Ok(vec![scope.narrowed(rows)?])
     }
 
     fn compute_mask(

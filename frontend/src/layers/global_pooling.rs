@@ -37,10 +37,14 @@ fn maximum(scope: &mut Scope, x: Value, axes: &[usize], _mask: Option<Value>) ->
 fn mean(scope: &mut Scope, x: Value, axes: &[usize], mask: Option<Value>) -> Result<Value> {
     let ty = scope.tensor_type(x).clone();
     let (&[time], Some(mask)) = (axes, mask) else {
-        let sum = scope.reduce(Reduction::Sum, axes, x)?;
+        // a sum of many is too large or too coarse for what is narrower than f32
+        let wide = scope.widened(x)?;
+        let dtype = scope.tensor_type(wide).dtype;
+        let sum = scope.reduce(Reduction::Sum, axes, wide)?;
         let elements = axes.iter().map(|&axis| ty.shape[axis].clone()).product();
-        let count = scope.dimension(elements, ty.dtype)?;
-        return Ok(scope.binary(Binary::Divide, sum, count)?);
+        let count = scope.dimension(elements, dtype)?;
+        let mean = scope.binary(Binary::Divide, sum, count)?;
+        return Ok(scope.convert(ty.dtype, mean)?);
     };
     let mask = scope.broadcast(mask, &ty.shape, &[0, time])?;
     let zero = scope.splat_like(0.0, x)?;

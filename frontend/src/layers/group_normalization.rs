@@ -91,6 +91,10 @@ impl Layer for GroupNormalization {
     base!();
     passes_masks!();
 
+    fn autocast(&self) -> bool {
+        false
+    }
+
     fn build(&self, scope: &mut Scope, inputs: &[TensorType]) -> Result<()> {
         let [input] = inputs else {
             return Err(Error::model(format!("expected 1 input, got {}", inputs.len())));
@@ -109,7 +113,7 @@ impl Layer for GroupNormalization {
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         let x = one_input(inputs)?;
-        let x = scope.float(x)?;
+        let x = scope.widened(x)?;
         let ty = scope.tensor_type(x).clone();
         let (axis, channels, groups) = self.groups(&ty)?;
         let mut grouped = ty.shape.clone();
@@ -124,11 +128,12 @@ impl Layer for GroupNormalization {
         for (used, name, function) in [(self.scale, "gamma", Binary::Multiply), (self.center, "beta", Binary::Add)] {
             if used {
                 let weight = scope.weight(name)?;
+                let weight = scope.convert(ty.dtype, weight)?;
                 let weight = scope.broadcast(weight, &ty.shape, &[axis])?;
                 y = scope.binary(function, y, weight)?;
             }
         }
-        Ok(vec![y])
+        Ok(vec![scope.narrowed(y)?])
     }
 
     fn config(&self) -> Config {

@@ -130,6 +130,10 @@ impl Layer for LayerNormalization {
     base!();
     passes_masks!();
 
+    fn autocast(&self) -> bool {
+        false
+    }
+
     fn build(&self, scope: &mut Scope, inputs: &[TensorType]) -> Result<()> {
         let extents = self.axis.extents(inputs)?;
         if self.scale {
@@ -154,7 +158,8 @@ impl Layer for LayerNormalization {
             operands.push(scope.weight("beta")?);
         }
         let tuple = scope.add(LayerNorm { axes, epsilon: Real(self.epsilon), scale, center }, &operands)?;
-        Ok(vec![scope.projection(tuple, 0)?])
+        let y = scope.projection(tuple, 0)?;
+        Ok(vec![scope.narrowed(y)?])
     }
 
     fn config(&self) -> Config {

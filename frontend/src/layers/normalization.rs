@@ -8,7 +8,8 @@ use kc_ir::tensor::{Real, Value};
 use serde_json::json;
 
 /// `gamma * (x - mean) / sqrt(variance + epsilon) + beta` over all axes but one: in training by the batch's statistics, which
-/// move the running ones, otherwise by the running ones. `keras.layers.BatchNormalization`.
+/// move the running ones, otherwise by the running ones. Inputs narrower than f32 are computed with in f32.
+/// `keras.layers.BatchNormalization`.
 #[derive(Clone, Debug)]
 pub struct BatchNormalization {
     base: Base,
@@ -88,20 +89,26 @@ impl Layer for BatchNormalization {
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         let x = one_input(inputs)?;
-        let x = scope.float(x)?;
+        let x = scope.widened(x)?;
+        let dtype = scope.tensor_type(x).dtype;
+        let weight = |scope: &mut Scope, name: &str| -> Result<Value> {
+            let value = scope.variable(name)?;
+            Ok(scope.convert(dtype, value)?)
+        };
         let axis = super::axis(scope.tensor_type(x), "axis", self.axis)?;
         let (epsilon, scale, center) = (Real(self.epsilon), self.scale, self.center);
         let mut affine = Vec::new();
         if scale {
-            affine.push(scope.weight("gamma")?);
+            affine.push(weight(scope, "gamma")?);
         }
         if center {
-            affine.push(scope.weight("beta")?);
+            affine.push(weight(scope, "beta")?);
         }
         if !scope.training() || !scope.trainable() {
-            let mut operands = vec![x, scope.weight("moving_mean")?, scope.weight("moving_variance")?];
+            let mut operands = vec![x, weight(scope, "moving_mean")?, weight(scope, "moving_variance")?];
             operands.extend(affine);
-            return Ok(vec![scope.add(BatchNormInfer { axis, epsilon, scale, center }, &operands)?]);
+            let y = scope.add(BatchNormInfer { axis, epsilon, scale, center }, &operands)?;
+            return Ok(vec![scope.narrowed(y)?]);
         }
         let mut operands = vec![x];
         operands.extend(affine);
@@ -109,13 +116,13 @@ impl Layer for BatchNormalization {
         let y = scope.projection(tuple, 0)?;
         for (index, name) in [(1, "moving_mean"), (2, "moving_variance")] {
             let statistic = scope.projection(tuple, index)?;
-            let moving = scope.weight(name)?;
+            let moving = weight(scope, name)?;
             let kept = scope.binary_constant(Binary::Multiply, moving, self.momentum)?;
             let new = scope.binary_constant(Binary::Multiply, statistic, 1.0 - self.momentum)?;
             let moved = scope.binary(Binary::Add, kept, new)?;
             scope.assign(name, moved)?;
         }
-        Ok(vec![y])
+        Ok(vec![scope.narrowed(y)?])
     }
 
     fn config(&self) -> Config {

@@ -15,6 +15,8 @@ pub(crate) struct Functional {
     pub outputs: Vec<KerasTensor>,
     /// Every call once, each after those it depends on; inputs included.
     pub nodes: Vec<Arc<Node>>,
+    /// What Keras puts before the names of the layers: the name of a sequential model.
+    prefix: String,
     /// Every layer once, in Keras' order: by the longest way to an output, then as met from the outputs.
     pub layers: Vec<LayerRef>,
 }
@@ -60,7 +62,7 @@ impl Functional {
         }
         let mut nodes = walk.finished;
         nodes.sort_by_key(|node| node.identity);
-        Ok(Functional { inputs, outputs, nodes, layers })
+        Ok(Functional { inputs, outputs, nodes, prefix: String::new(), layers })
     }
 
     pub fn sequential(model: &str, layers: &[LayerRef]) -> Result<Functional> {
@@ -74,6 +76,7 @@ impl Functional {
                 input.base().name()
             )));
         };
+        let prefix = format!("{model}/");
         let input = input.tensor()?;
         let mut tensor = input.clone();
         for layer in rest {
@@ -83,7 +86,7 @@ impl Functional {
                     layer.base().name()
                 )));
             }
-            let mut outputs = record(layer.clone(), vec![tensor])?;
+            let mut outputs = record(layer.clone(), vec![tensor], &prefix)?;
             tensor = match (outputs.pop(), outputs.len()) {
                 (Some(output), 0) => output,
                 (_, more) => {
@@ -95,7 +98,7 @@ impl Functional {
                 }
             };
         }
-        Functional::new(model, vec![input], vec![tensor])
+        Ok(Functional { prefix, ..Functional::new(model, vec![input], vec![tensor])? })
     }
 
     /// The outputs in terms of the inputs.
@@ -103,14 +106,20 @@ impl Functional {
         if inputs.len() != self.inputs.len() {
             return Err(Error::model(format!("expected {} inputs, got {}", self.inputs.len(), inputs.len())));
         }
-        let given = self.inputs.iter().zip(inputs);
-        let mut values: BTreeMap<u64, Vec<Masked>> =
-            given.map(|(tensor, &value)| (tensor.0.node.identity, vec![scope.masked(value)])).collect();
-        for node in self.nodes.iter().filter(|node| node.layer.as_input().is_none()) {
-            let operands = lookup(&values, &node.inputs)?;
-            let outputs = scope.call_masked(&*node.layer, &operands)?;
-            values.insert(node.identity, outputs);
+        let mut values: BTreeMap<u64, Vec<Masked>> = BTreeMap::new();
+        for (tensor, &value) in self.inputs.iter().zip(inputs) {
+            let mask = scope.mask_of(value);
+            let value = scope.convert(tensor.dtype(), value)?;
+            values.insert(tensor.0.node.identity, vec![Masked { value, mask }]);
         }
+        scope.prefixed(self.prefix.clone(), |scope| {
+            for node in self.nodes.iter().filter(|node| node.layer.as_input().is_none()) {
+                let operands = lookup(&values, &node.inputs)?;
+                let outputs = scope.call_masked(&*node.layer, &operands)?;
+                values.insert(node.identity, outputs);
+            }
+            Ok::<(), Error>(())
+        })?;
         let outputs = lookup(&values, &self.outputs)?;
         for output in &outputs {
             if let Some(mask) = output.mask {

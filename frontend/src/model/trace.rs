@@ -265,7 +265,8 @@ impl<'a> Training<'a> {
             .losses
             .iter()
             .zip(&network.outputs)
-            .map(|((loss, _), output)| loss.target(&output.0.ty))
+            // targets are those of the predictions that the loss sees
+            .map(|((loss, _), output)| loss.target(&TensorType { dtype: loss.dtype(), ..output.0.ty.clone() }))
             .collect::<Result<_>>()?;
         Ok(Training {
             network,
@@ -335,7 +336,9 @@ impl<'a> Training<'a> {
         terms.extend(scope.take_losses());
         terms.extend(scope.regularization_losses()?);
         let mut loss = terms[0];
+        let dtype = scope.tensor_type(loss).dtype;
         for &term in &terms[1..] {
+            let term = scope.convert(dtype, term)?;
             loss = scope.binary(Binary::Add, loss, term)?;
         }
 

@@ -100,6 +100,8 @@ impl Settings {
     pub(crate) fn decay(&self, scope: &mut Scope, variable: Value, learning_rate: Value) -> Result<Value> {
         let Some(decay) = self.weight_decay else { return Ok(variable) };
         let share = scope.binary_constant(Binary::Multiply, variable, decay)?;
+        let dtype = scope.tensor_type(share).dtype;
+        let learning_rate = scope.convert(dtype, learning_rate)?;
         let share = scope.binary(Binary::Multiply, share, learning_rate)?;
         Ok(scope.binary(Binary::Subtract, variable, share)?)
     }

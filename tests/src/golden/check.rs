@@ -159,8 +159,10 @@ impl Comparison<'_> {
         let (features, outputs) = (call.inputs.len(), call.outputs.len());
         let inputs: Vec<Array> =
             (0..features).map(|index| self.array(&format!("in{index}")).cloned()).collect::<Result<_, _>>()?;
-        let cotangents: Vec<Array> =
-            (0..outputs).filter_map(|index| self.arrays.get(&format!("g_out{index}")).cloned()).collect();
+        // files have what is narrower than f32 as f32
+        let narrow =
+            |(index, output): (usize, &Output)| Some(self.arrays.get(&format!("g_out{index}"))?.cast(output.ty.dtype));
+        let cotangents: Vec<Array> = call.outputs.iter().enumerate().filter_map(narrow).collect();
         // before the call changes the state
         if cotangents.len() == outputs {
             let arguments: Vec<&Array> = inputs.iter().chain(&cotangents).collect();

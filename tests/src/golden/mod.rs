@@ -3,6 +3,7 @@
 mod check;
 mod fit;
 mod losses;
+mod mixed;
 mod models;
 mod names;
 pub mod ops;

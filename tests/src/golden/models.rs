@@ -13,6 +13,9 @@ pub fn build(case: &super::Case) -> Result<Model> {
     if name.starts_with("train_") && name.ends_with("__mlp") {
         return mlp(optimizer(&case.optimizer)?);
     }
+    if let Some(mixed) = name.strip_prefix("mixed_") {
+        return super::mixed::build(case, mixed);
+    }
     let image = [8, 7, 3];
     match name {
         "dense" => one([5], Dense::new(7).activation("relu")),

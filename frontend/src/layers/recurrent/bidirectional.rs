@@ -187,6 +187,7 @@ impl Layer for Bidirectional {
         }
         let (forward_states, backward_states) = (forward.split_off(1), backward.split_off(1));
         let outputs = self.merge_mode.join(scope, forward[0], backward[0])?;
+        let outputs = outputs.into_iter().map(|output| scope.narrowed(output)).collect::<Result<Vec<_>>>()?;
         if let Some(mask) = mask.copied().or_else(|| scope.mask_of(sequences)).filter(|_| options.return_sequences) {
             outputs.iter().for_each(|&output| scope.set_mask(output, mask));
         }

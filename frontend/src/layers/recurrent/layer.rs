@@ -90,14 +90,19 @@ macro_rules! recurrent_layer {
             super::layer::recurrent_options! {}
         }
 
-        super::layer::recurrent! { $layer, |layer| &layer.cell, layer.cell.config() }
+        super::layer::recurrent! { $layer, |layer| &layer.cell, layer.cell.config();
+            fn set_dtype_policy(&mut self, policy: crate::dtype_policies::DTypePolicySpec) {
+                self.base.set_dtype_policy(policy.clone());
+                self.cell.set_dtype_policy(policy);
+            }
+        }
     };
 }
 pub(super) use recurrent_layer;
 
 /// What a struct of a base, options and a cell is as a layer.
 macro_rules! recurrent {
-    ($layer:ident, |$this:ident| $cell:expr, $config:expr) => {
+    ($layer:ident, |$this:ident| $cell:expr, $config:expr $(; $($own:item)*)?) => {
         impl Layer for $layer {
             base!();
             crate::layer::passes_masks!();
@@ -125,6 +130,8 @@ macro_rules! recurrent {
                 let $this = self;
                 crate::layer::parts_of("cell", $cell)
             }
+
+            $($($own)*)?
 
             fn config(&self) -> Config {
                 let $this = self;
@@ -174,11 +181,11 @@ fn state_name(position: usize) -> String {
     if position == 0 { "rnn_state".to_string() } else { format!("rnn_state_{position}") }
 }
 
-/// The type of the inputs of a step, of sequences `(batch, time, features)`.
-fn step_type(sequences: &TensorType) -> Result<TensorType> {
+/// The type of the inputs of a step, of sequences `(batch, time, features)`: what the cell computes in.
+fn step_type(scope: &mut Scope, cell: &dyn Cell, sequences: &TensorType) -> Result<TensorType> {
     match sequences.shape.as_slice() {
         [batch, _, features @ ..] if !features.is_empty() => {
-            let dtype = if sequences.dtype.is_float() { sequences.dtype } else { DType::F32 };
+            let dtype = scope.enter(cell, |scope| Ok(scope.float_dtype()))?;
             Ok(TensorType { dtype, shape: std::iter::once(batch).chain(features).cloned().collect() })
         }
         shape => Err(Error::model(format!(
@@ -191,7 +198,7 @@ fn step_type(sequences: &TensorType) -> Result<TensorType> {
 /// Creates the weights of the cell, and the states that the layer keeps.
 pub(super) fn build(options: &Options, cell: &dyn Cell, scope: &mut Scope, inputs: &[TensorType]) -> Result<()> {
     let sequences = inputs.first().ok_or_else(|| Error::model("expected sequences, got no input"))?;
-    let step = step_type(sequences)?;
+    let step = step_type(scope, cell, sequences)?;
     let sizes = cell.state_sizes();
     if options.stateful {
         let batch = step.shape[0].as_constant().ok_or_else(|| {
@@ -376,7 +383,8 @@ fn unrolled(
 
 /// The outputs of a recurrent layer.
 pub(super) fn forward(options: &Options, cell: &dyn Cell, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
-    let step = step_type(scope.tensor_type(*inputs.first().ok_or_else(|| Error::model("expected sequences"))?))?;
+    let sequences = *inputs.first().ok_or_else(|| Error::model("expected sequences"))?;
+    let step = step_type(scope, cell, &scope.tensor_type(sequences).clone())?;
     let (sequences, mut states, mask) = arguments(cell, scope, inputs)?;
     let count = cell.state_sizes().len();
     let kept = options.stateful && states.is_empty();
@@ -386,7 +394,7 @@ pub(super) fn forward(options: &Options, cell: &dyn Cell, scope: &mut Scope, inp
         states = zero_states(scope, cell, &step.shape[0], step.dtype)?;
     }
     states = states.into_iter().map(|state| scope.convert(step.dtype, state)).collect::<Result<_, _>>()?;
-    let x = scope.float(sequences)?;
+    let x = scope.convert(step.dtype, sequences)?;
     let x = swapped(scope, x)?;
     let mask = mask.map(|mask| swapped(scope, mask)).transpose()?;
     let (drawn, x) = scope.enter(cell, |scope| {
@@ -406,5 +414,5 @@ pub(super) fn forward(options: &Options, cell: &dyn Cell, scope: &mut Scope, inp
         None => repeated.last,
     };
     let states = if options.return_state { repeated.states } else { Vec::new() };
-    Ok(std::iter::once(output).chain(states).collect())
+    std::iter::once(output).chain(states).map(|given| scope.narrowed(given)).collect()
 }
