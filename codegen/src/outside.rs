@@ -40,6 +40,7 @@ pub(crate) fn calls(kernel: &Kernel) -> Vec<Call> {
                 | Statement::Let(..)
                 | Statement::Store { .. }
                 | Statement::StoreTiles(..)
+                | Statement::StoreSpaced(..)
                 | Statement::Copy(_)
                 | Statement::Prefetch { .. }
                 | Statement::CommitCopies

@@ -39,9 +39,11 @@ fn has_code(statements: &[Statement]) -> bool {
         Statement::Let(_, Instruction::Interleave(..)) => false,
         Statement::Let(..) | Statement::Store { .. } | Statement::Prefetch { .. } => true,
         Statement::For(_) | Statement::If(_) => statement.blocks().all(has_code),
-        Statement::StoreTiles(..) | Statement::Copy(_) | Statement::CommitCopies | Statement::AwaitCopies { .. } => {
-            true
-        }
+        Statement::StoreTiles(..)
+        | Statement::StoreSpaced(..)
+        | Statement::Copy(_)
+        | Statement::CommitCopies
+        | Statement::AwaitCopies { .. } => true,
         Statement::Gemm(_) | Statement::Library(_) => false,
     })
 }

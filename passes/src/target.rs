@@ -12,8 +12,8 @@ pub enum Contraction {
     Generated,
     /// Matrix products go through the runtime's library.
     Library,
-    /// Register tiles are generated that read the operands where they lie: many threads share a cache, and none has one to itself. Products
-    /// of half-precision floats are tensor cores'.
+    /// A block of threads computes a tile of the result from tiles of the operands in shared memory: those of half-precision floats on tensor
+    /// cores, those of f32 by its threads. Other contractions read the operands where they lie.
     Streamed,
 }
 

@@ -170,6 +170,9 @@ fn used(statements: &[Statement]) -> BTreeSet<MemoryId> {
             Statement::Let(_, Instruction::LoadTiles(tiles, _)) | Statement::StoreTiles(tiles, _) => {
                 found.insert(tiles.memory);
             }
+            Statement::Let(_, Instruction::LoadSpaced(spaced)) | Statement::StoreSpaced(spaced, _) => {
+                found.insert(spaced.memory);
+            }
             Statement::Copy(copy) => found.extend([copy.from, copy.to]),
             Statement::CommitCopies | Statement::AwaitCopies { .. } => {}
             Statement::Let(..) | Statement::Prefetch { .. } => {}

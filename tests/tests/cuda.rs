@@ -182,11 +182,13 @@ fn recurrent_layers_are_those_of_the_interpreter() {
     on_device("recurrent_layers_are_those_of_the_interpreter", &[], &[], || steps(&recurrent(), sequences));
 }
 
-/// Products of half-precision floats are tensor cores', with rows, columns and sums that fill no tile.
+/// Products of tiles, tensor cores' and threads', with rows, columns and sums that fill no tile.
 #[test]
-fn products_of_halves_are_those_of_the_interpreter() {
-    on_device("products_of_halves_are_those_of_the_interpreter", &[], &[], || {
-        for (dtype, extents) in [(kc_ir::DType::Bf16, [70, 41, 90]), (kc_ir::DType::F16, [40, 64, 72])] {
+fn products_are_those_of_the_interpreter() {
+    on_device("products_are_those_of_the_interpreter", &[], &[], || {
+        use kc_ir::DType::{Bf16, F16, F32};
+        let sizes = [(Bf16, [70, 41, 90]), (F16, [40, 64, 72]), (F32, [70, 41, 90]), (F32, [40, 64, 72])];
+        for (dtype, extents) in sizes {
             let module = products::module(dtype, extents);
             let mut device = session(&package(&module, Architecture::Sm80));
             let mut interpreter = Runner::Interpreter.load(&module, 1).expect("the interpreter");

@@ -63,13 +63,15 @@ fn kernels_of_the_mlp() {
     kernels_of("mnist_mlp", &module);
 }
 
-/// Products on tensor cores, large ones and such that fill no tile.
+/// Products on tensor cores and, in f32, by threads: large ones and such that fill no tile.
 #[test]
 fn kernels_of_products() {
     for (name, dtype, extents) in [
         ("products_bf16", DType::Bf16, [8192, 8192, 8192]),
         ("products_f16", DType::F16, [1024, 1024, 1024]),
         ("products_ragged", DType::Bf16, [1000, 147, 75]),
+        ("products_f32", DType::F32, [8192, 8192, 8192]),
+        ("products_f32_ragged", DType::F32, [1000, 147, 75]),
     ] {
         kernels_of(name, &products::module(dtype, extents));
     }

@@ -20,7 +20,8 @@ use std::mem::offset_of;
 pub(super) type Translated<T = ()> = Result<T, String>;
 
 /// Why a kernel for a GPU is refused.
-const NO_TILES: &str = "matrices of tensor cores, and copies that go on beside, which only GPUs have";
+const NO_TILES: &str =
+    "matrices of tensor cores, lanes that lie apart, and copies that go on beside, which only GPUs have";
 
 /// The function of a kernel that the verifier accepts, with the signature of [`kc_runtime::kc_abi::call::KernelFn`].
 pub(super) fn function(
@@ -219,6 +220,7 @@ impl Translator<'_, '_> {
             Statement::Gemm(gemm) => self.gemm(gemm),
             Statement::Library(call) => self.library(call),
             Statement::StoreTiles(..)
+            | Statement::StoreSpaced(..)
             | Statement::Copy(_)
             | Statement::CommitCopies
             | Statement::AwaitCopies { .. } => return Err(NO_TILES.to_string()),
@@ -343,7 +345,9 @@ impl Translator<'_, '_> {
                 let operands: Vec<Vector> = operands.iter().map(|&x| self.register(x)).collect();
                 Ok(self.math(*function, dtype, &operands))
             }
-            Instruction::LoadTiles(..) | Instruction::MultiplyTiles(..) => Err(NO_TILES.to_string()),
+            Instruction::LoadSpaced(_) | Instruction::LoadTiles(..) | Instruction::MultiplyTiles(..) => {
+                Err(NO_TILES.to_string())
+            }
         }
     }
 

@@ -331,6 +331,17 @@ impl KernelBuilder {
         self.push(Statement::StoreTiles(Box::new(tiles), value));
     }
 
+    /// Reads for each of so many lanes an element of its own.
+    pub fn load_spaced(&mut self, spaced: Spaced, lanes: u32) -> Register {
+        let dtype = self.memory_dtype(spaced.memory);
+        self.instruction(dtype, lanes, Instruction::LoadSpaced(Box::new(spaced)))
+    }
+
+    /// Writes each lane to a place of its own.
+    pub fn store_spaced(&mut self, spaced: Spaced, value: Register) {
+        self.push(Statement::StoreSpaced(Box::new(spaced), value));
+    }
+
     /// Starts a copy.
     pub fn copy(&mut self, copy: TileCopy) {
         self.push(Statement::Copy(Box::new(copy)));

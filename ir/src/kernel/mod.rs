@@ -143,8 +143,12 @@ impl Kernel {
     pub fn is_for_gpu(&self) -> bool {
         fn any(statements: &[Statement]) -> bool {
             statements.iter().any(|statement| match statement {
-                Statement::Let(_, Instruction::LoadTiles(..) | Instruction::MultiplyTiles(..))
+                Statement::Let(
+                    _,
+                    Instruction::LoadTiles(..) | Instruction::MultiplyTiles(..) | Instruction::LoadSpaced(_),
+                )
                 | Statement::StoreTiles(..)
+                | Statement::StoreSpaced(..)
                 | Statement::Copy(_)
                 | Statement::CommitCopies
                 | Statement::AwaitCopies { .. } => true,
@@ -209,6 +213,8 @@ pub enum Statement {
     Library(Box<LibraryCall>),
     /// Writes a fragment of sums: one matrix a warp.
     StoreTiles(Box<Tiles>, Register),
+    /// Writes each lane to a place of its own.
+    StoreSpaced(Box<Spaced>, Register),
     /// Starts a copy into scratch memory. Before an [`Statement::AwaitCopies`] has waited for it, nothing may touch what it writes, and it
     /// may write only what was read or written before the last one.
     Copy(Box<TileCopy>),
@@ -339,6 +345,26 @@ pub struct Region {
     pub columns: Index,
 }
 
+/// Elements of scratch memory, one for each lane: that of lane `l` lies at the position and `steps[b]` further for each bit `b` of `l` that is
+/// set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spaced {
+    /// The memory.
+    pub memory: MemoryId,
+    /// Position of the first lane's element.
+    pub position: Index,
+    /// Elements by which each bit of a lane's number moves, the lowest first: as many as the number of lanes has bits.
+    pub steps: Vec<i64>,
+}
+
+impl Spaced {
+    /// Elements from the first lane's element to that of a lane.
+    pub fn offset(&self, lane: u32) -> i64 {
+        let set = self.steps.iter().enumerate().filter(|(bit, _)| lane >> bit & 1 == 1);
+        set.fold(0, |sum, (_, step)| sum.wrapping_add(*step))
+    }
+}
+
 /// A copy of lines of neighbouring elements: `lines` of them with `elements` each are written, 0 where the source has none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TileCopy {
@@ -455,6 +481,8 @@ pub enum Instruction {
     },
     /// A function of the runtime's table, in f64 or f32 (computed in f64 and rounded), lane by lane.
     Math(MathFunction, Vec<Register>),
+    /// Reads for each lane an element of its own; lanes may share one.
+    LoadSpaced(Box<Spaced>),
     /// Reads a fragment of an operand: one matrix a warp.
     LoadTiles(Box<Tiles>, Side),
     /// `a*b + c` of the matrices of each warp: `a` is a fragment of left operands, `b` one of right operands, `c` and the result are fragments

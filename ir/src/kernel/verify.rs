@@ -192,6 +192,17 @@ impl Verifier<'_> {
                 }
                 self.tiles(tiles, Use::Write, value, &[DType::F32])
             }
+            Statement::StoreSpaced(spaced, value) => {
+                self.place = format!("store_spaced of %{}", value.0);
+                let value = self.used(*value)?;
+                self.spaced(spaced, Use::Write, value)?;
+                let mut places: Vec<i64> = (0..value.lanes).map(|lane| spaced.offset(lane)).collect();
+                places.sort_unstable();
+                if places.windows(2).any(|pair| pair[0] == pair[1]) {
+                    return self.fail(format!("two lanes lie at one place by the steps {:?}", spaced.steps));
+                }
+                Ok(())
+            }
             Statement::Copy(copy) => self.copy(copy),
             Statement::CommitCopies | Statement::AwaitCopies { .. } => Ok(()),
         }
@@ -211,6 +222,22 @@ impl Verifier<'_> {
         }
         self.index(&tiles.position)?;
         self.fragment(ty, dtypes)
+    }
+
+    /// Elements for the lanes of a register of that type.
+    fn spaced(&self, spaced: &Spaced, usage: Use, ty: RegisterType) -> Verified {
+        let memory = self.memory(spaced.memory, usage)?;
+        if !matches!(memory.space, Space::Scratch { .. }) {
+            return self.fail(format!("lanes lie in `{}`, a parameter; expected scratch memory", memory.name));
+        }
+        if memory.dtype != ty.dtype {
+            return self.fail(format!("lanes of type {ty} lie in memory of {}", memory.dtype));
+        }
+        let (given, expected) = (spaced.steps.len(), ty.lanes.trailing_zeros() as usize);
+        if given != expected {
+            return self.fail(format!("{given} steps for {} lanes; expected {expected}, one a bit", ty.lanes));
+        }
+        self.index(&spaced.position)
     }
 
     fn fragment(&self, ty: RegisterType, dtypes: &[DType]) -> Verified {
@@ -373,7 +400,7 @@ impl Verifier<'_> {
                 Ok(vec![])
             }
             Instruction::Math(_, operands) => self.types(operands),
-            Instruction::LoadTiles(..) => Ok(vec![]),
+            Instruction::LoadTiles(..) | Instruction::LoadSpaced(_) => Ok(vec![]),
             Instruction::MultiplyTiles(a, b, c) => self.types(&[*a, *b, *c]),
         }
     }
@@ -457,6 +484,7 @@ impl Verifier<'_> {
                 }
                 expect(&vec![result; function.operands()])
             }
+            Instruction::LoadSpaced(spaced) => self.spaced(spaced, Use::Read, result),
             Instruction::LoadTiles(_, Side::Sums) => self.fail("sums are stored, not loaded".to_string()),
             Instruction::LoadTiles(tiles, _) => self.tiles(tiles, Use::Read, result, &[DType::F16, DType::Bf16]),
             Instruction::MultiplyTiles(..) => {

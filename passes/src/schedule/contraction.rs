@@ -5,9 +5,11 @@
 //! `dot_general` with any batch, free and summed axes, convolutions with strides, dilations and groups, their gradients.
 
 mod blocks;
+mod cores;
 mod cut;
 mod packing;
-mod tensor_cores;
+mod shared;
+mod threads;
 mod tile;
 pub(super) mod winograd;
 
@@ -54,11 +56,11 @@ pub(super) fn is_one(op: &Op) -> bool {
 }
 
 /// The values whose buffers a contraction's kernel reads.
-pub(super) fn operands(graph: &Graph, op: Value) -> Vec<Value> {
+pub(super) fn operands(graph: &Graph, op: Value, by: Contraction) -> Vec<Value> {
     if winograd::convolution(&graph.node(op).op).is_some() {
         return vec![winograd::images(graph, op).base, graph.node(op).operands[1]];
     }
-    let form = form(graph, op);
+    let form = form(graph, op, by);
     vec![form.left.base, form.right.base]
 }
 
@@ -66,14 +68,16 @@ pub(super) fn operands(graph: &Graph, op: Value) -> Vec<Value> {
 pub(super) fn operations(graph: &Graph, op: Value) -> Dim {
     match graph.node(op).op {
         Op::DotGeneral(_) | Op::Convolution(_) => {
-            form(graph, op).variables.into_iter().map(|v| v.extent).product::<Dim>() * Dim::constant(2)
+            let views = [0, 1].map(|operand| view(graph, graph.node(op).operands[operand]));
+            let [left, right] = views;
+            linear(graph, op, left, right).variables.into_iter().map(|v| v.extent).product::<Dim>() * Dim::constant(2)
         }
         Op::Composite(_) => winograd::operations(graph, op),
         _ => Dim::default(),
     }
 }
 
-fn form(graph: &Graph, op: Value) -> Form {
+fn form(graph: &Graph, op: Value, by: Contraction) -> Form {
     let node = graph.node(op);
     let (lhs, rhs) = (node.operands[0], node.operands[1]);
     let form = linear(graph, op, view(graph, lhs), view(graph, rhs));
@@ -81,12 +85,13 @@ fn form(graph: &Graph, op: Value) -> Form {
     let dense =
         |value: Value| View { base: value, offset: Dim::default(), strides: strides(&graph.tensor_type(value).shape) };
     let Some(vector) = vector_variable(&form, graph.tensor_type(op).rank()) else { return form };
-    // a tensor core takes summed neighbours as well
-    let is_half = accumulator(graph.tensor_type(op).dtype) != graph.tensor_type(op).dtype;
+    // tiles in shared memory take summed neighbours as well
+    if by == Contraction::Streamed && Plan::with(graph, op, form.clone(), [MemoryId(0); 2], &[]).layout().is_some() {
+        return form;
+    }
     let suits = |step: fn(&Variable) -> &Dim| {
         let own = step(&form.variables[vector]);
-        let summed = || form.variables.iter().any(|variable| variable.out.is_none() && step(variable).is(1));
-        own.is(0) || own.is(1) || is_half && summed()
+        own.is(0) || own.is(1)
     };
     let left = if suits(|variable| &variable.left) { form.left.clone() } else { dense(lhs) };
     let right = if suits(|variable| &variable.right) { form.right.clone() } else { dense(rhs) };
@@ -240,7 +245,7 @@ pub(super) fn packing(
     if target.contraction != Contraction::Generated {
         return None;
     }
-    let plan = Plan::of(graph, op, [MemoryId(0); 2], &[]);
+    let plan = Plan::of(graph, op, target.contraction, [MemoryId(0); 2], &[]);
     if !is_constant(plan.form.right.base) || is_constant(plan.form.left.base) {
         return None;
     }
@@ -264,7 +269,7 @@ pub(super) fn contraction(
         return winograd::kernel(em, target, lanes, op, memory, outputs);
     }
     let dtype = em.ty(op).dtype;
-    let mut plan = Plan::of(em.graph, op, memory, outputs);
+    let mut plan = Plan::of(em.graph, op, target.contraction, memory, outputs);
     if let Some((packing, memory)) = packed {
         let blocks = Blocks::of(&plan, target, lanes, Right::Packed).ok_or(Unsuited)?;
         packing.apply(&mut plan, &blocks);
@@ -316,8 +321,11 @@ struct Plan<'p> {
 
 impl<'p> Plan<'p> {
     /// A contraction whose operands' buffers are in `memory`: its vectorised variable moves the right one.
-    fn of(graph: &Graph, op: Value, memory: [MemoryId; 2], outputs: &'p [Stored<'p>]) -> Self {
-        let form = form(graph, op);
+    fn of(graph: &Graph, op: Value, by: Contraction, memory: [MemoryId; 2], outputs: &'p [Stored<'p>]) -> Self {
+        Plan::with(graph, op, form(graph, op, by), memory, outputs)
+    }
+
+    fn with(graph: &Graph, op: Value, form: Form, memory: [MemoryId; 2], outputs: &'p [Stored<'p>]) -> Self {
         let ty = graph.tensor_type(op);
         let vector = vector_variable(&form, ty.rank());
         let rows = row_variable(&form, vector);

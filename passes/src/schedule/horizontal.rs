@@ -3,7 +3,7 @@
 
 use kc_ir::kernel::{
     Access, Axis, For, Gemm, If, Index, Instruction, Kernel, Launch, Matrix, Memory, MemoryId, Program, Register,
-    RegisterType, Space, Statement, Step, Tiles, print_kernel,
+    RegisterType, Space, Spaced, Statement, Step, Tiles, print_kernel,
 };
 use kc_ir::tensor::ops::Compare;
 use kc_ir::{DType, Dim, Symbol};
@@ -126,6 +126,7 @@ fn statements(body: &[Statement]) -> usize {
         // they are copied as they are only where they stand alone
         Statement::Library(_)
         | Statement::StoreTiles(..)
+        | Statement::StoreSpaced(..)
         | Statement::Copy(_)
         | Statement::CommitCopies
         | Statement::AwaitCopies { .. } => STATEMENTS + 1,
@@ -342,6 +343,10 @@ impl Writer {
         Tiles { memory: self.memory(tiles.memory), position: self.index(&tiles.position), ..tiles.clone() }
     }
 
+    fn spaced(&self, spaced: &Spaced) -> Spaced {
+        Spaced { memory: self.memory(spaced.memory), position: self.index(&spaced.position), ..spaced.clone() }
+    }
+
     fn instruction(&self, instruction: &Instruction) -> Instruction {
         let of = |register: &Register| self.name(*register);
         match instruction {
@@ -363,6 +368,7 @@ impl Writer {
                 count: count.as_ref().map(|count| self.index(count)),
             },
             Instruction::Math(function, of) => Instruction::Math(*function, self.names(of)),
+            Instruction::LoadSpaced(spaced) => Instruction::LoadSpaced(Box::new(self.spaced(spaced))),
             Instruction::LoadTiles(tiles, side) => Instruction::LoadTiles(Box::new(self.tiles(tiles)), *side),
             Instruction::MultiplyTiles(a, b, c) => Instruction::MultiplyTiles(of(a), of(b), of(c)),
         }
@@ -420,6 +426,9 @@ impl Writer {
             })),
             Statement::StoreTiles(tiles, value) => {
                 Statement::StoreTiles(Box::new(self.tiles(tiles)), self.name(*value))
+            }
+            Statement::StoreSpaced(spaced, value) => {
+                Statement::StoreSpaced(Box::new(self.spaced(spaced)), self.name(*value))
             }
             // a kernel with one stands alone
             Statement::Library(_) | Statement::Copy(_) | Statement::CommitCopies | Statement::AwaitCopies { .. } => {

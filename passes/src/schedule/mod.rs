@@ -27,7 +27,7 @@ mod parts;
 mod roots;
 mod store;
 
-use crate::Target;
+use crate::{Contraction, Target};
 use cluster::{Clusters, Space};
 use contraction::Packing;
 pub use contraction::register_tiles;
@@ -103,7 +103,7 @@ fn draft<'f>(
     target: &Target,
 ) -> Result<(Draft<'f>, Vec<usize>), TypeError> {
     let graph = cluster::split_reductions(expand::expand(&function.graph, target)?, &map::nominal)?;
-    let mut draft = Draft::new(function, control::prepare(graph), copied)?;
+    let mut draft = Draft::new(function, control::prepare(graph), copied, target.contraction)?;
     let unsafe_states = draft.order_state_updates();
     Ok((draft, unsafe_states))
 }
@@ -140,12 +140,19 @@ struct Draft<'f> {
     slots: BTreeMap<Value, ResultSlot>,
     /// State tensors whose new value is a copy made at the end.
     copied: BTreeSet<usize>,
+    /// How contractions are computed.
+    contraction: Contraction,
     /// Contractions that read a packed operand, which stays the same from call to call.
     packed: BTreeMap<Value, Packing>,
 }
 
 impl<'f> Draft<'f> {
-    fn new(function: &'f Function, mut graph: Graph, copied: &BTreeSet<usize>) -> Result<Self, TypeError> {
+    fn new(
+        function: &'f Function,
+        mut graph: Graph,
+        copied: &BTreeSet<usize>,
+        contraction: Contraction,
+    ) -> Result<Self, TypeError> {
         let mut slots: BTreeMap<Value, ResultSlot> = BTreeMap::new();
         let mut results = vec![];
         // new states that are computed beside the old ones, and their copies at the end
@@ -185,7 +192,7 @@ impl<'f> Draft<'f> {
             }
             if let Space::Root { op, .. } = cluster.space {
                 roots.extend(match graph.node(op).op {
-                    ref contracts if contraction::is_one(contracts) => contraction::operands(&graph, op),
+                    ref contracts if contraction::is_one(contracts) => contraction::operands(&graph, op, contraction),
                     Op::ReduceWindow(_) | Op::SelectAndScatter(_) => graph.node(op).operands.clone(),
                     Op::Sort(_) | Op::TopK(_) => library::results(&graph, op),
                     Op::CustomCall(_) => [library::results(&graph, op), graph.node(op).operands.clone()].concat(),
@@ -198,7 +205,8 @@ impl<'f> Draft<'f> {
         }
         roots.extend(control::buffered(&graph, &clusters));
         let stored = Stored::decide(&graph, &mut clusters, &roots);
-        Ok(Draft { function, graph, clusters, stored, slots, copied: copied.clone(), packed: BTreeMap::new() })
+        let (copied, packed) = (copied.clone(), BTreeMap::new());
+        Ok(Draft { function, graph, clusters, stored, slots, copied, contraction, packed })
     }
 
     /// The contractions with an operand that depends on the state alone, for which it pays to pack that; none where state is updated.
@@ -261,7 +269,7 @@ impl<'f> Draft<'f> {
         match self.graph.node(value).op {
             ref op if contraction::is_one(op) => {
                 let packed = self.packed.get(&value).map(|packing| packing.base);
-                let operands = contraction::operands(&self.graph, value);
+                let operands = contraction::operands(&self.graph, value, self.contraction);
                 operands.into_iter().filter(|&operand| Some(operand) != packed).collect()
             }
             Op::Composite(_) => attention::reads(&self.graph, value),
@@ -622,7 +630,7 @@ impl<'f> Draft<'f> {
                 Space::Rows { outer, inner } => map::rows(&mut em, lanes, per_task, outer, inner, &members, &stored)?,
                 Space::Root { op, .. } => match self.graph.node(*op).op {
                     ref contracts if contraction::is_one(contracts) => {
-                        let operands = contraction::operands(&self.graph, *op);
+                        let operands = contraction::operands(&self.graph, *op, self.contraction);
                         // where one of them is packed, the other has its place
                         let other = packing.and_then(|packing| operands.iter().find(|&&base| base != packing.base));
                         let memory_of = |base| other.or(Some(base)).and_then(|base| memory_of.get(base).copied());

@@ -67,7 +67,7 @@ pub(super) fn spread(kernel: &Kernel) -> (Kernel, Spread) {
     (thread, spread)
 }
 
-fn greatest_common_divisor(a: i64, b: i64) -> i64 {
+pub(super) fn greatest_common_divisor(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
@@ -110,6 +110,9 @@ impl<'k> Body<'k> {
                     if let Instruction::Load { memory, position, .. } = instruction {
                         self.accesses.push((*memory, false, position, lanes[register.0 as usize]));
                     }
+                    if let Instruction::LoadSpaced(spaced) = instruction {
+                        self.accesses.push((spaced.memory, false, &spaced.position, 0));
+                    }
                     if let Instruction::LoadTiles(tiles, _) = instruction {
                         self.accesses.push((tiles.memory, false, &tiles.position, 0));
                     }
@@ -128,6 +131,7 @@ impl<'k> Body<'k> {
                     self.collect(&branch.otherwise, lanes);
                 }
                 Statement::StoreTiles(tiles, _) => self.accesses.push((tiles.memory, true, &tiles.position, 0)),
+                Statement::StoreSpaced(spaced, _) => self.accesses.push((spaced.memory, true, &spaced.position, 0)),
                 Statement::Copy(copy) => self.accesses.push((copy.from, false, &copy.from_position, 0)),
                 Statement::Gemm(_)
                 | Statement::Library(_)

@@ -73,6 +73,7 @@ impl Translator<'_> {
                 self.load(*memory, position, count.as_ref(), result, self.whole_lanes(register))
             }
             Instruction::Math(function, operands) => self.math(*function, operands, result),
+            Instruction::LoadSpaced(spaced) => self.load_spaced(register, spaced),
             Instruction::LoadTiles(tiles, side) => self.load_tiles(register, tiles, *side),
             Instruction::MultiplyTiles(a, b, c) => self.multiply_tiles(*a, *b, *c),
         }

@@ -14,6 +14,7 @@ pub mod device;
 mod float;
 mod index;
 mod instruction;
+mod spaced;
 mod tiles;
 mod value;
 
@@ -227,6 +228,7 @@ impl<'k> Translator<'k> {
             Statement::Gemm(gemm) => self.gemm(gemm),
             Statement::Library(call) => self.library(call),
             Statement::StoreTiles(tiles, value) => self.store_tiles(tiles, *value),
+            Statement::StoreSpaced(spaced, value) => self.store_spaced(spaced, *value),
             Statement::Copy(copy) => self.copy(copy),
             Statement::CommitCopies => self.commit_copies(),
             Statement::AwaitCopies { pending } => self.await_copies(*pending),

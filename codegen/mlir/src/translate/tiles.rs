@@ -15,7 +15,11 @@ const LINE: i64 = 8;
 
 impl Translator<'_> {
     /// An `i64` that only depends on the thread, computed once; `compute` gets a function that adds an operation.
-    fn of_thread(&mut self, key: String, compute: impl FnOnce(&mut dyn FnMut(&str) -> String) -> String) -> String {
+    pub(super) fn of_thread(
+        &mut self,
+        key: String,
+        compute: impl FnOnce(&mut dyn FnMut(&str) -> String) -> String,
+    ) -> String {
         if let Some(name) = self.constants.get(&key) {
             return name.clone();
         }

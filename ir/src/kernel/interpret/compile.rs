@@ -65,6 +65,17 @@ pub(super) struct GemmCode {
     pub accumulate: bool,
 }
 
+/// Elements of a memory, one for each lane.
+#[derive(Clone, Debug)]
+pub(super) struct SpacedCode {
+    pub memory: u32,
+    pub dtype: DType,
+    pub position: IndexCode,
+    /// Elements from the position to that of each lane.
+    pub offsets: Vec<i64>,
+    pub value: Slots,
+}
+
 /// Matrices of the warps in memory.
 #[derive(Clone, Debug)]
 pub(super) struct TilesCode {
@@ -185,6 +196,8 @@ pub(super) enum Op {
     Store(Access),
     Gemm(Box<GemmCode>),
     Library(Box<LibraryCode>),
+    LoadSpaced(Box<SpacedCode>),
+    StoreSpaced(Box<SpacedCode>),
     LoadTiles(Box<TilesCode>, Side),
     StoreTiles(Box<TilesCode>),
     /// Operands are of that dtype.
@@ -349,6 +362,10 @@ impl Compiler<'_> {
                 let code = self.tiles(tiles, *value);
                 self.ops.push(Op::StoreTiles(Box::new(code)));
             }
+            Statement::StoreSpaced(spaced, value) => {
+                let code = self.spaced(spaced, *value);
+                self.ops.push(Op::StoreSpaced(Box::new(code)));
+            }
             Statement::Copy(copy) => {
                 let code = CopyCode {
                     copy: (**copy).clone(),
@@ -429,6 +446,17 @@ impl Compiler<'_> {
         }
     }
 
+    fn spaced(&mut self, spaced: &Spaced, value: Register) -> SpacedCode {
+        let value = self.slots(value);
+        SpacedCode {
+            memory: spaced.memory.0,
+            dtype: self.kernel.memory[spaced.memory.0 as usize].dtype,
+            position: self.index(&spaced.position),
+            offsets: (0..value.lanes).map(|lane| spaced.offset(lane)).collect(),
+            value,
+        }
+    }
+
     fn matrix(&mut self, matrix: &Matrix) -> MatrixCode {
         MatrixCode {
             memory: matrix.memory.0,
@@ -490,6 +518,7 @@ impl Compiler<'_> {
                 let b = operands.get(1).map_or(a, |&x| self.at(x));
                 Op::Math { function: *function, dtype, d, a, b }
             }
+            Instruction::LoadSpaced(spaced) => Op::LoadSpaced(Box::new(self.spaced(spaced, register))),
             Instruction::LoadTiles(tiles, side) => Op::LoadTiles(Box::new(self.tiles(tiles, register)), *side),
             Instruction::MultiplyTiles(a, b, c) => {
                 Op::MultiplyTiles { dtype: self.dtype(*a), d, a: self.at(*a), b: self.at(*b), c: self.at(*c) }

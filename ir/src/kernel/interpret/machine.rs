@@ -139,6 +139,8 @@ impl<'a> Machine<'a> {
                 Op::Store(access) => self.store(access, buffers)?,
                 Op::Gemm(code) => gemm::gemm(self, code, buffers)?,
                 Op::Library(code) => library::call(self, code, buffers)?,
+                Op::LoadSpaced(code) => self.load_spaced(code, buffers)?,
+                Op::StoreSpaced(code) => self.store_spaced(code, buffers)?,
                 Op::LoadTiles(code, side) => self.load_tiles(code, *side, buffers)?,
                 Op::StoreTiles(code) => self.store_tiles(code, buffers)?,
                 Op::MultiplyTiles { dtype, d, a, b, c } => self.multiply_tiles(*dtype, *d, [*a, *b, *c]),

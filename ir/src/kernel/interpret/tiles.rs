@@ -1,6 +1,6 @@
 //! Fragments of matrices, and copies that go on beside.
 
-use super::compile::{CopyCode, Slots, TilesCode};
+use super::compile::{CopyCode, Slots, SpacedCode, TilesCode};
 use super::machine::{Executed, Machine};
 use crate::kernel::fragment::{EXTENT, LANES, Side};
 use half::{bf16, f16};
@@ -23,8 +23,27 @@ pub(super) struct Copies {
 }
 
 impl Machine<'_> {
-    /// The position in bytes of each lane of a fragment.
+    /// The position in bytes of each lane's element.
     fn places(
+        &mut self,
+        what: &'static str,
+        (memory, size): (u32, usize),
+        position: i64,
+        offsets: impl Iterator<Item = i64>,
+        buffers: &mut [Vec<u8>],
+    ) -> Executed<Vec<usize>> {
+        let elements = self.bytes(memory, buffers).len() / size;
+        let place = |offset: i64| {
+            let at = position.checked_add(offset);
+            match at.and_then(|at| usize::try_from(at).ok()).filter(|at| *at < elements) {
+                Some(at) => Ok(at * size),
+                None => Err(self.out_of_bounds(what, memory, (at.unwrap_or(position), 1), elements)),
+            }
+        };
+        offsets.map(place).collect()
+    }
+
+    fn fragment_places(
         &mut self,
         what: &'static str,
         code: &TilesCode,
@@ -32,40 +51,59 @@ impl Machine<'_> {
         buffers: &mut [Vec<u8>],
     ) -> Executed<Vec<usize>> {
         let position = self.index(code.position)?;
-        let (memory, size) = (code.tiles.memory.0, code.dtype.bytes());
-        let elements = self.bytes(memory, buffers).len() / size;
-        let place = |lane: u32| {
+        let offset = |lane: u32| {
             let (warp, lane) = (lane as usize / LANES, lane as usize % LANES);
-            let at = position.checked_add(code.tiles.offset(warp as i64) + code.tiles.within(side.place(lane)));
-            match at.and_then(|at| usize::try_from(at).ok()).filter(|at| *at < elements) {
-                Some(at) => Ok(at * size),
-                None => Err(self.out_of_bounds(what, memory, (at.unwrap_or(position), 1), elements)),
-            }
+            code.tiles.offset(warp as i64) + code.tiles.within(side.place(lane))
         };
-        (0..code.value.lanes).map(place).collect()
+        let memory = (code.tiles.memory.0, code.dtype.bytes());
+        self.places(what, memory, position, (0..code.value.lanes).map(offset), buffers)
     }
 
-    pub(super) fn load_tiles(&mut self, code: &TilesCode, side: Side, buffers: &mut [Vec<u8>]) -> Executed {
-        let places = self.places("load_tiles", code, side, buffers)?;
-        let size = code.dtype.bytes();
-        let bytes = self.bytes(code.tiles.memory.0, buffers);
+    /// Reads an element at each place.
+    fn read_places(&mut self, memory: u32, size: usize, places: &[usize], value: Slots, buffers: &mut [Vec<u8>]) {
+        let bytes = self.bytes(memory, buffers);
         let read = |place: &usize| {
             let element = &bytes[*place..*place + size];
             element.iter().rev().fold(0, |all, &byte| all << 8 | u64::from(byte))
         };
         let values: Vec<u64> = places.iter().map(read).collect();
-        self.slots_of(code.value).copy_from_slice(&values);
+        self.slots_of(value).copy_from_slice(&values);
+    }
+
+    /// Writes a lane to each place.
+    fn write_places(&mut self, memory: u32, size: usize, places: &[usize], value: Slots, buffers: &mut [Vec<u8>]) {
+        let values = self.slots_of(value).to_vec();
+        let bytes = self.bytes(memory, buffers);
+        for (place, value) in places.iter().zip(values) {
+            bytes[*place..*place + size].copy_from_slice(&value.to_le_bytes()[..size]);
+        }
+    }
+
+    pub(super) fn load_spaced(&mut self, code: &SpacedCode, buffers: &mut [Vec<u8>]) -> Executed {
+        let (position, size) = (self.index(code.position)?, code.dtype.bytes());
+        let offsets = code.offsets.iter().copied();
+        let places = self.places("load_spaced", (code.memory, size), position, offsets, buffers)?;
+        self.read_places(code.memory, size, &places, code.value, buffers);
+        Ok(())
+    }
+
+    pub(super) fn store_spaced(&mut self, code: &SpacedCode, buffers: &mut [Vec<u8>]) -> Executed {
+        let (position, size) = (self.index(code.position)?, code.dtype.bytes());
+        let offsets = code.offsets.iter().copied();
+        let places = self.places("store_spaced", (code.memory, size), position, offsets, buffers)?;
+        self.write_places(code.memory, size, &places, code.value, buffers);
+        Ok(())
+    }
+
+    pub(super) fn load_tiles(&mut self, code: &TilesCode, side: Side, buffers: &mut [Vec<u8>]) -> Executed {
+        let places = self.fragment_places("load_tiles", code, side, buffers)?;
+        self.read_places(code.tiles.memory.0, code.dtype.bytes(), &places, code.value, buffers);
         Ok(())
     }
 
     pub(super) fn store_tiles(&mut self, code: &TilesCode, buffers: &mut [Vec<u8>]) -> Executed {
-        let places = self.places("store_tiles", code, Side::Sums, buffers)?;
-        let values = self.slots_of(code.value).to_vec();
-        let size = code.dtype.bytes();
-        let bytes = self.bytes(code.tiles.memory.0, buffers);
-        for (place, value) in places.into_iter().zip(values) {
-            bytes[place..place + size].copy_from_slice(&value.to_le_bytes()[..size]);
-        }
+        let places = self.fragment_places("store_tiles", code, Side::Sums, buffers)?;
+        self.write_places(code.tiles.memory.0, code.dtype.bytes(), &places, code.value, buffers);
         Ok(())
     }
 

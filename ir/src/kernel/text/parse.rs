@@ -361,6 +361,12 @@ impl<'a> Parser<'a> {
                     self.expect(",")?;
                     Ok(Statement::StoreTiles(Box::new(tiles), self.register()?))
                 }
+                "store_spaced" => {
+                    self.next();
+                    let spaced = self.spaced()?;
+                    self.expect(",")?;
+                    Ok(Statement::StoreSpaced(Box::new(spaced), self.register()?))
+                }
                 "copy" => self.copy(),
                 "commit_copies" => {
                     self.next();
@@ -486,6 +492,17 @@ impl<'a> Parser<'a> {
         self.expect(",")?;
         let right = self.number("the elements to the next matrix to the right")?;
         Ok(Tiles { memory, position, lines, stride, across, steps: [down, right] })
+    }
+
+    pub fn spaced(&mut self) -> Parsed<Spaced> {
+        let (memory, position) = self.access()?;
+        self.expect("steps")?;
+        let mut steps = vec![self.number("the elements by which a lane's lowest bit moves")?];
+        while self.eat(",") {
+            steps.push(self.number("the elements by which the next bit moves")?);
+        }
+        self.expect("]")?;
+        Ok(Spaced { memory, position, steps })
     }
 
     fn copy(&mut self) -> Parsed<Statement> {

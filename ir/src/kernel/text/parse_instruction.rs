@@ -58,6 +58,10 @@ impl Parser<'_> {
                 self.expect("(")?;
                 Ok(Instruction::Math(function, self.separated(")", Self::register)?))
             }
+            "load_spaced" => {
+                self.next();
+                Ok(Instruction::LoadSpaced(Box::new(self.spaced()?)))
+            }
             "load_left_tiles" => self.load_tiles(Side::Left),
             "load_right_tiles" => self.load_tiles(Side::Right),
             "multiply_tiles" => self.operands().map(|[a, b, c]| Instruction::MultiplyTiles(a, b, c)),

@@ -268,6 +268,10 @@ impl Printer<'_> {
                 let line = format!("store_tiles {}, %{}", self.tiles(tiles), value.0);
                 self.line(&line);
             }
+            Statement::StoreSpaced(spaced, value) => {
+                let line = format!("store_spaced {}, %{}", self.spaced(spaced), value.0);
+                self.line(&line);
+            }
             Statement::Copy(copy) => {
                 let line = format!(
                     "copy {}[{} stride {}] = {}[{} stride {}] size {} by {} of {} by {}",
@@ -293,6 +297,12 @@ impl Printer<'_> {
         let Tiles { memory, position, lines, stride, across, steps } = tiles;
         let (memory, position) = (self.memory(*memory), self.index(position));
         format!("{memory}[{position} {} {stride}] warps {across} steps {}, {}", lines.text(), steps[0], steps[1])
+    }
+
+    fn spaced(&self, spaced: &Spaced) -> String {
+        let Spaced { memory, position, steps } = spaced;
+        let steps: Vec<String> = steps.iter().map(i64::to_string).collect();
+        format!("{}[{} steps {}]", self.memory(*memory), self.index(position), steps.join(", "))
     }
 
     fn region(&self, region: &Region) -> String {
@@ -326,6 +336,7 @@ impl Printer<'_> {
                 format!("load {}[{}]{}", self.memory(*memory), self.index(position), self.count(count))
             }
             Instruction::Math(function, operands) => format!("math {}({})", function.name(), registers(operands)),
+            Instruction::LoadSpaced(spaced) => format!("load_spaced {}", self.spaced(spaced)),
             Instruction::LoadTiles(tiles, side) => format!("load_{} {}", side_text(*side), self.tiles(tiles)),
             Instruction::MultiplyTiles(a, b, c) => format!("multiply_tiles {}", registers(&[*a, *b, *c])),
         }

@@ -38,6 +38,8 @@ const EVERYTHING: &str = r#"kernel everything(x: f32 read, w: bf16 read, "two wo
   %18: f32x256 = load_right_tiles panel[0 columns 24] warps 2 steps -16, 384
   %19: f32x256 = multiply_tiles %17, %18, %17
   store_tiles panel[8 rows 24] warps 1 steps 0, 0, %19
+  %20: f32x8 = load_spaced panel[t0 + 3 steps 1, 0, -2]
+  store_spaced panel[t0*32 steps 1, 8, 2], %20
   store y[t0*16], %4 count d0 - 9223372036854775807 + -9223372036854775808
 }
 "#;

@@ -1,39 +1,51 @@
-//! Contractions of half-precision floats on tensor cores. A task computes a tile of the result: its block's warps stand in a grid of two by two,
-//! each with a quarter of the tile in registers, summed in f32. What the block reads of both operands is copied into shared memory, one part of
-//! the summed variables beside the product of the part before. At the edges copies fill up with zeros.
+//! Contractions through shared memory. A task computes a tile of the result. What its block of threads reads of both operands is copied into
+//! shared memory, one part of the summed variables beside the product of the part before; at the edges copies fill up with zeros. Products of
+//! half-precision floats are tensor cores' ([`cores`](super::cores)), those of f32 the threads' own ([`threads`](super::threads)); both sum in
+//! f32.
 //!
 //! The sums go through shared memory, some rows at a time, to the epilogue.
 
 use super::super::emit::{Emitter, Unsuited};
 use super::super::map::{divide, nominal};
-use super::Plan;
+use super::threads::Grid;
+use super::{Plan, cores};
 use crate::Target;
-use kc_ir::kernel::fragment::{BLOCK_LANES, EXTENT};
-use kc_ir::kernel::{Index, Lines, MemoryId, Register, Side, TileCopy, Tiles};
+use kc_ir::kernel::{Index, Lines, MemoryId, Register, TileCopy};
 use kc_ir::tensor::Scalar;
 use kc_ir::{DType, Dim};
-
-/// Warps of a block along rows and columns of its tile.
-const WARPS: i64 = 2;
-
-/// Rows and columns of a warp's matrices.
-const MATRIX: i64 = EXTENT as i64;
-
-/// Summed values that are copied at a time.
-const DEPTH: i64 = 32;
 
 /// Parts of the operands that are in shared memory at a time.
 const STAGES: i64 = 2;
 
-/// Elements between lines in shared memory: with 16 bytes, eight lines' pieces of 16 bytes lie in banks of their own.
-const PADDING: i64 = 8;
+/// Bytes between lines in shared memory, so that eight lines' pieces of 16 bytes lie in banks of their own.
+const PADDING_BYTES: i64 = 16;
 
 /// Tiles that shared memory holds twice, beside the sums of some rows.
 const TILES: [(i64, i64); 8] = [(128, 64), (64, 128), (64, 64), (128, 32), (32, 128), (64, 32), (32, 64), (32, 32)];
 
+/// What multiplies.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unit {
+    /// Tensor cores.
+    Cores,
+    /// Each thread for itself.
+    Threads,
+}
+
+/// How operands lie for a product of tiles.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    unit: Unit,
+    /// The summed variable of which a part has several values.
+    inner: usize,
+    /// Which neighbours the operands have in memory, and in shared memory.
+    lines: [Lines; 2],
+}
+
 /// A contraction as products of tiles.
-struct Product<'t, 'p> {
+pub(super) struct Product<'t, 'p> {
     plan: &'t Plan<'p>,
+    pub(super) unit: Unit,
     /// Variables whose values are the rows, the innermost last: a step of each is as many steps of the next as that has values.
     rows: Vec<usize>,
     columns: usize,
@@ -41,9 +53,40 @@ struct Product<'t, 'p> {
     /// Summed variables of which a part has one value each.
     outer_summed: Vec<usize>,
     /// Rows and columns of a tile.
-    tile: (i64, i64),
+    pub(super) tile: (i64, i64),
     /// Which neighbours the operands have in memory, and in shared memory.
-    lines: [Lines; 2],
+    pub(super) lines: [Lines; 2],
+}
+
+/// An operand's part in shared memory.
+pub(super) struct Part {
+    pub memory: MemoryId,
+    /// Position of its first element.
+    pub start: Index,
+    /// Which elements are neighbours.
+    pub lines: Lines,
+    /// Elements from one line to the next.
+    pub stride: i64,
+    /// Elements by which a step along the free variable moves, and one along the summed variable.
+    pub steps: (i64, i64),
+}
+
+/// Rows of a tile whose sums lie in memory.
+pub(super) struct Rows {
+    /// The first row's number within the tile.
+    pub first: i64,
+    /// Rows from one to the next.
+    pub step: i64,
+    pub count: i64,
+    /// Position of the first row's sums.
+    pub base: i64,
+}
+
+/// Some of a tile's sums on their way through memory.
+pub(super) struct Stored<'s> {
+    /// Writes them.
+    pub store: Box<dyn Fn(&mut Emitter, MemoryId) + 's>,
+    pub rows: Vec<Rows>,
 }
 
 /// A tile's place.
@@ -55,37 +98,29 @@ struct Place {
 }
 
 impl Plan<'_> {
-    /// The contraction by tiles of tensor cores; `None` where it has too few rows, columns or summed values to fill them, or where neither
+    /// How the operands lie for a product of tiles; `None` where there are too few rows, columns or summed values to fill them, or where neither
     /// they nor the summed values are neighbours in memory.
-    pub(super) fn tiles(&self, em: &mut Emitter, target: &Target, lanes: u32) -> Option<Result<Dim, Unsuited>> {
+    pub(super) fn layout(&self) -> Option<Layout> {
         const LEAST: i64 = 8;
         let form = &self.form;
         let (rows, columns) = (self.rows?, self.vector?);
-        if !matches!(self.dtype, DType::F16 | DType::Bf16) || !form.variables[columns].left.is(0) {
+        let unit = match self.dtype {
+            DType::F16 | DType::Bf16 => Unit::Cores,
+            DType::F32 => Unit::Threads,
+            _ => return None,
+        };
+        if !form.variables[columns].left.is(0) {
             return None;
         }
-        let count = |v: usize| nominal(&form.variables[v].extent);
-        let mut merged = vec![rows];
-        let first = |merged: &[usize]| {
-            let inner = &form.variables[merged[0]];
-            let step = inner.extent.clone() * inner.left.clone();
-            self.outer().into_iter().find(|v| {
-                let outer = &form.variables[*v];
-                !merged.contains(v) && outer.right.is(0) && !step.is(0) && outer.left == step
-            })
-        };
-        while let Some(outer) = first(&merged) {
-            merged.insert(0, outer);
-        }
-        let height: i64 = merged.iter().map(|&v| count(v)).product();
         // where both operands' neighbours are such, each copy has the longest lines
         let summed = self.summed();
         let neighbours = |v: &usize| {
             let variable = &form.variables[*v];
-            (variable.left.is(1), variable.right.is(1), count(*v))
+            (variable.left.is(1), variable.right.is(1), self.count(*v))
         };
         let inner = summed.iter().copied().max_by_key(neighbours)?;
-        if [height, count(columns), count(inner)].into_iter().any(|count| count < LEAST)
+        let height = self.merged_rows(rows).into_iter().map(|v| self.count(v)).product();
+        if [height, self.count(columns), self.count(inner)].into_iter().any(|count| count < LEAST)
             || summed.iter().any(|&v| form.variables[v].extent.is(0))
         {
             return None;
@@ -100,28 +135,62 @@ impl Plan<'_> {
             (false, true) => Lines::Columns,
             (false, false) => return None,
         };
-        let outer: i64 = self.outer().into_iter().filter(|v| !merged.contains(v)).map(count).product();
+        Some(Layout { unit, inner, lines: [left, right] })
+    }
+
+    fn count(&self, variable: usize) -> i64 {
+        nominal(&self.form.variables[variable].extent)
+    }
+
+    /// The variables whose values are the rows of one matrix with those of the innermost one.
+    fn merged_rows(&self, rows: usize) -> Vec<usize> {
+        let form = &self.form;
+        let mut merged = vec![rows];
+        let first = |merged: &[usize]| {
+            let inner = &form.variables[merged[0]];
+            let step = inner.extent.clone() * inner.left.clone();
+            self.outer().into_iter().find(|v| {
+                let outer = &form.variables[*v];
+                !merged.contains(v) && outer.right.is(0) && !step.is(0) && outer.left == step
+            })
+        };
+        while let Some(outer) = first(&merged) {
+            merged.insert(0, outer);
+        }
+        merged
+    }
+
+    /// The contraction by tiles in shared memory; `None` where [`layout`](Self::layout) has none.
+    pub(super) fn tiles(&self, em: &mut Emitter, target: &Target, lanes: u32) -> Option<Result<Dim, Unsuited>> {
+        let Layout { unit, inner, lines: neighbours } = self.layout()?;
+        let (rows, columns) = (self.merged_rows(self.rows?), self.vector?);
+        let height: i64 = rows.iter().map(|&v| self.count(v)).product();
+        let outer: i64 = self.outer().into_iter().filter(|v| !rows.contains(v)).map(|v| self.count(v)).product();
         let product = Product {
             plan: self,
-            rows: merged,
+            unit,
+            rows,
             columns,
             inner,
-            outer_summed: summed.into_iter().filter(|&v| v != inner).collect(),
-            tile: choose(target, height, count(columns), outer),
-            lines: [left, right],
+            outer_summed: self.summed().into_iter().filter(|&v| v != inner).collect(),
+            tile: choose(target, unit, height, self.count(columns), outer),
+            lines: neighbours,
         };
         Some(product.emit(em, lanes))
     }
 }
 
 /// The tile with the least estimated time: of what its products and its copies take, for as many tiles as are computed one after the other.
-fn choose(target: &Target, rows: i64, columns: i64, outer: i64) -> (i64, i64) {
-    /// Products that take as long as the copy of a value.
-    const COPY: i64 = 24;
+fn choose(target: &Target, unit: Unit, rows: i64, columns: i64, outer: i64) -> (i64, i64) {
+    // products that take as long as the copy of a value
+    let copy = match unit {
+        Unit::Cores => 24,
+        Unit::Threads => 6,
+    };
     let up = |n: i64, part: i64| (n + part - 1) / part;
     let time = |&(height, width): &(i64, i64)| {
         let tiles = up(rows, height) * up(columns, width) * outer;
-        tiles.max(i64::from(target.threads)) * (height * width + COPY * (height + width))
+        tiles.max(i64::from(target.threads)) * (height * width + copy * (height + width))
     };
     TILES.into_iter().min_by_key(time).unwrap_or((32, 32))
 }
@@ -140,26 +209,56 @@ impl Product<'_, '_> {
         self.rows[self.rows.len() - 1]
     }
 
+    /// Summed values that are copied at a time.
+    fn depth(&self) -> i64 {
+        match self.unit {
+            Unit::Cores => 32,
+            Unit::Threads => 16,
+        }
+    }
+
+    /// Elements between lines in shared memory.
+    fn padding(&self) -> i64 {
+        PADDING_BYTES / self.plan.dtype.bytes() as i64
+    }
+
     /// Lines of an operand's part and elements of each.
     fn part(&self, operand: usize) -> (i64, i64) {
-        let (height, width) = self.tile;
+        let ((height, width), depth) = (self.tile, self.depth());
         match (operand, self.lines[operand]) {
-            (0, Lines::Rows) => (height, DEPTH),
-            (0, Lines::Columns) => (DEPTH, height),
-            (_, Lines::Rows) => (DEPTH, width),
-            (_, Lines::Columns) => (width, DEPTH),
+            (0, Lines::Rows) => (height, depth),
+            (0, Lines::Columns) => (depth, height),
+            (_, Lines::Rows) => (depth, width),
+            (_, Lines::Columns) => (width, depth),
+        }
+    }
+
+    /// Elements of an operand's part in shared memory.
+    fn part_elements(&self, operand: usize) -> i64 {
+        let (lines, elements) = self.part(operand);
+        lines * (elements + self.padding())
+    }
+
+    /// Elements from one row of sums to the next in memory.
+    pub(super) fn apart(&self) -> i64 {
+        self.tile.1 + 8
+    }
+
+    /// Rows of sums that are in memory at a time.
+    fn rows_together(&self) -> i64 {
+        match self.unit {
+            Unit::Cores => cores::ROWS,
+            Unit::Threads => Grid::of(self).rows.threads,
         }
     }
 
     fn emit(&self, em: &mut Emitter, lanes: u32) -> Result<Dim, Unsuited> {
         let plan = self.plan;
         let (height, width) = self.tile;
-        let operands: [MemoryId; 2] = [("left", 0), ("right", 1)].map(|(name, operand)| {
-            let (lines, elements) = self.part(operand);
-            em.b.scratch(name, plan.dtype, (STAGES * lines * (elements + PADDING)) as u64)
-        });
-        let apart = width + PADDING;
-        let sums = em.b.scratch("sums", DType::F32, (WARPS * MATRIX * apart) as u64);
+        let operands: [MemoryId; 2] = [("left", 0), ("right", 1)]
+            .map(|(name, operand)| em.b.scratch(name, plan.dtype, (STAGES * self.part_elements(operand)) as u64));
+        let apart = self.apart();
+        let sums = em.b.scratch("sums", DType::F32, (self.rows_together() * apart) as u64);
         let outer: Vec<usize> = plan.outer().into_iter().filter(|v| !self.rows.contains(v)).collect();
         let row_extents = self.row_extents();
         let all_rows: Dim = row_extents.iter().cloned().product();
@@ -179,35 +278,34 @@ impl Product<'_, '_> {
         let place = Place { origin: [em.hold(left), em.hold(right)], row, column };
         let sum = self.sum(em, &place, operands)?;
         let outer: Vec<(usize, Index)> = outer.into_iter().zip(indices).collect();
-        for (down, fragments) in sum.chunks(self.fragments(width)).enumerate() {
-            for (across, &fragment) in fragments.iter().enumerate() {
-                let tiles = Tiles {
-                    memory: sums,
-                    position: Index::Constant(across as i64 * MATRIX),
-                    lines: Lines::Rows,
-                    stride: apart,
-                    across: WARPS,
-                    steps: [MATRIX * apart, width / WARPS],
-                };
-                em.b.store_tiles(tiles, fragment);
-            }
-            for warp in 0..WARPS {
-                let row = em.hold(place.row.clone() + (warp * height / WARPS + down as i64 * MATRIX));
-                let extents = [(&all_rows, &row, MATRIX, height), (&all_columns, &place.column, width, width)];
-                let [rows, columns] = extents.map(|(extent, first, most, tile)| match extent.as_constant() {
-                    Some(n) if n % tile == 0 => Index::Constant(most),
+        let stored = match self.unit {
+            Unit::Cores => cores::parts(self, &sum),
+            Unit::Threads => Grid::of(self).parts(self, &sum),
+        };
+        for part in stored {
+            (part.store)(em, sums);
+            for Rows { first, step, count, base } in part.rows {
+                let row = em.hold(place.row.clone() + first);
+                let rows = match all_rows.as_constant() {
+                    Some(n) if n % height == 0 => Index::Constant(count),
                     _ => {
-                        let rest = em.extent(extent) - first.clone();
-                        em.hold(rest.min(most))
+                        let rest = em.extent(&all_rows) - row.clone() + (step - 1);
+                        em.hold(rest.floor_div(step).min(count))
                     }
-                });
-                let base = warp * MATRIX * apart;
+                };
+                let columns = match all_columns.as_constant() {
+                    Some(n) if n % width == 0 => Index::Constant(width),
+                    _ => {
+                        let rest = em.extent(&all_columns) - place.column.clone();
+                        em.hold(rest.min(width))
+                    }
+                };
                 // all columns at once, where the epilogue suits
                 let lanes = if lanes == 1 { 1 } else { width as u32 };
                 let count = (lanes > 1 && columns.as_constant() != Some(width)).then(|| columns.clone());
                 em.for_each(0, rows, 1, |em, r| {
                     em.b.independent();
-                    let here = em.hold(row.clone() + r.clone());
+                    let here = em.hold(row.clone() + r.clone() * step);
                     let mut fixed = outer.clone();
                     fixed.extend(self.rows.iter().copied().zip(em.unravel(&row_extents, here)));
                     let end = if lanes > 1 { Index::Constant(1) } else { columns };
@@ -225,31 +323,40 @@ impl Product<'_, '_> {
         Ok(tasks)
     }
 
-    /// Matrices of a warp along an extent of the tile.
-    fn fragments(&self, extent: i64) -> usize {
-        (extent / (WARPS * MATRIX)) as usize
-    }
-
-    /// The tile's sums: the fragments row by row.
+    /// The tile's sums, as the unit has them.
     fn sum(&self, em: &mut Emitter, place: &Place, operands: [MemoryId; 2]) -> Result<Vec<Register>, Unsuited> {
-        let lanes = BLOCK_LANES;
-        let (height, width) = self.tile;
         let mut rounds: Vec<Dim> = self.outer_summed.iter().map(|&v| self.extent(v)).collect();
-        rounds.push(self.extent(self.inner).ceil_div(DEPTH));
+        rounds.push(self.extent(self.inner).ceil_div(self.depth()));
         let end = em.extent(&rounds.iter().cloned().product());
         let end = em.hold(end);
         // where there is nothing to sum, nothing is read
         for stage in 0..STAGES - 1 {
             self.fetch_round(em, place, operands, &rounds, Index::Constant(stage), &end)?;
         }
+        let (count, lanes) = match self.unit {
+            Unit::Cores => cores::sums(self),
+            Unit::Threads => Grid::of(self).sums(),
+        };
         let zero = em.b.constant(DType::F32, lanes, Scalar::Float(0.0));
-        let initial = vec![zero; self.fragments(height) * self.fragments(width)];
+        let initial = vec![zero; count];
         em.for_carrying(0, end.clone(), 1, &initial, |em, round, sums| {
             em.b.await_copies((STAGES - 2) as u32);
             let next = em.hold(round.clone() + (STAGES - 1));
             self.fetch_round(em, place, operands, &rounds, next, &end)?;
             let stage = em.hold(round.modulo(STAGES));
-            Ok(self.multiply(em, operands, stage, sums, lanes))
+            let parts = [0, 1].map(|operand| {
+                let (lines, (_, elements)) = (self.lines[operand], self.part(operand));
+                let stride = elements + self.padding();
+                // lines of the free variable's values
+                let is_free = (operand == 0) == (lines == Lines::Rows);
+                let steps = if is_free { (stride, 1) } else { (1, stride) };
+                let start = em.hold(stage.clone() * self.part_elements(operand));
+                Part { memory: operands[operand], start, lines, stride, steps }
+            });
+            Ok(match self.unit {
+                Unit::Cores => cores::multiply(self, em, &parts, self.depth(), sums),
+                Unit::Threads => Grid::of(self).multiply(em, &parts, self.depth(), sums),
+            })
         })
     }
 
@@ -287,7 +394,7 @@ impl Product<'_, '_> {
         let stage = em.hold(round.clone().modulo(STAGES));
         let mut numbers = em.unravel(rounds, round);
         let part = numbers.pop().unwrap_or(Index::Constant(0));
-        let depth = em.hold(part * DEPTH);
+        let depth = em.hold(part * self.depth());
         let mut positions = place.origin.clone();
         for (&v, number) in self.outer_summed.iter().zip(numbers).chain([(&self.inner, depth.clone())]) {
             let steps = [&form.variables[v].left, &form.variables[v].right].map(|step| em.extent(step));
@@ -316,8 +423,8 @@ impl Product<'_, '_> {
             let (from_position, from_stride) = (em.hold(position), em.extent(step));
             em.b.copy(TileCopy {
                 to: operands[operand],
-                to_position: stage.clone() * (lines * (elements + PADDING)),
-                to_stride: elements + PADDING,
+                to_position: stage.clone() * self.part_elements(operand),
+                to_stride: elements + self.padding(),
                 from: self.plan.memory[operand],
                 from_position,
                 from_stride,
@@ -327,50 +434,5 @@ impl Product<'_, '_> {
                 valid_elements,
             });
         }
-    }
-
-    /// Adds the products of a stage.
-    fn multiply(
-        &self,
-        em: &mut Emitter,
-        operands: [MemoryId; 2],
-        stage: Index,
-        sums: &[Register],
-        lanes: u32,
-    ) -> Vec<Register> {
-        let (height, width) = self.tile;
-        let mut sums = sums.to_vec();
-        for depth in (0..DEPTH).step_by(EXTENT) {
-            let [left, right] = [(Side::Left, height), (Side::Right, width)].map(|(side, extent)| {
-                let operand = usize::from(side == Side::Right);
-                let (lines, elements) = self.part(operand);
-                let stride = elements + PADDING;
-                // elements by which a step along the free variable and along the summed one moves
-                let steps = match (side, self.lines[operand]) {
-                    (Side::Left, Lines::Rows) | (Side::Right, Lines::Columns) => (stride, 1),
-                    _ => (1, stride),
-                };
-                let fragment = |number: usize| {
-                    let within = number as i64 * MATRIX * steps.0 + depth * steps.1;
-                    let warp = extent / WARPS * steps.0;
-                    let tiles = Tiles {
-                        memory: operands[operand],
-                        position: stage.clone() * (lines * stride) + within,
-                        lines: self.lines[operand],
-                        stride,
-                        across: WARPS,
-                        steps: if side == Side::Left { [warp, 0] } else { [0, warp] },
-                    };
-                    em.b.load_tiles(tiles, side, lanes)
-                };
-                (0..self.fragments(extent)).map(fragment).collect::<Vec<Register>>()
-            });
-            for (row, sums) in left.iter().zip(sums.chunks_mut(right.len())) {
-                for (column, sum) in right.iter().zip(sums) {
-                    *sum = em.b.multiply_tiles(*row, *column, *sum);
-                }
-            }
-        }
-        sums
     }
 }
