@@ -278,12 +278,10 @@ impl Scope {
         Ok(losses)
     }
 
-    /// Holds a weight to its constraint.
-    pub(crate) fn constrain(&mut self, index: usize) -> Result<()> {
-        let weight = self.state(index)?;
+    /// The new value of a weight, held to its constraint.
+    pub(crate) fn constrained(&mut self, index: usize, value: Value) -> Result<Value> {
         let constraint = self.store.variables[index].constraint.clone();
-        let held = constraint.apply(self, weight)?;
-        self.set_state(index, held)
+        constraint.apply(self, value)
     }
 
     /// Creates a weight of the layer that is being built, which only [`Scope::assign`] updates.

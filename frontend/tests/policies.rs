@@ -39,7 +39,8 @@ fn the_global_policy_is_that_of_the_layers_made_under_it() -> kc::Result<()> {
         set_dtype_policy(name)?;
         let mut model = small()?;
         set_dtype_policy("float32")?;
-        model.compile(Adam::new().weight_decay(0.1), "mse", ["mae"])?;
+        let optimizer = Adam::new().weight_decay(0.1);
+        model.compile_with(Compile::new().optimizer(optimizer).loss("mse").metrics(["mae"]).auto_scale_loss(false))?;
         assert_eq!(dtypes(&model)?, (gives, vec![keeps], vec![keeps]), "{name}");
         let module = model.module()?;
         let step = module.function("train_step").expect("it is compiled");
@@ -107,5 +108,63 @@ fn a_model_trains_and_predicts_in_bfloat16() -> kc::Result<()> {
     assert!(losses[7] < losses[0] / 4.0, "{losses:?}");
     let outputs = model.predict(&x)?;
     assert_eq!((outputs.dtype(), outputs.shape()), (DType::Bf16, &[32, 3][..]));
+    Ok(())
+}
+
+#[test]
+fn a_model_in_f16_has_its_loss_scaled() -> kc::Result<()> {
+    let scaled = |policy: &str, arguments: Compile| -> kc::Result<Vec<String>> {
+        set_dtype_policy(policy)?;
+        let model = Sequential::new().add(Input::new([4])).add(Dense::new(1));
+        set_dtype_policy("float32")?;
+        let mut model: Model = model.into();
+        model.compile_with(arguments.loss("mse"))?;
+        let state = model.module()?.state.into_iter().filter(|state| state.role == StateRole::Optimizer);
+        Ok(state.map(|state| state.name).filter(|name| !name.starts_with("adam/dense")).collect())
+    };
+    let own = ["loss_scale_optimizer/step_counter", "loss_scale_optimizer/dynamic_scale"];
+    assert_eq!(scaled("mixed_float16", Compile::new())?, own);
+    assert_eq!(scaled("mixed_float16", Compile::new().auto_scale_loss(false))?, [""; 0]);
+    assert_eq!(scaled("mixed_bfloat16", Compile::new())?, [""; 0]);
+    let given = LossScaleOptimizer::new("adam").name("own");
+    assert_eq!(scaled("mixed_float16", Compile::new().optimizer(given))?, ["own/step_counter", "own/dynamic_scale"]);
+    for (optimizer, message) in [
+        (LossScaleOptimizer::new(LossScaleOptimizer::new("adam")), "wrap an optimizer once"),
+        (LossScaleOptimizer::new("adam").initial_scale(0.0), "`initial_scale` is 0, expected a finite number above 0"),
+        (LossScaleOptimizer::new("adam").dynamic_growth_steps(0u32), "`dynamic_growth_steps` is 0"),
+    ] {
+        let error = scaled("float32", Compile::new().optimizer(optimizer)).expect_err("refused").to_string();
+        assert!(error.contains(message), "{error}");
+    }
+    Ok(())
+}
+
+/// The scale is halved until the gradients are numbers of f16; what is written to a package goes on with it.
+#[cfg(feature = "compile")]
+#[test]
+fn a_step_that_overflows_changes_the_scale_alone() -> kc::Result<()> {
+    kc::utils::set_random_seed(2);
+    let mut model = Sequential::new().add(Input::new([2])).add(Dense::new(1).dtype("mixed_float16"));
+    let optimizer = LossScaleOptimizer::new(SGD::new().momentum(0.5)).initial_scale(2f64.powi(20));
+    model.compile(optimizer, "mse", ())?;
+    let (x, y) = (Array::from_slice(&[1f32, 2.0, 3.0, 4.0], &[2, 2])?, Array::from_slice(&[50f32, 70.0], &[2, 1])?);
+    let before = model.get_weights()?;
+    let state = |model: &Model, name: &str| -> kc::Result<f64> {
+        let package = model.package()?;
+        let mut session = kc_runtime::Session::new(&package, &Default::default()).expect("a package of its own");
+        let index = session.state_index(name).expect("a state tensor");
+        Ok(session.state().expect("on the host")[index].first_as_f64().expect("a scalar"))
+    };
+    let once = || Fit::new().epochs(1).verbose(Verbose::Silent);
+    model.fit(&x, &y, once())?;
+    assert_eq!(model.get_weights()?, before);
+    assert_eq!(state(&model, "loss_scale_optimizer/dynamic_scale")?, 2f64.powi(19));
+    assert_eq!(state(&model, "sgd/iterations")?, 0.0);
+    for _ in 0..20 {
+        model.fit(&x, &y, once())?;
+    }
+    assert_ne!(model.get_weights()?, before);
+    let scale = state(&model, "loss_scale_optimizer/dynamic_scale")?;
+    assert!((1.0..2f64.powi(13)).contains(&scale), "{scale}");
     Ok(())
 }

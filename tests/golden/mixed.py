@@ -1,7 +1,8 @@
 """Writes the cases mixed_*: networks in mixed precision, and their entries for manifest.json. Run it in this folder.
 
 For `mixed_bfloat16` and `mixed_float16` each of a dense network, a convolutional one with batch normalisation, an LSTM, and a transformer's
-block: what it gives in training with derivatives (`..._train`: `layer_train`), and five steps of an optimizer (`..._steps`: `train`).
+block: what it gives in training with derivatives (`..._train`: `layer_train`), and five steps of an optimizer (`..._steps`: `train`). The
+case `mixed_float16_mlp_overflow` has steps whose scaled loss has derivatives beyond f16.
 
 XLA fuses elementwise operations of narrow dtypes without rounding between them, kc rounds each as its graph says: results are some
 roundings apart. The tolerances say how many: 2^-8 (bfloat16) or 2^-11 (float16) is half a unit in the last place. Derivatives are sums of
@@ -110,10 +111,13 @@ def in_training(name, model, random):
     return {"kind": "layer_train", "n_in": 1, "n_out": 1, "n_grads": len(weights) + (not words), "training": True}
 
 
-def in_steps(name, model, random):
+def in_steps(name, model, random, scaled=None):
     # a rate at which the steps tell the gradients apart, and a state of the optimizer that keeps them
+    optimizer = keras.optimizers.SGD(0.125, momentum=0.5)
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, **scaled)
     model.compile(
-        keras.optimizers.SGD(0.125, momentum=0.5),
+        optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         auto_scale_loss=False,
@@ -126,12 +130,16 @@ def in_steps(name, model, random):
         rows = slice(step * BATCH, (step + 1) * BATCH)
         loss, accuracy = model.train_on_batch(x[rows], y[rows])
         losses.append(float(loss))
+        if scaled:
+            print(name, step, float(loss), float(model.optimizer.dynamic_scale), int(model.optimizer.step_counter))
         metrics.append([float(accuracy)])
     arrays["loss"], arrays["metrics"] = np.array(losses), np.array(metrics)
     for variable in model.weights:
         arrays["w_final_" + path(variable)] = as_f32(variable)
     for variable in model.optimizer.variables:
-        full = variable.path if variable.path.startswith("sgd") else "sgd/" + variable.path
+        if variable.path in ("loss_scale_optimizer/iteration", "loss_scale_optimizer/learning_rate"):
+            continue  # those of every optimizer, which this one does not use
+        full = variable.path if variable.path.startswith(("sgd", "loss_scale")) else "sgd/" + variable.path
         arrays["opt_var_" + full.replace("/", ".")] = as_f32(variable)
     np.savez(name + ".npz", **arrays)
     optimizer = keras.saving.serialize_keras_object(model.optimizer)
@@ -154,6 +162,17 @@ for dtype, rounding in ROUNDING.items():
             if what == "train":
                 tolerance |= {"grad_atol": 12 * rounding, "grad_rtol": 12 * rounding}
             entries.append({"name": name, "classes": ["DTypePolicy"], "files": [name + ".keras", name + ".npz"], **entry, **tolerance})
+
+name = "mixed_float16_mlp_overflow"
+keras.utils.clear_session()
+keras.utils.set_random_seed(67)
+keras.config.set_dtype_policy("mixed_float16")
+model = mlp()
+keras.config.set_dtype_policy("float32")
+model.save(name + ".keras")
+entry = in_steps(name, model, np.random.default_rng(77), {"initial_scale": 2.0**20, "dynamic_growth_steps": 2})
+rounding = ROUNDING["float16"]
+entries.append({"name": name, "classes": ["LossScaleOptimizer"], "files": [name + ".keras", name + ".npz"], **entry, "atol": 4 * rounding, "rtol": 4 * rounding})
 
 with open("manifest.json") as file:
     manifest = json.load(file)

@@ -7,7 +7,7 @@ use kc_tests::{golden, trials};
 use libtest_mimic::Arguments;
 
 /// The cases that the test device executes in any case.
-const ON_DEVICE: [&str; 9] = [
+const ON_DEVICE: [&str; 11] = [
     "dense",
     "conv2d_same_s2",
     "batchnorm_train",
@@ -17,6 +17,8 @@ const ON_DEVICE: [&str; 9] = [
     "lstm_state",
     "gru_seq",
     "masking_lstm",
+    "mixed_bfloat16_cnn_steps",
+    "mixed_float16_mlp_overflow",
 ];
 
 fn main() {

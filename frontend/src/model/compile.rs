@@ -3,7 +3,7 @@
 use super::Model;
 use crate::losses::{Loss, LossSpec};
 use crate::metrics::{Metric, MetricSpec};
-use crate::optimizers::{Optimizer, OptimizerSpec};
+use crate::optimizers::{LossScale, LossScaleOptimizer, Optimizer, OptimizerSpec};
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(crate) struct Compiled {
     pub optimizer: Arc<dyn Optimizer>,
+    /// How the loss is scaled before it is differentiated.
+    pub loss_scale: Option<LossScale>,
     pub losses: Vec<(Arc<dyn Loss>, Option<f64>)>,
     pub metrics: Vec<Vec<Arc<dyn Metric>>>,
     pub weighted_metrics: Vec<Vec<Arc<dyn Metric>>>,
@@ -34,6 +36,7 @@ pub struct Compile {
     loss_weights: Vec<f64>,
     metrics: Vec<Vec<MetricSpec>>,
     weighted_metrics: Vec<Vec<MetricSpec>>,
+    auto_scale_loss: bool,
 }
 
 /// An optimizer, or its name.
@@ -104,6 +107,7 @@ impl Compile {
             loss_weights: Vec::new(),
             metrics: Vec::new(),
             weighted_metrics: Vec::new(),
+            auto_scale_loss: true,
         }
     }
 
@@ -137,8 +141,22 @@ impl Compile {
         self
     }
 
-    fn resolve(self, model: &str, outputs: &[String], place: (&'static str, u32)) -> Result<Compiled> {
-        let optimizer = self.optimizer.resolve()?;
+    /// Whether the optimizer of a model whose policy is `"mixed_float16"` is wrapped in a [`LossScaleOptimizer`] (default: yes).
+    pub fn auto_scale_loss(mut self, auto_scale_loss: bool) -> Self {
+        self.auto_scale_loss = auto_scale_loss;
+        self
+    }
+
+    fn resolve(
+        self,
+        (model, policy): (&str, &str),
+        outputs: &[String],
+        place: (&'static str, u32),
+    ) -> Result<Compiled> {
+        let (mut optimizer, mut loss_scale) = self.optimizer.resolve()?;
+        if self.auto_scale_loss && policy == "mixed_float16" && loss_scale.is_none() {
+            (optimizer, loss_scale) = OptimizerSpec::from(LossScaleOptimizer::new(self.optimizer)).resolve()?;
+        }
         optimizer.settings().check(&optimizer.name())?;
         optimizer.check()?;
         let per_output = |what: &str, given: usize| {
@@ -176,6 +194,7 @@ impl Compile {
                 .map(|(index, loss)| (loss, self.loss_weights.get(index).copied()))
                 .collect(),
             optimizer,
+            loss_scale,
             place,
         })
     }
@@ -199,7 +218,8 @@ impl Model {
     pub fn compile_with(&mut self, arguments: Compile) -> Result<()> {
         let place = crate::error::caller();
         let outputs = self.network()?.output_names();
-        let compiled = arguments.resolve(self.base.name(), &outputs, place);
+        let policy = self.base.dtype_policy().default()?;
+        let compiled = arguments.resolve((self.base.name(), policy.name()), &outputs, place);
         self.compiled = Some(compiled.map_err(|error| error.at(place))?);
         self.distribution = crate::distribution::distribution();
         self.engine.reset();

@@ -7,7 +7,7 @@ use crate::distribution;
 use crate::initializers::Initializer;
 use crate::losses;
 use crate::metrics::{self, Metric};
-use crate::optimizers::{Accumulation, UpdateStep};
+use crate::optimizers::{Accumulation, LossScaleState, UpdateStep, set_where};
 use crate::random::{DrawnSeed, GeneratorSeed};
 use crate::scope::Store;
 use crate::{Error, Result, Scope, shape_text};
@@ -178,6 +178,7 @@ struct Training<'a> {
     targets: Vec<losses::Target>,
     learning_rate: usize,
     iterations: usize,
+    loss_scale: Option<LossScaleState>,
     trainable: Vec<Trainable>,
     loss: [usize; 2],
     output_losses: Vec<(String, [usize; 2])>,
@@ -195,6 +196,7 @@ impl<'a> Training<'a> {
         let scalar = |store: &mut Store, name: &str, role, dtype, value: f64| {
             store.add(name.to_string(), role, TensorType::scalar(dtype), Initializer::Constant(value))
         };
+        let loss_scale = compiled.loss_scale.as_ref().map(|scale| scale.add_state(store)).transpose()?;
         let iterations = scalar(store, &format!("{name}/iterations"), StateRole::Iterations, DType::I64, 0.0)?;
         let rate = settings.learning_rate;
         let learning_rate = scalar(store, &format!("{name}/learning_rate"), StateRole::LearningRate, DType::F32, rate)?;
@@ -274,6 +276,7 @@ impl<'a> Training<'a> {
             targets,
             learning_rate,
             iterations,
+            loss_scale,
             trainable,
             loss,
             output_losses,
@@ -380,8 +383,17 @@ impl<'a> Training<'a> {
         let learning_rate = scope.state(self.learning_rate)?;
         let iterations = scope.state(self.iterations)?;
         if self.trainable.is_empty() {
-            return self.count_step(scope, iterations);
+            return self.count_step(scope, iterations, None);
         }
+        let scale = match (self.loss_scale, settings.loss_scale_factor) {
+            (Some(state), _) => Some(state.scale(scope)?),
+            (None, Some(factor)) => Some(scope.splat_like(factor, loss)?),
+            (None, None) => None,
+        };
+        let loss = match scale {
+            Some(scale) => scope.binary(Binary::Multiply, loss, scale)?,
+            None => loss,
+        };
         let mut operands = vec![loss];
         for kept in &self.trainable {
             operands.push(scope.state(kept.weight)?);
@@ -389,13 +401,26 @@ impl<'a> Training<'a> {
         let tuple = scope.add(Gradient {}, &operands)?;
         let mut gradients =
             (0..self.trainable.len()).map(|index| scope.projection(tuple, index)).collect::<Result<Vec<_>>>()?;
+        let mut finite = None;
+        if let (Some(scale), Some(state)) = (&self.compiled.loss_scale, self.loss_scale) {
+            finite = Some(scale.update(scope, state, &gradients)?);
+        }
+        if let Some(scale) = scale {
+            for gradient in &mut gradients {
+                let ty = scope.tensor_type(*gradient).clone();
+                let scale = scope.convert(ty.dtype, scale)?;
+                let scale = scope.broadcast_to(scale, &ty.shape)?;
+                *gradient = scope.binary(Binary::Divide, *gradient, scale)?;
+            }
+        }
+        let set = |scope: &mut Scope, index, value| set_where(scope, finite, index, value);
         let (accumulation, updates) = Accumulation::new(scope, settings, iterations)?;
         for (kept, gradient) in self.trainable.iter().zip(&mut gradients) {
             if let (Some(accumulation), Some(index)) = (accumulation, kept.accumulator) {
                 let before = scope.state(index)?;
                 let (mean, after) = accumulation.add(scope, *gradient, before)?;
                 *gradient = mean;
-                scope.set_state(index, after)?;
+                set(scope, index, after)?;
             }
         }
         let gradients = settings.clip(scope, gradients)?;
@@ -413,24 +438,24 @@ impl<'a> Training<'a> {
                 }
             }
             for (&slot, &value) in kept.slots.iter().zip(&step.slots) {
-                scope.set_state(slot, value)?;
+                set(scope, slot, value)?;
             }
             if let Some(index) = kept.average {
                 let before = scope.state(index)?;
                 let (new, after) = settings.average(scope, variable, before, updates)?;
                 variable = new;
-                scope.set_state(index, after)?;
+                set(scope, index, after)?;
             }
-            scope.set_state(kept.weight, variable)?;
-            scope.constrain(kept.weight)?;
+            let held = scope.constrained(kept.weight, variable)?;
+            set(scope, kept.weight, held)?;
         }
-        self.count_step(scope, iterations)
+        self.count_step(scope, iterations, finite)
     }
 
-    fn count_step(&self, scope: &mut Scope, iterations: Value) -> Result<()> {
+    fn count_step(&self, scope: &mut Scope, iterations: Value, finite: Option<Value>) -> Result<()> {
         let one = scope.splat_like(1i64, iterations)?;
         let next = scope.binary(Binary::Add, iterations, one)?;
-        scope.set_state(self.iterations, next)
+        set_where(scope, finite, self.iterations, next)
     }
 
     /// The logs: `loss`, the metrics, the outputs' losses.

@@ -37,8 +37,6 @@ impl Accumulation {
 
     /// The first tensor where this step updates the weights, else the second.
     pub fn choose(self, scope: &mut Scope, updated: Value, kept: Value) -> Result<Value> {
-        let shape = scope.tensor_type(kept).shape.clone();
-        let updates = scope.broadcast_to(self.updates, &shape)?;
-        Ok(scope.select(updates, updated, kept)?)
+        super::choose(scope, self.updates, updated, kept)
     }
 }

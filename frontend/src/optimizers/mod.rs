@@ -2,11 +2,14 @@
 
 mod accumulation;
 mod adam;
+mod loss_scale;
 mod settings;
 mod sgd;
 
 pub(crate) use accumulation::Accumulation;
 pub use adam::Adam;
+pub use loss_scale::LossScaleOptimizer;
+pub(crate) use loss_scale::{LossScale, LossScaleState, set_where};
 pub use settings::Settings;
 pub use sgd::SGD;
 
@@ -69,6 +72,13 @@ impl UpdateStep {
     }
 }
 
+/// The first tensor where a truth value (a scalar) holds, else the second.
+fn choose(scope: &mut Scope, predicate: Value, updated: Value, kept: Value) -> Result<Value> {
+    let shape = scope.tensor_type(kept).shape.clone();
+    let predicate = scope.broadcast_to(predicate, &shape)?;
+    Ok(scope.select(predicate, updated, kept)?)
+}
+
 /// An optimizer by name or as an object.
 #[derive(Clone, Debug)]
 pub enum OptimizerSpec {
@@ -76,6 +86,8 @@ pub enum OptimizerSpec {
     Named(String),
     /// An object.
     Object(Arc<dyn Optimizer>),
+    /// One whose loss is scaled.
+    Scaled(Box<LossScaleOptimizer>),
 }
 
 impl From<&str> for OptimizerSpec {
@@ -91,13 +103,14 @@ impl<O: Optimizer> From<O> for OptimizerSpec {
 }
 
 impl OptimizerSpec {
-    /// The optimizer.
-    pub(crate) fn resolve(&self) -> Result<Arc<dyn Optimizer>> {
+    /// The optimizer, and how its loss is scaled.
+    pub(crate) fn resolve(&self) -> Result<(Arc<dyn Optimizer>, Option<LossScale>)> {
         match self {
-            OptimizerSpec::Object(optimizer) => Ok(optimizer.clone()),
+            OptimizerSpec::Object(optimizer) => Ok((optimizer.clone(), None)),
+            OptimizerSpec::Scaled(scaled) => scaled.resolve().map(|(optimizer, scale)| (optimizer, Some(scale))),
             OptimizerSpec::Named(name) => match name.to_lowercase().as_str() {
-                "adam" => Ok(Arc::new(Adam::new())),
-                "sgd" => Ok(Arc::new(SGD::new())),
+                "adam" => Ok((Arc::new(Adam::new()), None)),
+                "sgd" => Ok((Arc::new(SGD::new()), None)),
                 _ => Err(Error::model(format!(
                     "unknown optimizer `{name}`{}",
                     crate::error::did_you_mean(name, &["adam", "sgd"])

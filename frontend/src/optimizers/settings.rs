@@ -15,6 +15,7 @@ pub struct Settings {
     pub(crate) use_ema: bool,
     pub(crate) ema_momentum: f64,
     pub(crate) ema_overwrite_frequency: Option<u32>,
+    pub(crate) loss_scale_factor: Option<f64>,
     pub(crate) gradient_accumulation_steps: Option<u32>,
     pub(crate) name: Option<String>,
 }
@@ -31,6 +32,7 @@ impl Settings {
             use_ema: false,
             ema_momentum: 0.99,
             ema_overwrite_frequency: None,
+            loss_scale_factor: None,
             gradient_accumulation_steps: None,
             name: None,
         }
@@ -54,6 +56,11 @@ impl Settings {
         if self.ema_overwrite_frequency == Some(0) {
             return Err(Error::model(format!(
                 "optimizer `{optimizer}`: `ema_overwrite_frequency` is 0, expected at least 1"
+            )));
+        }
+        if let Some(factor) = self.loss_scale_factor.filter(|factor| !factor.is_finite() || *factor == 0.0) {
+            return Err(Error::model(format!(
+                "optimizer `{optimizer}`: `loss_scale_factor` is {factor}, expected a finite number other than 0"
             )));
         }
         if let Some(steps @ 1) = self.gradient_accumulation_steps {
@@ -213,6 +220,12 @@ macro_rules! settings {
         /// After that many steps the weights become their average (default: never).
         pub fn ema_overwrite_frequency(mut self, steps: u32) -> Self {
             self.settings.ema_overwrite_frequency = Some(steps);
+            self
+        }
+        /// What the loss is multiplied by before it is differentiated, and the gradients are divided by (default: 1). A
+        /// [`LossScaleOptimizer`](crate::optimizers::LossScaleOptimizer) finds one by itself, and leaves this out.
+        pub fn loss_scale_factor(mut self, loss_scale_factor: f64) -> Self {
+            self.settings.loss_scale_factor = Some(loss_scale_factor);
             self
         }
         /// The number of steps whose gradients' mean makes one update, at least 2 (default: 0, every step is an update).

@@ -21,7 +21,7 @@ pub fn build(case: &super::Case, name: &str) -> Result<Model> {
     };
     set_dtype_policy("float32")?;
     let mut model = model?;
-    if what == "steps" {
+    if what != "train" {
         let loss = SparseCategoricalCrossentropy::new().from_logits(true);
         model.compile(super::models::optimizer(&case.optimizer)?, loss, ["accuracy"])?;
     }

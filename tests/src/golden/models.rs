@@ -311,6 +311,7 @@ pub(super) fn optimizer(description: &serde_json::Value) -> Result<OptimizerSpec
                     "clipnorm" => optimizer.clipnorm(number),
                     "global_clipnorm" => optimizer.global_clipnorm(number),
                     "clipvalue" => optimizer.clipvalue(number),
+                    "loss_scale_factor" => optimizer.loss_scale_factor(number),
                     "use_ema" => optimizer.use_ema(truth),
                     "ema_momentum" => optimizer.ema_momentum(number),
                     "gradient_accumulation_steps" => optimizer.gradient_accumulation_steps(number as u32),
@@ -325,6 +326,12 @@ pub(super) fn optimizer(description: &serde_json::Value) -> Result<OptimizerSpec
         (@ $optimizer:ident, $own:ident, truth, $number:ident, $truth:ident) => { $optimizer.$own($truth) };
     }
     match class {
+        "LossScaleOptimizer" => {
+            let inner = optimizer(&config["inner_optimizer"])?;
+            let number = |argument: &str| config[argument].as_f64().ok_or_else(|| unknown(argument, &config[argument]));
+            let scaled = LossScaleOptimizer::new(inner).initial_scale(number("initial_scale")?);
+            Ok(scaled.dynamic_growth_steps(number("dynamic_growth_steps")? as u32).into())
+        }
         "SGD" => apply!(SGD::new(), momentum: number, nesterov: truth),
         "Adam" => apply!(Adam::new(), beta_1: number, beta_2: number, epsilon: number, amsgrad: truth),
         _ => Err(Error::model(format!("no optimizer of the class `{class}`"))),

@@ -73,7 +73,7 @@ impl Names {
         let (optimizer, variable) = path.split_once('.')?;
         match variable {
             "iteration" => return Some(format!("{optimizer}/iterations")),
-            "learning_rate" => return Some(format!("{optimizer}/learning_rate")),
+            "learning_rate" | "step_counter" | "dynamic_scale" => return Some(format!("{optimizer}/{variable}")),
             _ => {}
         }
         let variable = variable.strip_prefix("sequential_").unwrap_or(variable);

@@ -126,6 +126,7 @@ fn boxed(function: impl Fn(u64, u64, u64) -> u64 + Send + Sync + 'static) -> Opt
 pub fn function(parts: &[&str]) -> Option<(Compute, usize)> {
     let ty = parts.last().copied()?;
     let operands = match parts[0] {
+        "cvt" if parts.contains(&"f16x2") || parts.contains(&"bf16x2") => 2,
         "mov" | "not" | "neg" | "abs" | "sqrt" | "rcp" | "rsqrt" | "cvt" | "cvta" | "popc" | "clz" | "brev" | "ex2"
         | "lg2" | "sin" | "cos" | "tanh" | "testp" => 1,
         "fma" | "mad" | "selp" | "shf" | "prmt" | "bfe" => 3,
@@ -165,10 +166,14 @@ pub fn function(parts: &[&str]) -> Option<(Compute, usize)> {
         ["cvta", "shared", "u64"] => boxed(|a, _, _| a + crate::execute::SHARED_WINDOW),
         ["cvta", "to", "local", "u64"] => boxed(|a, _, _| a - crate::execute::LOCAL_WINDOW),
         ["cvta", "local", "u64"] => boxed(|a, _, _| a + crate::execute::LOCAL_WINDOW),
-        // two of f32, each by itself
-        [name @ ("add" | "sub" | "mul" | "fma"), "rn", "f32x2"] => {
-            let each = of_floats(name, &["rn"], Type::Single)?;
-            boxed(move |a, b, c| each(a, b, c) | each(a >> 32, b >> 32, c >> 32) << 32)
+        // two, each by itself
+        [name @ ("add" | "sub" | "mul" | "fma"), modifiers @ .., "f32x2" | "f16x2"] => {
+            let one = Type::parse(ty.strip_suffix("x2")?)?;
+            let (each, bits) = (of_floats(name, modifiers, one)?, one.bits());
+            boxed(move |a, b, c| {
+                let low = mask(bits);
+                each(a & low, b & low, c & low) | each(a >> bits, b >> bits, c >> bits) << bits
+            })
         }
         [name, modifiers @ .., _] => {
             let ty = Type::parse(ty)?;
@@ -353,6 +358,11 @@ pub fn extended(function: Compute, to: &str, register_bits: u32) -> Option<Compu
 
 /// `cvt` with these modifiers and types, the result's first.
 fn convert(parts: &[&str]) -> Option<Compute> {
+    // two results side by side, the first operand's above
+    if let &["rn", pair @ ("f16x2" | "bf16x2"), from] = parts {
+        let half = convert(&["rn", pair.strip_suffix("x2")?, from])?;
+        return boxed(move |above, below, _| half(above, 0, 0) << 16 | half(below, 0, 0));
+    }
     let [modifiers @ .., to, from] = parts else { return None };
     let (to, from) = (Type::parse(to)?, Type::parse(from)?);
     match (to.is_float(), from.is_float(), modifiers) {
@@ -450,6 +460,12 @@ mod tests {
         assert_eq!(call("add.rn.f16", half(1.0), half(4.8876e-4), 0), half(1.0 + 9.765625e-4), "above the middle");
         assert_eq!(call("fma.rn.f16", half(65504.0), half(1.0), half(16.0)), half(f32::INFINITY));
         assert_eq!(call("mul.rn.f16", half(6e-8), half(0.5), 0), 0, "half of the least, to even");
+        assert_eq!(
+            call("mul.rn.f16x2", half(3.0) << 16 | half(2.0), half(0.5) << 16 | half(4.0), 0),
+            half(1.5) << 16 | half(8.0)
+        );
+        assert_eq!(call("cvt.rn.f16x2.f32", f(2.0), f(1.0), 0), half(2.0) << 16 | half(1.0));
+        assert_eq!(call("cvt.rn.bf16x2.f32", f(-1.0), f(257.0 / 256.0), 0), 0xbf80_3f80, "to even");
         assert_eq!(insert_bits(0xff, 0, 8, 4, 32), 0xf00);
         assert_eq!(insert_bits(0x1, 0x1234_0000, 16, 16, 32), 0x1_0000);
         assert!(function(&["fma", "rz", "f32"]).is_none() && function(&["add", "sat", "f32"]).is_none());
