@@ -10,7 +10,7 @@ use kc_codegen::{BackendChoice, Form, Options, compile, optimise, schedule_funct
 use kc_ir::kernel::print_program;
 use kc_ir::manifest::{Input, InputRole, ModelInfo, Output};
 use kc_ir::tensor::ops::{Binary, Convolution, ConvolutionAxes, DotGeneral, Gradient, Reduction};
-use kc_ir::tensor::{Argument, Builder, Function, Graph, Module, ResultSlot, TypeError, Value};
+use kc_ir::tensor::{Argument, Builder, Function, Graph, Literal, Module, ResultSlot, Scalar, TypeError, Value};
 use kc_ir::{DType, Dim, TensorType};
 use kc_runtime::{Array, Session, SessionOptions};
 use std::time::Instant;
@@ -21,20 +21,24 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 struct Case {
     name: String,
     operations: f64,
+    /// Of what is multiplied.
+    factor: DType,
     graph: Graph,
 }
 
-fn parameter(b: &mut Builder, shape: &[i64]) -> Result<Value, TypeError> {
+/// An operand; 8-bit integers are multiplied as i32.
+fn parameter(b: &mut Builder, shape: &[i64], dtype: DType) -> Result<Value, TypeError> {
     let name = format!("x{}", b.graph().parameters.len());
     let shape: Vec<Dim> = shape.iter().map(|&n| Dim::constant(n)).collect();
-    b.parameter(&name, TensorType { dtype: DType::F32, shape })
+    let x = b.parameter(&name, TensorType { dtype, shape })?;
+    if dtype == DType::I8 { b.convert(DType::I32, x) } else { Ok(x) }
 }
 
 /// A product summed over one axis of each operand: `[m, k] x [k, n]`, or with operands that lie transposed.
-fn product(name: &str, [m, k, n]: [i64; 3], transposed: [bool; 2]) -> Result<Case, TypeError> {
+fn product(name: &str, [m, k, n]: [i64; 3], transposed: [bool; 2], factor: DType) -> Result<Case, TypeError> {
     let mut b = Builder::new();
-    let left = parameter(&mut b, &if transposed[0] { [k, m] } else { [m, k] })?;
-    let right = parameter(&mut b, &if transposed[1] { [n, k] } else { [k, n] })?;
+    let left = parameter(&mut b, &if transposed[0] { [k, m] } else { [m, k] }, factor)?;
+    let right = parameter(&mut b, &if transposed[1] { [n, k] } else { [k, n] }, factor)?;
     let dot = DotGeneral {
         lhs_batch: vec![],
         rhs_batch: vec![],
@@ -43,19 +47,29 @@ fn product(name: &str, [m, k, n]: [i64; 3], transposed: [bool; 2]) -> Result<Cas
     };
     let result = b.add(dot, &[left, right])?;
     let layout = |transposed: bool| if transposed { "'" } else { "" };
-    let name = format!("{name} {m}x{k}{} {k}x{n}{}", layout(transposed[0]), layout(transposed[1]));
-    Ok(Case { name, operations: 2.0 * (m * n * k) as f64, graph: b.finish(vec![result]) })
+    let name = format!("{name}{} {m}x{k}{} {k}x{n}{}", narrow(factor), layout(transposed[0]), layout(transposed[1]));
+    Ok(Case { name, operations: 2.0 * (m * n * k) as f64, factor, graph: b.finish(vec![result]) })
+}
+
+/// The name of a dtype other than f32.
+fn narrow(factor: DType) -> String {
+    if factor == DType::F32 { String::new() } else { format!(" {factor}") }
 }
 
 /// The gradient of a recurrent layer's kernel: summed over time and batch.
 fn recurrent(time: i64, batch: i64, from: i64, to: i64) -> Result<Case, TypeError> {
     let mut b = Builder::new();
-    let left = parameter(&mut b, &[time, batch, from])?;
-    let right = parameter(&mut b, &[time, batch, to])?;
+    let left = parameter(&mut b, &[time, batch, from], DType::F32)?;
+    let right = parameter(&mut b, &[time, batch, to], DType::F32)?;
     let dot = DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![0, 1], rhs_contract: vec![0, 1] };
     let result = b.add(dot, &[left, right])?;
     let name = format!("recurrent kernel gradient {time}x{batch} {from}->{to}");
-    Ok(Case { name, operations: 2.0 * (time * batch * from * to) as f64, graph: b.finish(vec![result]) })
+    Ok(Case {
+        name,
+        operations: 2.0 * (time * batch * from * to) as f64,
+        factor: DType::F32,
+        graph: b.finish(vec![result]),
+    })
 }
 
 /// A convolution of square images by square windows, or one of its gradients.
@@ -69,11 +83,11 @@ struct Image2 {
     same: bool,
 }
 
-fn convolution(image: &Image2, gradient: Option<usize>) -> Result<Case, TypeError> {
+fn convolution(image: &Image2, gradient: Option<usize>, factor: DType) -> Result<Case, TypeError> {
     let Image2 { batch, size, inputs, outputs, window, stride, same } = *image;
     let mut b = Builder::new();
-    let x = parameter(&mut b, &[batch, size, size, inputs])?;
-    let w = parameter(&mut b, &[window, window, inputs, outputs])?;
+    let x = parameter(&mut b, &[batch, size, size, inputs], factor)?;
+    let w = parameter(&mut b, &[window, window, inputs, outputs], factor)?;
     let pad = if same { (window - 1) / 2 } else { 0 };
     let convolution = Convolution {
         axes: ConvolutionAxes::channels_last(2),
@@ -90,30 +104,31 @@ fn convolution(image: &Image2, gradient: Option<usize>) -> Result<Case, TypeErro
     let (what, result) = match gradient {
         None => ("convolution", y),
         Some(operand) => {
-            let dy = parameter(&mut b, &shape)?;
+            let dy = parameter(&mut b, &shape, factor)?;
             let weighted = b.binary(Binary::Multiply, y, dy)?;
             let loss = b.reduce(Reduction::Sum, &[0, 1, 2, 3], weighted)?;
             let gradient = b.add(Gradient {}, &[loss, [x, w][operand]])?;
             (["input gradient", "kernel gradient"][operand], b.projections(gradient)?[0])
         }
     };
-    let name = format!("{what} {batch}x{size}x{size}x{inputs}->{outputs} window {window} stride {stride}");
-    Ok(Case { name, operations, graph: b.finish(vec![result]) })
+    let name =
+        format!("{what}{} {batch}x{size}x{size}x{inputs}->{outputs} window {window} stride {stride}", narrow(factor));
+    Ok(Case { name, operations, factor, graph: b.finish(vec![result]) })
 }
 
 fn cases() -> Result<Vec<Case>, TypeError> {
     let mut cases = vec![];
     for n in [256, 512, 1024, 2048] {
-        cases.push(product("product", [n; 3], [false; 2])?);
+        cases.push(product("product", [n; 3], [false; 2], DType::F32)?);
     }
     for extents in [[64, 784, 128], [128, 784, 512], [128, 512, 512], [1000, 1000, 1000], [3200, 64, 512]] {
-        cases.push(product("product", extents, [false; 2])?);
+        cases.push(product("product", extents, [false; 2], DType::F32)?);
     }
     for extents in [[784, 64, 128], [784, 128, 512], [512, 128, 512], [1024, 1024, 1024]] {
-        cases.push(product("left transposed", extents, [true, false])?);
+        cases.push(product("left transposed", extents, [true, false], DType::F32)?);
     }
     for extents in [[128, 512, 512], [1024, 1024, 1024], [64, 128, 9216]] {
-        cases.push(product("right transposed", extents, [false, true])?);
+        cases.push(product("right transposed", extents, [false, true], DType::F32)?);
     }
     cases.push(recurrent(100, 32, 128, 512)?);
     cases.push(recurrent(100, 32, 64, 512)?);
@@ -128,11 +143,11 @@ fn cases() -> Result<Vec<Case>, TypeError> {
     };
     let small = image(64, 28, 1, 32, 3, 1, false);
     let second = image(64, 26, 32, 64, 3, 1, false);
-    cases.push(convolution(&small, None)?);
-    cases.push(convolution(&small, Some(1))?);
-    cases.push(convolution(&second, None)?);
-    cases.push(convolution(&second, Some(0))?);
-    cases.push(convolution(&second, Some(1))?);
+    cases.push(convolution(&small, None, DType::F32)?);
+    cases.push(convolution(&small, Some(1), DType::F32)?);
+    cases.push(convolution(&second, None, DType::F32)?);
+    cases.push(convolution(&second, Some(0), DType::F32)?);
+    cases.push(convolution(&second, Some(1), DType::F32)?);
     for (size, inputs, outputs, window, stride) in [
         (224, 3, 64, 7, 2),
         (56, 64, 64, 1, 1),
@@ -145,7 +160,19 @@ fn cases() -> Result<Vec<Case>, TypeError> {
         (7, 512, 512, 3, 1),
         (7, 512, 2048, 1, 1),
     ] {
-        cases.push(convolution(&image(1, size, inputs, outputs, window, stride, window > 1), None)?);
+        for factor in [DType::F32, DType::Bf16] {
+            cases.push(convolution(&image(1, size, inputs, outputs, window, stride, window > 1), None, factor)?);
+        }
+    }
+    for factor in [DType::Bf16, DType::I8] {
+        for extents in [[512; 3], [1024; 3], [2048; 3], [64, 784, 128], [128, 512, 512], [1000, 1001, 1000]] {
+            cases.push(product("product", extents, [false; 2], factor)?);
+        }
+        cases.push(product("left transposed", [1024; 3], [true, false], factor)?);
+        cases.push(product("right transposed", [1024; 3], [false, true], factor)?);
+    }
+    for gradient in [0, 1] {
+        cases.push(convolution(&second, Some(gradient), DType::Bf16)?);
     }
     Ok(cases)
 }
@@ -167,12 +194,12 @@ fn module(graph: &Graph) -> Module {
 }
 
 /// The peak of so many threads, in operations a nanosecond.
-fn peak_of(roof: &Roof, threads: usize) -> f64 {
+fn peak_of(roof: &Roof, threads: usize, factor: DType) -> f64 {
     if threads > 1 {
-        return roof.operations_per_nanosecond(threads);
+        return roof.operations_per_nanosecond(threads, factor);
     }
     let start = Clock::start(1);
-    let operations = roof.multiply_add();
+    let operations = roof.multiply_add(factor);
     operations / start.nanoseconds()
 }
 
@@ -211,9 +238,15 @@ fn processor_nanoseconds() -> f64 {
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
-fn array(shape: &[usize], seed: usize) -> Outcome<Array> {
+fn array(ty: &TensorType, seed: usize) -> Outcome<Array> {
+    let shape: Vec<usize> = ty.shape.iter().map(|dim| dim.as_constant().unwrap_or(1) as usize).collect();
     let values: Vec<f32> = (0..shape.iter().product::<usize>()).map(|i| ((i * 7 + seed) as f32 * 0.37).sin()).collect();
-    Ok(Array::from_slice(&values, shape)?)
+    let numbers = values.iter().map(|&x| match ty.dtype {
+        DType::I8 => Scalar::Int((100.0 * x) as i128),
+        _ => Scalar::Float(x.into()),
+    });
+    let literal = Literal::from_scalars(ty.dtype, shape.clone(), numbers);
+    Ok(Array::from_bytes(ty.dtype, &shape, literal.bytes())?)
 }
 
 fn middle(samples: &mut [f64]) -> f64 {
@@ -254,11 +287,8 @@ fn main() -> Outcome<()> {
             }
         }
         let package = compile(&module, &*backend, &Options::default())?;
-        let shapes = module.functions[0]
-            .inputs
-            .iter()
-            .map(|input| input.ty.shape.iter().map(|dim| dim.as_constant().unwrap_or(1) as usize).collect::<Vec<_>>());
-        let inputs = shapes.enumerate().map(|(i, shape)| array(&shape, i)).collect::<Outcome<Vec<_>>>()?;
+        let types = module.functions[0].inputs.iter().map(|input| &input.ty);
+        let inputs = types.enumerate().map(|(i, ty)| array(ty, i)).collect::<Outcome<Vec<_>>>()?;
         let inputs: Vec<&Array> = inputs.iter().collect();
         let mut rates = [vec![], vec![]];
         let mut peaks = [vec![], vec![]];
@@ -279,7 +309,7 @@ fn main() -> Outcome<()> {
                     session.run_into(*entry, &inputs, outputs)?;
                 }
                 rates[place].push(case.operations * calls as f64 / start.nanoseconds());
-                peaks[place].push(peak_of(&roof, place + 1));
+                peaks[place].push(peak_of(&roof, place + 1, case.factor));
             }
         }
         let [one, two] = rates.map(|mut samples| middle(&mut samples));

@@ -100,6 +100,7 @@ pub fn target(architecture: Architecture) -> Target {
         cache_bytes: [128 << 10, 32 << 20],
         threads: processors,
         contraction: Contraction::Streamed,
+        groups: vec![],
         cost: CostConstants {
             bytes_per_nanosecond: bytes,
             contraction_flops_per_nanosecond: 0.5 * flops,

@@ -20,7 +20,8 @@ const COPIED: usize = 1 << 23;
 
 /// Kernels that do nothing but multiply and add in registers, or copy memory.
 pub struct Roof {
-    multiply_adds: KernelFn,
+    /// Multiply-adds of f32, then of the dtypes whose products are summed by groups.
+    multiply_adds: Vec<(DType, KernelFn)>,
     copy: KernelFn,
     lanes: usize,
     /// The code of the kernels.
@@ -45,30 +46,37 @@ impl Roof {
     /// Where the back end makes no code.
     pub fn new(backend: &dyn Backend) -> Result<Self, RoofError> {
         let lanes = backend.target().lanes();
-        let code = backend.compile(&[multiply_adds(lanes), copy(lanes)])?;
+        let factors = [&[DType::F32], &backend.target().groups[..]].concat();
+        let kernels = [copy(lanes)].into_iter().chain(factors.iter().map(|&factor| multiply_adds(lanes, factor)));
+        let code = backend.compile(&kernels.collect::<Vec<_>>())?;
         let image = Image::load(&code.bytes)?;
         // SAFETY: the back end put a kernel for this machine at each offset; the image lives as long as the pointers.
-        let [multiply_adds, copy] =
-            unsafe { [image.kernel(code.kernel_offsets[0])?, image.kernel(code.kernel_offsets[1])?] };
+        let kernel = |&offset| unsafe { image.kernel(offset) };
+        let mut functions = code.kernel_offsets.iter().map(kernel).collect::<Result<Vec<_>, _>>()?;
+        let copy = functions.remove(0);
+        let multiply_adds = factors.into_iter().zip(functions).collect();
         Ok(Roof { multiply_adds, copy, lanes: lanes as usize, _image: image })
     }
 
-    /// Executes the multiply-adds once on the calling thread; returns how many operations that are.
-    pub fn multiply_add(&self) -> f64 {
+    /// Executes the multiply-adds of factors of a dtype once on the calling thread; returns how many operations that are. Those of a dtype without
+    /// an instruction of its own are f32's.
+    pub fn multiply_add(&self, factor: DType) -> f64 {
+        let known = self.multiply_adds.iter().find(|(known, _)| *known == factor);
+        let (factor, function) = known.copied().unwrap_or(self.multiply_adds[0]);
         let mut result = vec![0f32; CHAINS * self.lanes];
         let buffers = [result.as_mut_ptr().cast::<u8>()];
         let environment = Environment { intrinsics: std::ptr::null(), scratch: std::ptr::null_mut() };
         // SAFETY: the kernel writes a vector for each chain, for which there is room, and calls nothing.
-        unsafe { (self.multiply_adds)(buffers.as_ptr(), [STEPS].as_ptr(), 0, 1, &environment) };
+        unsafe { function(buffers.as_ptr(), [STEPS].as_ptr(), 0, 1, &environment) };
         std::hint::black_box(result);
-        2.0 * STEPS as f64 * (CHAINS * self.lanes) as f64
+        2.0 * STEPS as f64 * (CHAINS * self.lanes * group_of(factor)) as f64
     }
 
-    /// Operations a nanosecond of so many threads: f32, a multiply-add counts as two.
-    pub fn operations_per_nanosecond(&self, threads: usize) -> f64 {
+    /// Operations a nanosecond of so many threads with factors of a dtype: a multiply-add counts as two.
+    pub fn operations_per_nanosecond(&self, threads: usize, factor: DType) -> f64 {
         let operations = AtomicU64::new(0);
         let time = at_once(threads, || {
-            operations.fetch_add(self.multiply_add() as u64, Ordering::Relaxed);
+            operations.fetch_add(self.multiply_add(factor) as u64, Ordering::Relaxed);
         });
         operations.into_inner() as f64 / time.as_nanos() as f64
     }
@@ -105,12 +113,31 @@ fn at_once(threads: usize, work: impl Fn() + Sync) -> Duration {
     })
 }
 
-fn multiply_adds(lanes: u32) -> Kernel {
-    let mut b = KernelBuilder::new("multiply_adds");
-    let y = b.parameter("y", DType::F32, Access::Write);
-    let factor = b.constant(DType::F32, lanes, Scalar::Float(0.999));
-    let sums = b.for_carrying(0, Index::Dim(0), 1, &[factor; CHAINS], |b, _, sums| {
-        sums.iter().map(|&sum| b.multiply_add(sum, factor, factor)).collect()
+/// Factors of a dtype whose products are one sum.
+fn group_of(factor: DType) -> usize {
+    match factor {
+        DType::Bf16 => 2,
+        DType::I8 => 4,
+        _ => 1,
+    }
+}
+
+fn multiply_adds(lanes: u32, factor: DType) -> Kernel {
+    let mut b = KernelBuilder::new(&format!("multiply_adds_{factor}"));
+    let (sums, other) = match factor {
+        DType::I8 => (DType::I32, DType::U8),
+        _ => (DType::F32, factor),
+    };
+    let y = b.parameter("y", sums, Access::Write);
+    let number = |dtype: DType| if dtype.is_float() { Scalar::Float(0.999) } else { Scalar::Int(99) };
+    let [left, right] = [other, factor].map(|dtype| b.constant(dtype, lanes * group_of(factor) as u32, number(dtype)));
+    let first = b.constant(sums, lanes, number(sums));
+    let sums = b.for_carrying(0, Index::Dim(0), 1, &[first; CHAINS], |b, _, sums| {
+        let next = |&sum: &_| match factor {
+            DType::F32 => b.multiply_add(sum, left, right),
+            _ => b.multiply_add_groups(left, right, sum),
+        };
+        sums.iter().map(next).collect()
     });
     for (chain, sum) in sums.into_iter().enumerate() {
         b.store(y, Index::Constant(chain as i64 * i64::from(lanes)), sum, None);

@@ -33,10 +33,11 @@ fn subject(architecture: Architecture) -> Option<OnDevice> {
     }
 }
 
-/// Whether a GPU has what the statements need; the back end refuses kernels that call the runtime's library or interleave lanes.
+/// Whether a GPU has what the statements need; the back end refuses kernels that call the runtime's library, interleave lanes or
+/// sum groups of them.
 fn has_code(statements: &[Statement]) -> bool {
     statements.iter().all(|statement| match statement {
-        Statement::Let(_, Instruction::Interleave(..)) => false,
+        Statement::Let(_, Instruction::Interleave(..) | Instruction::MultiplyAddGroups(..)) => false,
         Statement::Let(..) | Statement::Store { .. } | Statement::Prefetch { .. } => true,
         Statement::For(_) | Statement::If(_) => statement.blocks().all(has_code),
         Statement::StoreTiles(..)

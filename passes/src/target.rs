@@ -82,6 +82,10 @@ pub struct Target {
     pub threads: u32,
     /// How contractions are computed.
     pub contraction: Contraction,
+    /// Dtypes whose products are summed by groups of neighbours in one instruction
+    /// ([`MultiplyAddGroups`](kc_ir::kernel::Instruction::MultiplyAddGroups)): bf16, and i8, which stands for all pairs of 8-bit integers one of
+    /// which is signed.
+    pub groups: Vec<DType>,
     /// Constants of the cost model.
     pub cost: CostConstants,
     /// The register tiles that contractions choose from; where there are none, from all that the registers hold, by estimated times.
@@ -97,6 +101,7 @@ impl Target {
     /// The dtype in which operands of a dtype are multiplied, and their products summed, where they lie.
     pub(crate) fn factor(&self, dtype: DType) -> DType {
         match (dtype, self.contraction) {
+            (DType::Bf16, Contraction::Generated) if self.groups.contains(&dtype) => dtype,
             (DType::F16 | DType::Bf16, Contraction::Generated | Contraction::Library) => DType::F32,
             _ => dtype,
         }
@@ -130,6 +135,7 @@ impl Target {
             cache_bytes: [32 << 10, 512 << 10],
             threads: 4,
             contraction: Contraction::Library,
+            groups: vec![],
             cost: CostConstants {
                 bytes_per_nanosecond: 15.0,
                 contraction_flops_per_nanosecond: 60.0,

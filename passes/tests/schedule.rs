@@ -22,8 +22,13 @@ use std::path::Path;
 /// Machines whose programs differ.
 fn targets() -> [Target; 3] {
     let baseline = Target::baseline();
-    let wide =
-        Target { vector_bytes: 64, vector_registers: 32, contraction: Contraction::Generated, ..baseline.clone() };
+    let wide = Target {
+        vector_bytes: 64,
+        vector_registers: 32,
+        contraction: Contraction::Generated,
+        groups: vec![DType::Bf16, DType::I8],
+        ..baseline.clone()
+    };
     // little contractions are large for these caches
     let small = Target { vector_bytes: 16, cache_bytes: [1 << 9, 1 << 11], ..wide.clone() };
     [baseline, wide, small]
@@ -192,6 +197,110 @@ fn kernels_are_counted() {
     let [call, kept] = count(b, vec![product], 1);
     assert_eq!(of(kept), counted(1.0, 4 * (32 + 1)));
     assert_eq!(of(call), counted(1.0, 4 * (64 * 32 + 1 + 64)));
+}
+
+/// Products of bf16 and of 8-bit integers, which instructions sum by groups: of all layouts, with extents that fill no group, no tile and no
+/// block, known and unknown, of operands that stay the same and of others.
+#[test]
+fn products_of_groups() {
+    /// Extents of batch, rows, summed values and columns; whether either operand lies transposed.
+    const PRODUCTS: [([i64; 4], [bool; 2]); 8] = [
+        ([1, 40, 33, 21], [false, false]),
+        ([1, 64, 64, 32], [false, false]),
+        ([3, 17, 7, 16], [false, false]),
+        ([1, 9, 2, 40], [false, true]),
+        ([1, 70, 31, 37], [true, false]),
+        ([2, 33, 130, 18], [true, true]),
+        ([1, 1, 96, 48], [false, false]),
+        ([1, 30, 5, 3], [false, false]),
+    ];
+    let dtypes = [(DType::Bf16, DType::Bf16), (DType::I8, DType::I8), (DType::U8, DType::I8), (DType::I8, DType::U8)];
+    let values = |ty: &TensorType, batch: i64, seed: i64| {
+        let shape: Vec<usize> = ty.shape.iter().map(|dim| dim.evaluate(&|_| Some(batch)).unwrap() as usize).collect();
+        let number = |i: i64| (i * 7919 + seed * 31) % 256;
+        let values = (0..shape.iter().product::<usize>() as i64).map(|i| match ty.dtype {
+            DType::I8 => Scalar::Int((number(i) - 128).into()),
+            DType::U8 => Scalar::Int(number(i).into()),
+            _ => Scalar::Float((number(i) - 128) as f64 / 128.0),
+        });
+        Literal::from_scalars(ty.dtype, shape, values)
+    };
+    let operand = |b: &mut Builder, dtype: DType, shape: &[Dim]| {
+        let x = b.parameter("x", TensorType { dtype, shape: shape.to_vec() }).unwrap();
+        if dtype.is_float() { x } else { b.convert(DType::I32, x).unwrap() }
+    };
+    // programs with instructions of groups, and all
+    let counts = std::cell::Cell::new([0, 0]);
+    let check = |name: &str, mut b: Builder, result: Value, batch: i64| {
+        // an epilogue
+        let result = b.binary(Binary::Maximum, result, result).unwrap();
+        let function = function(b.finish(vec![result]));
+        let symbols = [(Symbol::new("B"), batch)];
+        let graph = &function.graph;
+        let arguments: Vec<Literal> =
+            graph.parameters.iter().zip(1..).map(|(&p, seed)| values(graph.tensor_type(p), batch, seed)).collect();
+        let expected = interpret(graph, &arguments).unwrap();
+        for kept in [false, true] {
+            let mut function = function.clone();
+            if kept {
+                function.arguments[1] = Argument::State(0);
+            }
+            for target in targets() {
+                let program = schedule(&function, &target).unwrap();
+                let has_groups = print_program(&program).contains("multiply_add_groups");
+                assert!(!has_groups || !target.groups.is_empty());
+                counts.set([counts.get()[0] + usize::from(has_groups), counts.get()[1] + 1]);
+                let given = run(&function, &target, &symbols, &arguments);
+                given.and_then(|given| compare(name, &expected, &given)).unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
+    };
+    for (left, right) in dtypes {
+        for ([batch, rows, summed, columns], transposed) in PRODUCTS {
+            for symbolic in [false, true] {
+                let mut b = Builder::new();
+                // the extent that may be unknown is that of the rows, of the summed values where the left operand lies transposed
+                let unknown = |n: i64, is_it: bool| if symbolic && is_it { Dim::symbol("B") } else { Dim::constant(n) };
+                let (rows_extent, depth) = (unknown(rows, !transposed[0]), unknown(summed, transposed[0]));
+                let extent = if transposed[0] { summed } else { rows };
+                let mut shapes = [[rows_extent, depth.clone()], [depth, Dim::constant(columns)]];
+                shapes.iter_mut().zip(transposed).filter(|(_, swapped)| *swapped).for_each(|(s, _)| s.reverse());
+                let [lhs, rhs] = shapes.map(|shape| [vec![Dim::constant(batch)], shape.to_vec()].concat());
+                let x = operand(&mut b, left, &lhs);
+                let y = operand(&mut b, right, &rhs);
+                let dot = DotGeneral {
+                    lhs_batch: vec![0],
+                    rhs_batch: vec![0],
+                    lhs_contract: vec![if transposed[0] { 1 } else { 2 }],
+                    rhs_contract: vec![if transposed[1] { 2 } else { 1 }],
+                };
+                let result = b.add(dot, &[x, y]).unwrap();
+                let name = format!("{left} x {right}, {batch}x{rows}x{summed}x{columns}, {transposed:?}");
+                check(&name, b, result, extent);
+            }
+        }
+        // extent of images and channels, filters and features, stride
+        for (size, channels, filter, features, stride) in
+            [(6, 5, 3, 17, 1), (9, 3, 3, 20, 2), (5, 32, 1, 33, 1), (6, 8, 1, 16, 2), (4, 1, 2, 16, 1)]
+        {
+            let mut b = Builder::new();
+            let images = [Dim::symbol("B"), Dim::constant(size), Dim::constant(size), Dim::constant(channels)];
+            let x = operand(&mut b, left, &images);
+            let y = operand(&mut b, right, &[filter, filter, channels, features].map(Dim::constant));
+            let convolution = Convolution {
+                strides: vec![stride; 2],
+                padding: vec![(filter / 2, filter / 2); 2],
+                lhs_dilation: vec![1; 2],
+                rhs_dilation: vec![1; 2],
+                ..cases::convolution(ConvolutionAxes::channels_last(2))
+            };
+            let result = b.add(convolution, &[x, y]).unwrap();
+            let name = format!("{left} x {right}, image {size}, {channels} -> {features} by {filter}, stride {stride}");
+            check(&name, b, result, 2);
+        }
+    }
+    let [grouped, all] = counts.get();
+    assert!(grouped > all / 3, "{grouped} of {all} have instructions of groups");
 }
 
 #[test]

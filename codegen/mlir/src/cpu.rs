@@ -1,11 +1,13 @@
 //! What is compiled for: triple, instruction sets, scheduling model.
 
 use inkwell::targets::TargetMachine;
+use kc_abi::DType;
 
 /// Instruction sets that generated code makes use of, as Rust's feature detection and as LLVM name them, sorted.
 const X86_FEATURES: &[(&str, &str)] = &[
     ("avx", "avx"),
     ("avx2", "avx2"),
+    ("avx512bf16", "avx512bf16"),
     ("avx512bitalg", "avx512bitalg"),
     ("avx512bw", "avx512bw"),
     ("avx512cd", "avx512cd"),
@@ -15,7 +17,9 @@ const X86_FEATURES: &[(&str, &str)] = &[
     ("avx512vbmi", "avx512vbmi"),
     ("avx512vbmi2", "avx512vbmi2"),
     ("avx512vl", "avx512vl"),
+    ("avx512vnni", "avx512vnni"),
     ("avx512vpopcntdq", "avx512vpopcntdq"),
+    ("avxvnni", "avxvnni"),
     ("bmi1", "bmi"),
     ("bmi2", "bmi2"),
     ("f16c", "f16c"),
@@ -173,6 +177,24 @@ impl Cpu {
     /// Whether f16 converts to and from f32.
     pub fn half_conversions(&self) -> bool {
         !self.is_wasm() && (!self.is_x86() || self.has("f16c"))
+    }
+
+    /// The name in LLVM of the instruction that multiplies groups of lanes and adds their products to so many lanes of that dtype.
+    pub fn multiply_add_groups(&self, sums: DType, lanes: u32) -> Option<String> {
+        let bits = 32 * lanes;
+        let has_length = match bits {
+            512 => self.has("avx512f"),
+            128 | 256 => self.has("avx512vl"),
+            _ => false,
+        };
+        match sums {
+            DType::F32 if has_length && self.has("avx512bf16") => Some(format!("llvm.x86.avx512bf16.dpbf16ps.{bits}")),
+            DType::I32 if has_length && self.has("avx512vnni") => Some(format!("llvm.x86.avx512.vpdpbusd.{bits}")),
+            DType::I32 if [128, 256].contains(&bits) && self.has("avxvnni") => {
+                Some(format!("llvm.x86.avx512.vpdpbusd.{bits}"))
+            }
+            _ => None,
+        }
     }
 
     /// Attributes of every function, as MLIR text. Vectors are as wide as the kernel says; library functions are not recognised

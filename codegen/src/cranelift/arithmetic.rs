@@ -22,6 +22,26 @@ impl Translator<'_, '_> {
         if is_half(dtype) { self.convert(DType::F32, dtype, &x) } else { x }
     }
 
+    /// Products of groups of lanes, each part of the groups by itself.
+    pub fn multiply_add_groups(
+        &mut self,
+        sums: DType,
+        [a, b]: [(DType, Vector); 2],
+        sum: Vector,
+    ) -> Translated<Vector> {
+        let group = a.1.lanes / sum.lanes;
+        let parts: Vec<u32> = if group == 2 { vec![1, 0] } else { (0..group).collect() };
+        parts.into_iter().try_fold(sum, |sum, part| {
+            let [a, b] = [&a, &b].map(|(dtype, x)| {
+                let scalars: Vec<Value> =
+                    (0..sum.lanes).map(|lane| self.lane(x, *dtype, lane * group + part)).collect();
+                let one = self.assemble(*dtype, &scalars);
+                self.convert(*dtype, sums, &one)
+            });
+            self.multiply_add(sums, &a, &b, &sum)
+        })
+    }
+
     pub fn unary(&mut self, function: Unary, dtype: DType, x: &Vector) -> Translated<Vector> {
         if is_half(dtype) {
             let ty = x.part_type();

@@ -295,7 +295,12 @@ impl Translator<'_, '_> {
                 Ok(base.with(parts))
             }
             Instruction::Splat(x) => {
-                let scalar = self.register(*x).parts[0];
+                let x = self.register(*x);
+                if x.lanes > 1 {
+                    let scalars: Vec<Value> = (0..lanes).map(|lane| self.lane(&x, dtype, lane % x.lanes)).collect();
+                    return Ok(self.assemble(dtype, &scalars));
+                }
+                let scalar = x.parts[0];
                 Ok(self.splat(dtype, element_of(dtype), lanes, scalar))
             }
             Instruction::Unary(function, x) => {
@@ -309,6 +314,11 @@ impl Translator<'_, '_> {
             Instruction::MultiplyAdd(a, b, c) => {
                 let (a, b, c) = (self.register(*a), self.register(*b), self.register(*c));
                 self.multiply_add(dtype, &a, &b, &c)
+            }
+            Instruction::MultiplyAddGroups(a, b, c) => {
+                let factors = [a, b].map(|&x| (self.dtype(x), self.register(x)));
+                let sum = self.register(*c);
+                self.multiply_add_groups(dtype, factors, sum)
             }
             Instruction::Compare(function, a, b) => {
                 let dtype = self.dtype(*a);

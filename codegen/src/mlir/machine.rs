@@ -1,5 +1,6 @@
 //! [`Machine`]: what code is made for.
 
+use kc_ir::DType;
 use kc_passes::{Contraction, CostConstants, Target};
 use std::fmt;
 use std::str::FromStr;
@@ -100,6 +101,7 @@ impl Machine {
                 _ => baseline.threads,
             },
             contraction: Contraction::Generated,
+            groups: if self == Machine::Host { host_groups() } else { vec![] },
             cost: CostConstants {
                 contraction_flops_per_nanosecond: 2.4 * flops_per_cycle,
                 elementwise_operations_per_nanosecond: f64::from(vector_bytes / 4),
@@ -142,6 +144,23 @@ fn host_vectors() -> (&'static str, u32, u32, bool) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     ("neon", 16, 32, true)
+}
+
+/// Dtypes whose products are summed by groups in one instruction, for vectors as [`host_vectors`] has them.
+fn host_groups() -> Vec<DType> {
+    let mut groups = vec![];
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::is_x86_feature_detected as has;
+        let (vectors, _, _, _) = host_vectors();
+        if vectors == "avx512" && has!("avx512bf16") {
+            groups.push(DType::Bf16);
+        }
+        if vectors == "avx512" && has!("avx512vnni") || vectors == "avx2" && has!("avxvnni") {
+            groups.push(DType::I8);
+        }
+    }
+    groups
 }
 
 /// Bytes of the two nearest data caches of a core, where the processor says them.

@@ -110,6 +110,12 @@ impl KernelBuilder {
         self.instruction(ty.dtype, ty.lanes, Instruction::MultiplyAdd(a, b, c))
     }
 
+    /// `a*b + c` by groups of lanes of `a` and `b`.
+    pub fn multiply_add_groups(&mut self, a: Register, b: Register, c: Register) -> Register {
+        let ty = self.register_type(c);
+        self.instruction(ty.dtype, ty.lanes, Instruction::MultiplyAddGroups(a, b, c))
+    }
+
     /// Lanewise comparison.
     pub fn compare(&mut self, function: Compare, a: Register, b: Register) -> Register {
         let lanes = self.register_type(a).lanes;
@@ -134,10 +140,10 @@ impl KernelBuilder {
         self.instruction(dtype, lanes, Instruction::Bitcast(x))
     }
 
-    /// A scalar in every lane; nothing is added where one lane is wanted.
+    /// A scalar, or a register's lanes in turn, in so many lanes; nothing is added where it has as many.
     pub fn splat(&mut self, lanes: u32, x: Register) -> Register {
-        let dtype = self.register_type(x).dtype;
-        if lanes == 1 { x } else { self.instruction(dtype, lanes, Instruction::Splat(x)) }
+        let ty = self.register_type(x);
+        if lanes == ty.lanes { x } else { self.instruction(ty.dtype, lanes, Instruction::Splat(x)) }
     }
 
     /// The lanes reduced to a scalar; nothing is added for one lane.

@@ -450,7 +450,7 @@ pub enum Instruction {
         /// Difference from one lane to the next.
         step: i64,
     },
-    /// A scalar in every lane.
+    /// A scalar in every lane; of several lanes as many in turn: lane `l` is the operand's lane `l % n`.
     Splat(Register),
     /// Lanewise function. Only functions that [`is_basic`] names are left when code generators see a kernel.
     Unary(Unary, Register),
@@ -458,6 +458,12 @@ pub enum Instruction {
     Binary(Binary, Register, Register),
     /// `a*b + c` with one rounding where the target has it, else with two.
     MultiplyAdd(Register, Register, Register),
+    /// `a*b + c`, where each lane of `c` and of the result has a group of neighbouring lanes of `a` and `b`, whose products are added to it.
+    ///
+    /// * Two of bf16 for a lane of f32: the product of the second lanes is added first, then that of the first ones, each with one rounding
+    ///   (a product of two bf16 is exact in f32). Code generators may take operands, products and sums that are subnormal for zeros.
+    /// * Four of i8 or u8, of either in each operand, for a lane of i32, wrapped.
+    MultiplyAddGroups(Register, Register, Register),
     /// Lanewise comparison; the result is bool.
     Compare(Compare, Register, Register),
     /// Lanewise choice; the first operand is bool.

@@ -393,7 +393,9 @@ impl Verifier<'_> {
             Instruction::Binary(_, a, b) | Instruction::Compare(_, a, b) | Instruction::Interleave(_, a, b) => {
                 self.types(&[*a, *b])
             }
-            Instruction::MultiplyAdd(a, b, c) | Instruction::Select(a, b, c) => self.types(&[*a, *b, *c]),
+            Instruction::MultiplyAdd(a, b, c)
+            | Instruction::MultiplyAddGroups(a, b, c)
+            | Instruction::Select(a, b, c) => self.types(&[*a, *b, *c]),
             Instruction::Load { position, count, .. } => {
                 self.index(position)?;
                 count.as_ref().map_or(Ok(()), |count| self.index(count))?;
@@ -429,7 +431,7 @@ impl Verifier<'_> {
             }
             Instruction::Position { .. } if dtype.is_integer() => Ok(()),
             Instruction::Position { .. } => self.fail(format!("a position of type {result}; expected integers")),
-            Instruction::Splat(_) => expect(&[RegisterType { dtype, lanes: 1 }]),
+            Instruction::Splat(_) => expect(&[RegisterType { dtype, lanes: operands[0].lanes.min(lanes) }]),
             Instruction::Unary(Unary::IsFinite, _) => {
                 self.domain("is_finite", Domain::Float, operands[0].dtype)?;
                 self.agree("the result", &[result], &[RegisterType { dtype: DType::Bool, ..operands[0] }])
@@ -445,6 +447,19 @@ impl Verifier<'_> {
             Instruction::MultiplyAdd(..) => {
                 self.domain("multiply_add", Domain::Number, dtype)?;
                 expect(&[result, result, result])
+            }
+            Instruction::MultiplyAddGroups(..) => {
+                let factors = operands[..2].iter().map(|ty| ty.dtype);
+                let group = match factors.collect::<Vec<_>>()[..] {
+                    [DType::Bf16, DType::Bf16] if dtype == DType::F32 => 2,
+                    [DType::I8 | DType::U8, DType::I8 | DType::U8] if dtype == DType::I32 => 4,
+                    _ => {
+                        let message = format!("groups of {} and {} summed in {dtype}", operands[0], operands[1]);
+                        return self.fail(format!("{message}; expected bf16 in f32, or i8 or u8 in i32"));
+                    }
+                };
+                let factor = |ty: RegisterType| RegisterType { lanes: lanes.saturating_mul(group), ..ty };
+                expect(&[factor(operands[0]), factor(operands[1]), result])
             }
             Instruction::Compare(..) => {
                 expect(&[operands[0], operands[0]])?;

@@ -7,6 +7,7 @@
 mod blocks;
 mod cores;
 mod cut;
+mod groups;
 mod packing;
 mod shared;
 mod threads;
@@ -15,7 +16,7 @@ pub(super) mod winograd;
 
 use super::cluster::{Role, role};
 use super::emit::{At, Coordinate, Emitter, Unsuited};
-use super::expand::{accumulator, strides};
+use super::expand::{accumulator, narrow, strides};
 use super::loops::Stored;
 use super::map::{divide, nominal};
 use super::store::{View, view};
@@ -79,7 +80,10 @@ pub(super) fn operations(graph: &Graph, op: Value) -> Dim {
 
 fn form(graph: &Graph, op: Value, by: Contraction) -> Form {
     let node = graph.node(op);
-    let (lhs, rhs) = (node.operands[0], node.operands[1]);
+    let (lhs, rhs) = match [0, 1].map(|operand| narrow(graph, node.operands[operand])) {
+        [Some(lhs), Some(rhs)] => (lhs, rhs),
+        _ => (node.operands[0], node.operands[1]),
+    };
     let form = linear(graph, op, view(graph, lhs), view(graph, rhs));
     // an operand that is vectorised must have neighbours side by side; else its move is carried out
     let dense =
@@ -310,6 +314,8 @@ struct Finish {
 struct Plan<'p> {
     op: Value,
     dtype: DType,
+    /// Dtypes of what is multiplied where it lies.
+    factors: [DType; 2],
     form: Form,
     memory: [MemoryId; 2],
     /// The vectorised variable, if the result has one.
@@ -329,7 +335,8 @@ impl<'p> Plan<'p> {
         let ty = graph.tensor_type(op);
         let vector = vector_variable(&form, ty.rank());
         let rows = row_variable(&form, vector);
-        let plan = Plan { op, dtype: ty.dtype, form, memory, vector, rows, outputs };
+        let factors = [&form.left, &form.right].map(|operand| graph.tensor_type(operand.base).dtype);
+        let plan = Plan { op, dtype: ty.dtype, factors, form, memory, vector, rows, outputs };
         let moves_left = |v: usize| plan.form.variables[v].right.is(0) && !plan.form.variables[v].left.is(0);
         if plan.vector.is_some_and(moves_left) { plan.swapped() } else { plan }
     }
@@ -339,6 +346,7 @@ impl<'p> Plan<'p> {
         std::mem::swap(&mut self.form.left, &mut self.form.right);
         self.form.variables.iter_mut().for_each(|v| std::mem::swap(&mut v.left, &mut v.right));
         self.memory.swap(0, 1);
+        self.factors.swap(0, 1);
         self.rows = row_variable(&self.form, self.vector);
         self
     }

@@ -4,7 +4,7 @@
 use super::attention;
 use super::contraction::winograd;
 use super::store::view;
-use crate::Target;
+use crate::{Contraction, Target};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Builder, Graph, Literal, Op, Type, TypeError, Value};
 use kc_ir::{DType, Dim};
@@ -123,14 +123,13 @@ fn expand_body(b: &mut Builder, body: &Graph, operands: &[Value], target: &Targe
 
 fn expand_dot(b: &mut Builder, dot: &DotGeneral, lhs: Value, rhs: Value, target: &Target) -> Result<Value, TypeError> {
     let dtype = b.tensor_type(lhs).dtype;
-    let lhs = b.convert(target.factor(dtype), lhs)?;
-    let rhs = b.convert(target.factor(dtype), rhs)?;
+    let [lhs, rhs] = factors(b, [lhs, rhs], target.factor(dtype))?;
     let (lhs_rank, rhs_rank) = (b.tensor_type(lhs).rank(), b.tensor_type(rhs).rank());
     let result = if let Some(&last) = dot.rhs_free(rhs_rank).last() {
         // the result's last axis is vectorised: its elements must be neighbours
-        let (rhs, moved) = axis_last(b, rhs, last)?;
+        let (rhs, moved) = axis_last(b, rhs, last, target)?;
         let rename = |axes: &[usize]| axes.iter().map(|&axis| moved(axis)).collect();
-        let operands = [buffered(b, lhs)?, buffered(b, rhs)?];
+        let operands = products(b, [lhs, rhs], target.factor(dtype))?;
         b.add(
             DotGeneral { rhs_batch: rename(&dot.rhs_batch), rhs_contract: rename(&dot.rhs_contract), ..dot.clone() },
             &operands,
@@ -163,9 +162,13 @@ fn expand_convolution(
     target: &Target,
 ) -> Result<Value, TypeError> {
     let dtype = b.tensor_type(lhs).dtype;
-    let factor = target.factor(dtype);
-    let mut lhs = b.convert(factor, lhs)?;
-    let rhs = b.convert(factor, rhs)?;
+    // where each result has products of one channel, there are no groups
+    let is_depthwise = b.tensor_type(rhs).shape[convolution.axes.rhs[1]].is(1);
+    let factor = match target.factor(dtype) {
+        DType::Bf16 if is_depthwise && target.contraction == Contraction::Generated => DType::F32,
+        factor => factor,
+    };
+    let [mut lhs, rhs] = factors(b, [lhs, rhs], factor)?;
     let mut plain = convolution.clone();
     let spatial = plain.strides.len();
     let padded = plain.padding.iter().any(|&p| p != (0, 0)) || plain.lhs_dilation.iter().any(|&d| d != 1);
@@ -178,7 +181,7 @@ fn expand_convolution(
             pad.interior[axis] = plain.lhs_dilation[s] - 1;
         }
         let zero = b.constant(Literal::scalar(
-            factor,
+            b.tensor_type(lhs).dtype,
             if dtype.is_float() { 0.0.into() } else { kc_ir::tensor::Scalar::Int(0) },
         ))?;
         lhs = padded_in_lines(b, pad, lhs, zero, target)?;
@@ -193,10 +196,10 @@ fn expand_convolution(
         1 => (&mut rhs, &mut plain.axes.rhs, 0),
         part => (&mut lhs, &mut plain.axes.lhs, part),
     };
-    let (moved_operand, moved) = axis_last(b, *operand, axes[part])?;
+    let (moved_operand, moved) = axis_last(b, *operand, axes[part], target)?;
     *operand = moved_operand;
     axes.iter_mut().for_each(|axis| *axis = moved(*axis));
-    let operands = [buffered(b, lhs)?, buffered(b, rhs)?];
+    let operands = products(b, [lhs, rhs], factor)?;
     let result = b.add(plain, &operands)?;
     b.convert(dtype, result)
 }
@@ -224,6 +227,30 @@ fn padded_in_lines(b: &mut Builder, pad: Pad, x: Value, zero: Value, target: &Ta
     b.reshape(wide, &result)
 }
 
+/// The operands of a contraction in the dtype of its factors; 8-bit integers that are converted to i32 as they are.
+fn factors(b: &mut Builder, operands: [Value; 2], factor: DType) -> Result<[Value; 2], TypeError> {
+    let narrow = operands.map(|operand| narrow(b.graph(), operand));
+    if let [Some(lhs), Some(rhs)] = narrow {
+        return Ok([lhs, rhs]);
+    }
+    let [lhs, rhs] = operands;
+    Ok([b.convert(factor, lhs)?, b.convert(factor, rhs)?])
+}
+
+/// The 8-bit integers that a value is as i32.
+pub(super) fn narrow(graph: &Graph, value: Value) -> Option<Value> {
+    let node = graph.node(value);
+    let is_wide = matches!(node.op, Op::Convert(_)) && graph.tensor_type(value).dtype == DType::I32;
+    let operand = *node.operands.first().filter(|_| is_wide)?;
+    matches!(graph.tensor_type(operand).dtype, DType::I8 | DType::U8).then_some(operand)
+}
+
+/// What a contraction's kernel reads from buffers, in the dtype of its result.
+fn products(b: &mut Builder, operands: [Value; 2], factor: DType) -> Result<[Value; 2], TypeError> {
+    let [lhs, rhs] = [buffered(b, operands[0])?, buffered(b, operands[1])?];
+    Ok([b.convert(factor, lhs)?, b.convert(factor, rhs)?])
+}
+
 /// A value that a contraction or a library function can read from a buffer: the value, or a copy of what is in none (one number for all elements,
 /// positions, an extent).
 fn buffered(b: &mut Builder, value: Value) -> Result<Value, TypeError> {
@@ -236,15 +263,21 @@ fn buffered(b: &mut Builder, value: Value) -> Result<Value, TypeError> {
     if is_in_none { b.add(StopGradient {}, &[value]) } else { Ok(value) }
 }
 
-/// The value with an axis moved behind all others, and the new place of each axis.
+/// The value with an axis moved behind all others, and the new place of each axis. Where bf16 is multiplied by groups, its neighbours lie side
+/// by side.
 fn axis_last(
     b: &mut Builder,
     value: Value,
     last: usize,
+    target: &Target,
 ) -> Result<(Value, impl Fn(usize) -> usize + use<>), TypeError> {
     let rank = b.tensor_type(value).rank();
     let permutation: Vec<usize> = (0..rank).filter(|&axis| axis != last).chain([last]).collect();
-    let value = b.transpose(value, &permutation)?;
+    let mut value = b.transpose(value, &permutation)?;
+    let is_grouped = b.tensor_type(value).dtype == DType::Bf16 && target.contraction == Contraction::Generated;
+    if is_grouped && !view(b.graph(), value).strides[rank - 1].is(1) {
+        value = b.add(StopGradient {}, &[value])?;
+    }
     Ok((value, move |axis: usize| match axis.cmp(&last) {
         std::cmp::Ordering::Less => axis,
         std::cmp::Ordering::Equal => rank - 1,

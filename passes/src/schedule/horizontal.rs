@@ -356,6 +356,7 @@ impl Writer {
             Instruction::Unary(function, x) => Instruction::Unary(*function, of(x)),
             Instruction::Binary(function, a, b) => Instruction::Binary(*function, of(a), of(b)),
             Instruction::MultiplyAdd(a, b, c) => Instruction::MultiplyAdd(of(a), of(b), of(c)),
+            Instruction::MultiplyAddGroups(a, b, c) => Instruction::MultiplyAddGroups(of(a), of(b), of(c)),
             Instruction::Compare(function, a, b) => Instruction::Compare(*function, of(a), of(b)),
             Instruction::Select(a, b, c) => Instruction::Select(of(a), of(b), of(c)),
             Instruction::Convert(x) => Instruction::Convert(of(x)),

@@ -166,6 +166,7 @@ pub fn wide_target() -> Target {
         vector_registers: 32,
         fused_multiply_add: true,
         contraction: Contraction::Generated,
+        groups: vec![DType::Bf16, DType::I8],
         cache_bytes: [1 << 10, 1 << 12],
         ..Target::baseline()
     }

@@ -21,8 +21,8 @@ impl Translator<'_> {
                 self.position(index, *step, result, self.whole_lanes(register))
             }
             Instruction::Splat(x) => {
-                let x = self.register(*x)?;
-                Ok(self.splat(&x, lane_type(dtype), lanes))
+                let (x, ty) = self.operand(*x)?;
+                if ty.lanes > 1 { self.repeat(register, &x, ty) } else { Ok(self.splat(&x, lane_type(dtype), lanes)) }
             }
             Instruction::Unary(function, x) => {
                 let (x, ty) = self.operand(*x)?;
@@ -35,6 +35,10 @@ impl Translator<'_> {
             Instruction::MultiplyAdd(a, b, c) => {
                 let (a, b, c) = (self.register(*a)?, self.register(*b)?, self.register(*c)?);
                 self.multiply_add(&a, &b, &c, result)
+            }
+            Instruction::MultiplyAddGroups(a, b, c) => {
+                let (a, b, c) = (self.operand(*a)?, self.operand(*b)?, self.register(*c)?);
+                self.multiply_add_groups(register, [a, b], &c)
             }
             Instruction::Compare(function, a, b) => {
                 let ((a, ty), (b, _)) = (self.operand(*a)?, self.operand(*b)?);
@@ -79,7 +83,7 @@ impl Translator<'_> {
         }
     }
 
-    fn operand(&self, register: Register) -> Result<(String, RegisterType)> {
+    pub(super) fn operand(&self, register: Register) -> Result<(String, RegisterType)> {
         Ok((self.register(register)?, self.kernel.registers[register.0 as usize]))
     }
 

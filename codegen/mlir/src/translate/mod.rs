@@ -12,6 +12,7 @@
 mod block;
 pub mod device;
 mod float;
+mod groups;
 mod index;
 mod instruction;
 mod spaced;

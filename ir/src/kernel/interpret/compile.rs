@@ -126,7 +126,7 @@ pub(super) enum Op {
     },
     Splat {
         d: Slots,
-        a: u32,
+        a: Slots,
     },
     Copy {
         d: Slots,
@@ -147,6 +147,14 @@ pub(super) enum Op {
     },
     MultiplyAdd {
         dtype: DType,
+        d: Slots,
+        a: u32,
+        b: u32,
+        c: u32,
+    },
+    /// Factors are of those dtypes.
+    MultiplyAddGroups {
+        dtypes: [DType; 2],
         d: Slots,
         a: u32,
         b: u32,
@@ -476,7 +484,7 @@ impl Compiler<'_> {
                 Op::Constant { d, bits: u64::from_le_bytes(bits) }
             }
             Instruction::Position { index, step } => Op::Position { d, dtype, index: self.index(index), step: *step },
-            Instruction::Splat(x) => Op::Splat { d, a: self.at(*x) },
+            Instruction::Splat(x) => Op::Splat { d, a: self.slots(*x) },
             Instruction::Bitcast(x) => Op::Copy { d, a: self.at(*x) },
             Instruction::Unary(function, x) => {
                 Op::Unary { function: *function, dtype: self.dtype(*x), d, a: self.at(*x) }
@@ -486,6 +494,10 @@ impl Compiler<'_> {
             }
             Instruction::MultiplyAdd(a, b, c) => {
                 Op::MultiplyAdd { dtype, d, a: self.at(*a), b: self.at(*b), c: self.at(*c) }
+            }
+            Instruction::MultiplyAddGroups(a, b, c) => {
+                let dtypes = [a, b].map(|factor| self.dtype(*factor));
+                Op::MultiplyAddGroups { dtypes, d, a: self.at(*a), b: self.at(*b), c: self.at(*c) }
             }
             Instruction::Compare(function, a, b) => {
                 Op::Compare { function: *function, dtype: self.dtype(*a), d, a: self.at(*a), b: self.at(*b) }

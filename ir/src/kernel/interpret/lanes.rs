@@ -288,6 +288,24 @@ pub(super) fn multiply_add(slots: &mut [u64], dtype: DType, fused: bool, o: &Ope
     );
 }
 
+/// `a*b + c` by groups: of two bf16, the last product first, or of four 8-bit integers.
+pub(super) fn multiply_add_groups(slots: &mut [u64], dtypes: [DType; 2], o: &Operands, c: usize) {
+    for lane in 0..o.lanes {
+        let bits = slots[c + lane];
+        slots[o.d + lane] = if dtypes == [DType::Bf16; 2] {
+            let factor = |at: usize, part: usize| bf16::of(slots[at + 2 * lane + part]).to_f32();
+            let sum = |sum: f32, part: usize| factor(o.a, part).mul_add(factor(o.b, part), sum);
+            [1, 0].into_iter().fold(f32::of(bits), sum).bits()
+        } else {
+            let factor = |operand: usize, at: usize, part: usize| {
+                integer_of(slots[at + 4 * lane + part], dtypes[operand]) as i32
+            };
+            let sum = |sum: i32, part: usize| sum.wrapping_add(factor(0, o.a, part) * factor(1, o.b, part));
+            (0..4).fold(i32::of(bits), sum).bits()
+        };
+    }
+}
+
 pub(super) fn compare(slots: &mut [u64], function: Compare, dtype: DType, o: &Operands) {
     fn each<T: Lane>(slots: &mut [u64], function: Compare, o: &Operands) {
         match function {

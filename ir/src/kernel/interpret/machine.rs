@@ -88,8 +88,9 @@ impl<'a> Machine<'a> {
                     }
                 }
                 Op::Splat { d, a } => {
-                    let value = self.slots[*a as usize];
-                    self.slots[d.at as usize..(d.at + d.lanes) as usize].fill(value);
+                    for lane in 0..d.lanes {
+                        self.slots[(d.at + lane) as usize] = self.slots[(a.at + lane % a.lanes) as usize];
+                    }
                 }
                 Op::Copy { d, a } => {
                     self.slots.copy_within(*a as usize..(*a + d.lanes) as usize, d.at as usize);
@@ -103,6 +104,10 @@ impl<'a> Machine<'a> {
                 Op::MultiplyAdd { dtype, d, a, b, c } => {
                     let o = operands(d.at, *a, *b, d.lanes);
                     lanes::multiply_add(&mut self.slots, *dtype, self.fused, &o, *c as usize);
+                }
+                Op::MultiplyAddGroups { dtypes, d, a, b, c } => {
+                    let o = operands(d.at, *a, *b, d.lanes);
+                    lanes::multiply_add_groups(&mut self.slots, *dtypes, &o, *c as usize);
                 }
                 Op::Compare { function, dtype, d, a, b } => {
                     lanes::compare(&mut self.slots, *function, *dtype, &operands(d.at, *a, *b, d.lanes));

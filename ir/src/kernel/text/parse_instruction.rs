@@ -67,6 +67,7 @@ impl Parser<'_> {
             "multiply_tiles" => self.operands().map(|[a, b, c]| Instruction::MultiplyTiles(a, b, c)),
             "splat" => self.operands().map(|[x]| Instruction::Splat(x)),
             "multiply_add" => self.operands().map(|[a, b, c]| Instruction::MultiplyAdd(a, b, c)),
+            "multiply_add_groups" => self.operands().map(|[a, b, c]| Instruction::MultiplyAddGroups(a, b, c)),
             "select" => self.operands().map(|[condition, a, b]| Instruction::Select(condition, a, b)),
             "convert" => self.operands().map(|[x]| Instruction::Convert(x)),
             "bitcast" => self.operands().map(|[x]| Instruction::Bitcast(x)),

@@ -326,6 +326,7 @@ impl Printer<'_> {
             Instruction::Unary(function, x) => format!("{} %{}", function.text(), x.0),
             Instruction::Binary(function, a, b) => format!("{} %{}, %{}", function.text(), a.0, b.0),
             Instruction::MultiplyAdd(a, b, c) => format!("multiply_add {}", registers(&[*a, *b, *c])),
+            Instruction::MultiplyAddGroups(a, b, c) => format!("multiply_add_groups {}", registers(&[*a, *b, *c])),
             Instruction::Compare(function, a, b) => format!("{} %{}, %{}", function.text(), a.0, b.0),
             Instruction::Select(condition, a, b) => format!("select {}", registers(&[*condition, *a, *b])),
             Instruction::Convert(x) => format!("convert %{}", x.0),

@@ -7,12 +7,15 @@
 //! Each element is the sum of its products in the order of the summed variables, one after the other, whatever the blocks are.
 
 use super::super::emit::{Coordinate, Emitter, Unsuited};
+use super::super::expand::accumulator;
 use super::super::map::divide;
-use super::cut::{Blocks, LINE, Left, Right, Split};
+use super::cut::{Blocks, LINE_BYTES, Left, Right, Split};
+use super::groups::{Columns, OFFSET, for_groups, offset, whole_index, woven};
 use super::tile::IN_FLIGHT;
 use super::{Finish, Plan, multiply_add};
 use kc_ir::kernel::{Index, MemoryId, Register};
 use kc_ir::tensor::Scalar;
+use kc_ir::tensor::ops::Binary;
 use kc_ir::{DType, Dim};
 
 /// A block of some variables: what is copied, and where it is.
@@ -65,12 +68,12 @@ impl Plan<'_> {
         let sum_blocks = counts(self, &blocks.summed);
         let is_one = sum_blocks.iter().all(|count| count.is(1));
         let right = match blocks.right {
-            Right::Copied => em.b.scratch("right", self.dtype, (blocks.panels * blocks.panel_apart()) as u64),
+            Right::Copied => em.b.scratch("right", self.factors[1], (blocks.panels * blocks.panel_apart()) as u64),
             Right::Packed => self.memory[1],
         };
         let left = em.b.scratch(
             "left",
-            self.dtype,
+            if self.is_offset() { DType::U8 } else { self.factors[0] },
             match blocks.left {
                 Left::InPlace(apart) => tile.rows * apart,
                 Left::Lines(apart) => blocks.rows.size * apart,
@@ -78,7 +81,8 @@ impl Plan<'_> {
             } as u64,
         );
         let tiles = if is_one { 1 } else { blocks.run * blocks.panels * blocks.row_tiles };
-        let sums = em.b.scratch("sums", self.dtype, (tiles * tile.rows * width) as u64);
+        let sums = em.b.scratch("sums", accumulator(self.dtype), (tiles * tile.rows * width) as u64);
+        let offsets = self.is_offset().then(|| em.b.scratch("offsets", self.dtype, (blocks.panels * width) as u64));
         let row_blocks = counts(self, &blocks.rows);
         let all_row_blocks: Dim = row_blocks.iter().cloned().product();
         let columns = self.extent(self.vector);
@@ -123,6 +127,7 @@ impl Plan<'_> {
                 run: (first, length),
                 memory: [left, right],
                 sums,
+                offsets,
             };
             if is_one {
                 let (_, summed) = part(em, self, &blocks.summed, vec![Index::Constant(0); sum_blocks.len()]);
@@ -160,6 +165,8 @@ struct Task<'t, 'p> {
     /// Memory of the copied left operand and of the panels.
     memory: [MemoryId; 2],
     sums: MemoryId,
+    /// What the left factors' offset adds to the columns' sums.
+    offsets: Option<MemoryId>,
 }
 
 /// A block of rows of a task.
@@ -199,11 +206,13 @@ impl Task<'_, '_> {
                 (Index::Constant(0), blocks.panel_apart())
             }
             Right::Packed => {
-                let depths = self.plan.summed().into_iter().map(|v| self.plan.form.variables[v].extent.as_constant());
-                let apart = self.width() * depths.map(|extent| extent.unwrap_or(1)).product::<i64>();
+                let summed = self.plan.summed().into_iter().map(|v| &self.plan.form.variables[v].extent);
+                let depths: Vec<_> = summed.map(|extent| (0, em.extent(extent))).collect();
+                let apart = self.width() * self.padded(em, &depths).as_constant().unwrap_or(1);
                 (em.hold(right + self.first_panel.clone() * apart), apart)
             }
         };
+        self.sum_offsets(em, &right, &values)?;
         let (first, length) = self.run.clone();
         em.for_each(0, length, 1, |em, number| {
             let indices = em.unravel(self.row_blocks, first + number.clone());
@@ -270,7 +279,52 @@ impl Task<'_, '_> {
         em.hold(product)
     }
 
-    /// Copies the right operand: for each panel and each summed value the panel's columns, behind the last one zeros.
+    /// Values of the summed variables of a block, those of the innermost filled up to whole groups.
+    fn padded(&self, em: &mut Emitter, values: &[(usize, Index)]) -> Index {
+        let Some(((_, inner), around)) = values.split_last() else { return Index::Constant(1) };
+        let inner = whole_index(em, inner, self.blocks.group);
+        let extents = around.iter().map(|(_, n)| n.clone()).chain([inner]);
+        em.hold(extents.fold(Index::Constant(1), |product, n| product * n))
+    }
+
+    /// Sums what the left factors' offset adds to the products of each column.
+    fn sum_offsets(
+        &self,
+        em: &mut Emitter,
+        (first, apart): &(Index, i64),
+        values: &[(usize, Index)],
+    ) -> Result<(), Unsuited> {
+        let Some(offsets) = self.offsets else { return Ok(()) };
+        let Blocks { tile, lanes, group, .. } = *self.blocks;
+        let depth = self.padded(em, values);
+        let zero = em.b.constant(self.plan.dtype, lanes, Scalar::Int(0));
+        let factor = em.b.constant(DType::U8, lanes * group as u32, Scalar::Int(OFFSET.into()));
+        em.for_each(0, self.panels.clone(), 1, |em, panel| {
+            let right = em.hold(first.clone() + panel.clone() * *apart);
+            let initial = vec![zero; tile.vectors as usize];
+            let sums = em.for_carrying(0, depth, group, &initial, |em, value, sums| {
+                let right = em.hold(right + value * self.width());
+                let vectors = self.vectors(em, right);
+                let pairs = vectors.into_iter().zip(sums);
+                Ok(pairs.map(|(vector, &sum)| em.b.multiply_add_groups(factor, vector, sum)).collect())
+            })?;
+            let at = em.hold(panel * self.width());
+            for (v, sum) in (0..).zip(sums) {
+                em.b.store(offsets, at.clone() + v * i64::from(lanes), sum, None);
+            }
+            Ok(())
+        })
+    }
+
+    /// The vectors of a group of summed values of a panel.
+    fn vectors(&self, em: &mut Emitter, right: Index) -> Vec<Register> {
+        let Blocks { tile, lanes, group, .. } = *self.blocks;
+        let lanes = lanes * group as u32;
+        let places = (0..tile.vectors).map(|v| right.clone() + v * i64::from(lanes));
+        places.map(|at| em.b.load(self.memory[1], at, lanes, None)).collect()
+    }
+
+    /// Copies the right operand: for each panel and each group of summed values the panel's columns, behind the last one zeros.
     fn copy_right(&self, em: &mut Emitter, right: Index, values: &[(usize, Index)]) -> Result<(), Unsuited> {
         let (width, lanes, apart) = (self.width(), self.blocks.lanes, self.blocks.panel_apart());
         let right = em.hold(right + self.column.clone());
@@ -279,6 +333,30 @@ impl Task<'_, '_> {
         let columns = em.extent(&columns);
         let zero = Index::Constant(0);
         let few_panels = self.panels.as_constant().filter(|&panels| panels <= 4);
+        if self.blocks.group > 1 {
+            let Some(((inner, extent), around)) = values.split_last() else { return Err(Unsuited) };
+            let step = em.extent(&self.plan.form.variables[*inner].right);
+            let depth = whole_index(em, extent, self.blocks.group);
+            return self.nest(em, around, (zero.clone(), [zero, right]), &mut |em, number, [_, right]| {
+                let first = em.hold(number * depth.clone());
+                for_groups(em, extent, self.blocks.group, &[], |em, value, lines, _| {
+                    let from = em.hold(right.clone() + value.clone() * step.clone());
+                    let to = em.hold((first.clone() + value) * width);
+                    em.for_each(0, self.panels.clone(), 1, |em, panel| {
+                        let from = em.hold(from + panel.clone() * width);
+                        let rest = columns.clone() - self.column.clone() - panel.clone() * width;
+                        let rest = if is_whole { None } else { Some(em.hold(rest)) };
+                        let to = em.hold(to + panel * apart);
+                        let memory = [self.plan.memory[1], self.memory[1]];
+                        let group = self.blocks.group;
+                        Columns { memory, lanes, width, group, rest }.copy(em, [from, to], &step, lines.as_ref());
+                        Ok(())
+                    })?;
+                    Ok(vec![])
+                })?;
+                Ok(())
+            });
+        }
         let copy = |em: &mut Emitter, panel: Index, number: &Index, right: &Index| {
             let from = em.hold(right.clone() + panel.clone() * width);
             let rest = columns.clone() - self.column.clone() - panel.clone() * width;
@@ -321,11 +399,22 @@ impl Lines<'_, '_> {
         let step = em.extent(inner);
         let line = em.hold(to);
         let zero = Index::Constant(0);
+        let group = self.task.blocks.group;
+        let padded = whole_index(em, extent, group);
         self.task.nest(em, around, (zero.clone(), [left, zero]), &mut |em, number, [left, _]| {
-            let to = em.hold(line.clone() + number * extent.clone());
+            let to = em.hold(line.clone() + number * padded.clone());
+            if *extent != padded {
+                // what is multiplied by zeros must be finite
+                let memory = self.task.memory[0];
+                let dtype = em.b.memory_dtype(memory);
+                let zero = if dtype.is_float() { Scalar::Float(0.0) } else { Scalar::Int(0) };
+                let zeros = em.b.constant(dtype, group as u32, zero);
+                em.b.store(memory, to.clone() + padded.clone() - group, zeros, None);
+            }
             em.vector_loop(lanes, Index::Constant(0), extent.clone(), &[], |em, value, _| {
                 let from = left.clone() + value.clone() * step.clone();
                 let vector = em.b.load(self.task.plan.memory[0], from, lanes, em.count.clone());
+                let vector = if self.task.offsets.is_some() { offset(em, vector) } else { vector };
                 em.b.store(self.task.memory[0], to.clone() + value, vector, em.count.clone());
                 Ok(vec![])
             })?;
@@ -361,33 +450,68 @@ impl Lines<'_, '_> {
         em.hold(product)
     }
 
-    /// Copies the left operand tile by tile: for each summed value the tile's rows, which lie side by side.
+    /// Copies the left operand tile by tile: for each group of summed values the tile's rows, which lie side by side.
     fn copy_tiles(&self, em: &mut Emitter, left: Index, values: &[(usize, Index)]) -> Result<(), Unsuited> {
-        let (rows, lanes, apart) = (self.task.blocks.tile.rows, self.task.blocks.lanes, self.task.blocks.tile_apart());
+        let Task { plan, blocks, .. } = *self.task;
+        let Some(((inner, depth), around)) = values.split_last() else { return Err(Unsuited) };
         let zero = Index::Constant(0);
-        let row_step =
-            self.task.plan.rows.map(|v| em.extent(&self.task.plan.form.variables[v].left)).unwrap_or(zero.clone());
-        let extent = self.rows.extents(self.task.plan, em).pop().map(|(_, n)| n).unwrap_or(Index::Constant(1));
+        let rows = blocks.tile.rows;
+        let row_step = plan.rows.map(|v| em.extent(&plan.form.variables[v].left)).unwrap_or(zero.clone());
+        let step = em.extent(&plan.form.variables[*inner].left);
+        let padded = whole_index(em, depth, blocks.group);
+        let extent = self.rows.extents(plan, em).pop().map(|(_, n)| n).unwrap_or(Index::Constant(1));
         let is_whole = extent.as_constant().is_some_and(|n| n % rows == 0);
         self.for_groups(em, left, |em, group, left, _| {
-            self.task.nest(em, values, (zero.clone(), [left, zero.clone()]), &mut |em, number, [left, _]| {
+            self.task.nest(em, around, (zero.clone(), [left, zero.clone()]), &mut |em, number, [left, _]| {
+                let number = em.hold(number * padded.clone());
                 let count = em.hold(self.row_tiles(extent.clone()));
-                em.for_each(0, count, 1, |em, tile| {
-                    let row = em.hold(tile.clone() * rows);
-                    let from = em.hold(left.clone() + row.clone() * row_step.clone());
-                    let to = (group.clone() * self.task.blocks.row_tiles_of_group(self.task.plan) + tile) * apart;
-                    let to = em.hold(to + number.clone() * rows);
-                    let rest = if is_whole { Index::Constant(rows) } else { em.hold((extent.clone() - row).min(rows)) };
-                    for first in (0..rows).step_by(lanes as usize) {
-                        let part = (rows - first).min(i64::from(lanes));
-                        let count = rest.clone() - Index::Constant(first);
-                        let vector = em.b.load(self.task.plan.memory[0], from.clone() + first, lanes, Some(count));
-                        em.b.store(self.task.memory[0], to.clone() + first, vector, Some(Index::Constant(part)));
-                    }
-                    Ok(())
-                })
+                for_groups(em, depth, blocks.group, &[], |em, value, lines, _| {
+                    let left = em.hold(left.clone() + value.clone() * step.clone());
+                    let number = em.hold(number.clone() + value);
+                    em.for_each(0, count.clone(), 1, |em, tile| {
+                        let row = em.hold(tile.clone() * rows);
+                        let from = em.hold(left + row.clone() * row_step.clone());
+                        let to = (group.clone() * blocks.row_tiles_of_group(plan) + tile) * blocks.tile_apart();
+                        let to = em.hold(to + number * rows);
+                        let rest = match is_whole {
+                            true => Index::Constant(rows),
+                            false => em.hold((extent.clone() - row).min(rows)),
+                        };
+                        self.copy_rows(em, [from, to], &step, rest, lines);
+                        Ok(())
+                    })?;
+                    Ok(vec![])
+                })?;
+                Ok(())
             })
         })
+    }
+
+    /// Copies the rows of a tile, of which there are `rest`, for a group of summed values that are `step` apart, of which there are `lines`
+    /// where these may be fewer.
+    fn copy_rows(&self, em: &mut Emitter, [from, to]: [Index; 2], step: &Index, rest: Index, lines: Option<Index>) {
+        let Task { plan, blocks, .. } = *self.task;
+        let (rows, lanes) = (blocks.tile.rows, i64::from(blocks.lanes));
+        for first in (0..rows).step_by(blocks.lanes as usize) {
+            let part = (rows - first).min(lanes) * blocks.group;
+            let loaded: Vec<Register> = (0..blocks.group)
+                .map(|line| {
+                    let count = rest.clone() - Index::Constant(first);
+                    let there = lines.as_ref().map(|lines| (lines.clone() - Index::Constant(line)) * lanes);
+                    let count = there.map_or(count.clone(), |there| count.min(there));
+                    let at = from.clone() + step.clone() * line + first;
+                    let vector = em.b.load(plan.memory[0], at, blocks.lanes, Some(count));
+                    if self.task.offsets.is_some() { offset(em, vector) } else { vector }
+                })
+                .collect();
+            for (number, vector) in (0..).zip(woven(em, &loaded)) {
+                let count = part - number * lanes;
+                if count > 0 {
+                    let at = to.clone() + (first * blocks.group + number * lanes);
+                    em.b.store(self.task.memory[0], at, vector, Some(Index::Constant(count.min(lanes))));
+                }
+            }
+        }
     }
 
     fn row_tiles(&self, rows: Index) -> Index {
@@ -473,6 +597,7 @@ impl Lines<'_, '_> {
         let number = em.hold(group * blocks.row_tiles_of_group(plan) + tile_number);
         let (first_panel, apart) = self.right.clone();
         let right = em.hold(first_panel + panel.clone() * apart);
+        let panel_number = panel.clone();
         let sums = match ends {
             None => Index::Constant(0),
             Some(_) => {
@@ -482,7 +607,9 @@ impl Lines<'_, '_> {
         };
         let places = (0..tile.rows).flat_map(|r| (0..tile.vectors).map(move |v| r * width + v * i64::from(lanes)));
         let zeros = |em: &mut Emitter| {
-            let zero = em.b.constant(plan.dtype, lanes, Scalar::Float(0.0));
+            let dtype = accumulator(plan.dtype);
+            let zero = if dtype.is_float() { Scalar::Float(0.0) } else { Scalar::Int(0) };
+            let zero = em.b.constant(dtype, lanes, zero);
             vec![zero; (tile.rows * tile.vectors) as usize]
         };
         let initial: Vec<Register> = match &ends {
@@ -496,6 +623,7 @@ impl Lines<'_, '_> {
                 em.b.close_branch(loaded)
             }
         };
+        let initial = self.without_offset(em, initial, panel_number);
         // rows that the tile has: constant where no tile is incomplete
         let rows = plan.extent(plan.rows);
         let rest = match rows.as_constant() {
@@ -506,7 +634,7 @@ impl Lines<'_, '_> {
             }
         };
         self.prefetch(em, outer, [&row, &column], &rest, ends)?;
-        let depth = self.task.sizes(em, values);
+        let depth = self.task.padded(em, values);
         let copied = |row_step: i64, step: i64, at: Index| Factors {
             memory: self.task.memory[0],
             at,
@@ -519,7 +647,7 @@ impl Lines<'_, '_> {
                 self.rows(em, &rest, factors, right, &initial)?
             }
             Left::Tiles => {
-                let factors = copied(1, tile.rows, number * blocks.tile_apart());
+                let factors = copied(blocks.group, tile.rows, number * blocks.tile_apart());
                 self.rows(em, &rest, factors, right, &initial)?
             }
             Left::InPlace(apart) => {
@@ -608,7 +736,8 @@ impl Lines<'_, '_> {
             let position = em.position(shape, &at)?.index;
             let position = em.hold(position);
             for memory in read {
-                for line in (0..self.task.width()).step_by(LINE as usize) {
+                let line = LINE_BYTES / plan.dtype.bytes() as i64;
+                for line in (0..self.task.width()).step_by(line as usize) {
                     em.b.prefetch(memory, position.clone() + line);
                 }
             }
@@ -675,10 +804,18 @@ impl Lines<'_, '_> {
         let Task { plan, blocks, .. } = *self.task;
         let Blocks { tile, lanes, .. } = *blocks;
         let Factors { memory, at, row_step, mut loops } = factors;
+        if blocks.group > 1
+            && let [(extent, step)] = &loops[..]
+        {
+            let (at, right) = (em.hold(at), em.hold(right));
+            return for_groups(em, extent, blocks.group, initial, |em, value, rest, sums| {
+                let at = em.hold(at.clone() + value.clone() * step.clone());
+                let right = em.hold(right.clone() + value * self.task.width());
+                Ok(self.groups(em, rows, (memory, at, &row_step), rest, right, sums))
+            });
+        }
         if loops.is_empty() {
-            let vectors: Vec<Register> = (0..tile.vectors)
-                .map(|v| em.b.load(self.task.memory[1], right.clone() + v * i64::from(lanes), lanes, None))
-                .collect();
+            let vectors = self.task.vectors(em, right);
             let mut sums = Vec::with_capacity(initial.len());
             for r in 0..rows {
                 let factor = em.b.load(memory, at.clone() + row_step.clone() * r, 1, None);
@@ -692,12 +829,49 @@ impl Lines<'_, '_> {
         }
         let (extent, step) = loops.remove(0);
         let (at, right) = (em.hold(at), em.hold(right));
-        let inner = loops.iter().fold(Index::Constant(self.task.width()), |size, (n, _)| size * n.clone());
+        let extents: Vec<(usize, Index)> = loops.iter().map(|(n, _)| (0, n.clone())).collect();
+        let inner = self.task.padded(em, &extents) * self.task.width();
         let inner = em.hold(inner);
         em.for_carrying(0, extent, 1, initial, |em, value, sums| {
             let at = em.hold(at + value.clone() * step);
             let right = em.hold(right + value * inner);
             self.products(em, rows, Factors { memory, at, row_step, loops }, right, sums)
         })
+    }
+
+    /// Adds the products of a group of summed values, of which there are `rest` where these may be fewer.
+    fn groups(
+        &self,
+        em: &mut Emitter,
+        rows: i64,
+        (memory, at, row_step): (MemoryId, Index, &Index),
+        rest: Option<Index>,
+        right: Index,
+        sums: &[Register],
+    ) -> Vec<Register> {
+        let Blocks { tile, lanes, group, .. } = *self.task.blocks;
+        let vectors = self.task.vectors(em, right);
+        let is_moved = self.task.offsets.is_none() || memory == self.task.memory[0];
+        let mut next = Vec::with_capacity(sums.len());
+        for r in 0..rows {
+            let factors = em.b.load(memory, at.clone() + row_step.clone() * r, group as u32, rest.clone());
+            let factors = em.b.splat(lanes * group as u32, factors);
+            let factors = if is_moved { factors } else { offset(em, factors) };
+            for (v, &vector) in (0..).zip(&vectors) {
+                next.push(em.b.multiply_add_groups(factors, vector, sums[(r * tile.vectors + v) as usize]));
+            }
+        }
+        next
+    }
+
+    /// The sums of a tile less what the left factors' offset will add to them.
+    fn without_offset(&self, em: &mut Emitter, sums: Vec<Register>, panel: Index) -> Vec<Register> {
+        let Some(offsets) = self.task.offsets else { return sums };
+        let Blocks { tile, lanes, .. } = *self.task.blocks;
+        let at = em.hold(panel * self.task.width());
+        let places = (0..tile.vectors).map(|v| at.clone() + v * i64::from(lanes));
+        let added: Vec<Register> = places.map(|at| em.b.load(offsets, at, lanes, None)).collect();
+        let pairs = sums.into_iter().zip(added.into_iter().cycle());
+        pairs.map(|(sum, added)| em.b.binary(Binary::Subtract, sum, added)).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::map::nominal;
 use super::Plan;
+use super::groups::whole;
 use super::tile::{Tile, tile_time, tiles};
 use crate::Target;
 use kc_ir::{DType, Dim};
@@ -18,12 +19,12 @@ pub(super) struct Split {
 }
 
 /// Splits variables, the innermost last, such that a block has at most `limit` values. Of the innermost variable a block has a
-/// multiple of `unit` values, or all.
+/// multiple of `unit` values, or all, which count as such a multiple.
 fn split(variables: &[usize], extent: impl Fn(usize) -> Option<i64>, unit: i64, limit: i64) -> Split {
     let mut split = Split { outside: variables.to_vec(), cut: None, within: vec![], size: 1 };
     while let Some(v) = split.outside.pop() {
         let unit = if split.within.is_empty() { unit } else { 1 };
-        let padded = extent(v).map(|n| (n + unit - 1) / unit * unit);
+        let padded = extent(v).map(|n| whole(n, unit));
         match padded {
             Some(n) if split.size * n <= limit => {
                 split.size *= n;
@@ -88,6 +89,10 @@ pub(super) enum Left {
 pub(super) struct Blocks {
     pub(super) tile: Tile,
     pub(super) lanes: u32,
+    /// Neighbours of the innermost summed variable that are multiplied at once.
+    pub(super) group: i64,
+    /// Elements of the operands that a line of the cache has.
+    pub(super) line: i64,
     /// Variables that move the right operand as well, other than the vectorised one: one value of each in a task.
     pub(super) both: Vec<usize>,
     /// Variables that move the left operand only, that of the tiles' rows last: the rows that are copied at once.
@@ -122,7 +127,8 @@ impl Blocks {
         let form = &plan.form;
         let (rows, vector) = (plan.rows?, &form.variables[plan.vector?]);
         let columns = vector.extent.as_constant()?;
-        let element = plan.dtype.bytes() as i64;
+        let element = plan.factors[1].bytes() as i64;
+        let (group, line) = (plan.group(target), LINE_BYTES / element);
         let summed = plan.summed();
         if summed.iter().any(|&v| form.variables[v].extent.is(0)) {
             // no block whose end the epilogue could follow
@@ -130,7 +136,8 @@ impl Blocks {
         }
         let depth: i64 = summed.iter().map(|&v| nominal(&form.variables[v].extent)).product();
         let [near, far] = target.cache_bytes.map(|bytes| bytes as i64 / element);
-        let suits = plan.dtype == DType::F32 && lanes > 1 && vector.left.is(0) && vector.right.is(1);
+        let suits =
+            (plan.factors == [DType::F32; 2] || group > 1) && lanes > 1 && vector.left.is(0) && vector.right.is(1);
         if !suits || columns < i64::from(lanes) {
             return None;
         }
@@ -139,7 +146,8 @@ impl Blocks {
         let tile = packed_tile(target, lanes, &form.variables[rows].extent, columns);
         let width = tile.vectors * i64::from(lanes);
         let right_step = &form.variables[*summed.last()?].right;
-        if depth * width <= near_share(near, element, right_step, width) {
+        // what is multiplied by groups is not read where it lies
+        if group == 1 && depth * width <= near_share(near, element, right_step, width) {
             return None;
         }
         let known = |v: usize| form.variables[v].extent.as_constant();
@@ -151,22 +159,22 @@ impl Blocks {
             Right::Copied if depth * width <= near * 3 / 4 => depth,
             Right::Copied => (near / 2 / width).max(near / 64),
         };
-        let summed = split(&summed, known, 1, most.max(8));
+        let summed = split(&summed, known, group, most.max(8));
         let lines: Vec<usize> = left_only.into_iter().chain([rows]).collect();
         let count = |v: &usize| nominal(&form.variables[*v].extent);
         let all_lines: i64 = lines.iter().map(count).product();
         let is_large = || depth * columns * both.iter().map(count).product::<i64>() > far;
         let are_few = all_lines < LEAST_ROW_TILES * tile.rows || tile.rows < 2;
-        if are_few && !(is_packed && is_large()) {
+        if are_few && !(is_packed && (group > 1 || is_large())) {
             return None;
         }
         let steps = &form.variables[*lines.last()?].left;
         let inner = &form.variables[summed.within.last().copied().or(summed.cut.map(|(v, _)| v))?].left;
         // lines of cache that a tile reads at a time must not displace each other
-        let share = |apart: &Dim| near_share(near, element, apart, LINE);
+        let share = |apart: &Dim| near_share(near, element, apart, line);
         let is_near = match inner.is(1) {
-            true => share(steps) >= 2 * LINE * tile.rows,
-            false => share(inner) >= 32 * LINE,
+            true => share(steps) >= 2 * line * tile.rows,
+            false => group == 1 && share(inner) >= 32 * line,
         };
         let apart = summed.size + i64::from(lanes);
         let left = match (is_near, steps.is(1) && !inner.is(1)) {
@@ -220,7 +228,7 @@ impl Blocks {
             .min()
             .map(|(_, choice)| choice)?;
         let row_tiles = rows.size / tile.rows;
-        Some(Blocks { tile, lanes, both, rows, row_tiles, run, panels, order, summed, left, right })
+        Some(Blocks { tile, lanes, group, line, both, rows, row_tiles, run, panels, order, summed, left, right })
     }
 }
 
@@ -242,8 +250,8 @@ fn largest_share(threads: i64, others: i64, [(outer, outer_part), (inner, inner_
     (0..threads).map(share).max().unwrap_or(0)
 }
 
-/// Elements of a line of the cache.
-pub(super) const LINE: i64 = 16;
+/// Bytes of a line of the cache.
+pub(super) const LINE_BYTES: i64 = 64;
 
 /// Tasks that a contraction shall have.
 const TASKS_PER_THREAD: i64 = 2;
@@ -283,12 +291,12 @@ impl Blocks {
     /// Elements from one panel of the copied right operand to the next. A line of the cache lies between them, as between tiles: what is
     /// written to all of them at once must not meet in the same sets.
     pub(super) fn panel_apart(&self) -> i64 {
-        self.width() * self.summed.size + LINE
+        self.width() * self.summed.size + self.line
     }
 
     /// Elements from one tile of the copied left operand to the next.
     pub(super) fn tile_apart(&self) -> i64 {
-        self.tile.rows * self.summed.size + LINE
+        self.tile.rows * self.summed.size + self.line
     }
 
     /// Columns of a panel.

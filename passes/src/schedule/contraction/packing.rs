@@ -4,18 +4,22 @@ use super::super::emit::{Emitter, Unsuited};
 use super::super::map::divide;
 use super::Plan;
 use super::cut::Blocks;
+use super::groups::{Columns, whole};
 use kc_ir::kernel::{Access, Index, Kernel, MemoryId};
 use kc_ir::tensor::{Graph, Value};
 use kc_ir::{DType, Dim, TensorType};
 
 /// A contraction's right operand in the order in which register tiles read it: for each value of the variables that are in the result
-/// too, for each panel of columns, for each summed value the panel's columns; behind the last column zeros.
+/// too, for each panel of columns, for each group of summed values (mostly of one) the panel's columns; behind the last column zeros, and
+/// where the innermost summed values fill no group.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::schedule) struct Packing {
     /// The value whose buffer has the operand.
     pub base: Value,
     dtype: DType,
     lanes: u32,
+    /// Summed values of the innermost variable that lie together.
+    group: i64,
     /// Position of the first element in that buffer.
     offset: i64,
     /// Extents and steps of the variables that are in the result too, then of the summed ones.
@@ -35,8 +39,9 @@ impl Packing {
         };
         Some(Packing {
             base: plan.form.right.base,
-            dtype: plan.dtype,
+            dtype: plan.factors[1],
             lanes: blocks.lanes,
+            group: blocks.group,
             offset: plan.form.right.offset.as_constant()?,
             both: blocks.both.iter().map(extent_and_step).collect::<Option<_>>()?,
             summed: plan.summed().iter().map(extent_and_step).collect::<Option<_>>()?,
@@ -47,7 +52,7 @@ impl Packing {
 
     /// Elements of a panel.
     fn panel(&self) -> i64 {
-        self.width * self.summed.iter().map(|(extent, _)| extent).product::<i64>()
+        self.width * padded(self.summed.iter().map(|(extent, _)| *extent), self.group)
     }
 
     fn panels(&self) -> i64 {
@@ -63,10 +68,12 @@ impl Packing {
     /// The variables of a contraction with their steps in the packed operand.
     pub(super) fn apply(&self, plan: &mut Plan, blocks: &Blocks) {
         let mut step = self.width;
+        let mut unit = self.group;
         for v in plan.summed().into_iter().rev() {
             let variable = &mut plan.form.variables[v];
             variable.right = Dim::constant(step);
-            step *= variable.extent.as_constant().unwrap_or(1);
+            step *= whole(variable.extent.as_constant().unwrap_or(1), unit);
+            unit = 1;
         }
         step *= self.panels();
         for &v in blocks.both.iter().rev() {
@@ -98,34 +105,44 @@ impl Packing {
             let from = em.hold(from);
             let is_whole = self.columns % self.width == 0;
             let rest = em.hold(Index::Constant(self.columns) - column);
-            self.lines(em, &self.summed, [from, to], &mut |em, [from, to]| {
-                for offset in (0..self.width).step_by(self.lanes as usize) {
-                    let count = (!is_whole).then(|| rest.clone() - Index::Constant(offset));
-                    let vector = em.b.load(operand, from.clone() + offset, self.lanes, count);
-                    em.b.store(packed, to.clone() + offset, vector, None);
-                }
-            })
+            let columns = Columns {
+                memory: [operand, packed],
+                lanes: self.lanes,
+                width: self.width,
+                group: self.group,
+                rest: (!is_whole).then_some(rest),
+            };
+            self.lines(em, &self.summed, [from, to], &columns)
         })?;
         Ok((em.b.finish(0), tasks))
     }
 
-    /// Loops over summed values with the positions of their columns in the operand and in the packed one.
+    /// Copies the columns of all summed values, of which the first lie at these positions of the operand and of the packed one.
     fn lines(
         &self,
         em: &mut Emitter,
         summed: &[(i64, i64)],
         [from, to]: [Index; 2],
-        body: &mut dyn FnMut(&mut Emitter, [Index; 2]),
+        columns: &Columns,
     ) -> Result<(), Unsuited> {
-        let [(extent, step), rest @ ..] = summed else {
-            body(em, [from, to]);
-            return Ok(());
-        };
-        let packed_step = rest.iter().map(|(extent, _)| extent).product::<i64>() * self.width;
-        em.for_each(0, *extent, 1, |em, value| {
-            let from = em.hold(from + value.clone() * *step);
-            let to = em.hold(to + value * packed_step);
-            self.lines(em, rest, [from, to], body)
-        })
+        match summed {
+            [] => columns.copy(em, [from, to], &Index::Constant(0), None),
+            [(extent, step)] => columns.copy_lines(em, [from, to], Index::Constant(*extent), Index::Constant(*step))?,
+            [(extent, step), rest @ ..] => {
+                let packed_step = padded(rest.iter().map(|(extent, _)| *extent), self.group) * self.width;
+                em.for_each(0, *extent, 1, |em, value| {
+                    let from = em.hold(from + value.clone() * *step);
+                    let to = em.hold(to + value * packed_step);
+                    self.lines(em, rest, [from, to], columns)
+                })?;
+            }
+        }
+        Ok(())
     }
+}
+
+/// How many values variables have together, the innermost last, whose values are whole groups.
+fn padded(extents: impl DoubleEndedIterator<Item = i64>, group: i64) -> i64 {
+    let mut unit = group;
+    extents.rev().fold(1, |product, extent| product * whole(extent, std::mem::replace(&mut unit, 1)))
 }

@@ -6,6 +6,7 @@ use crate::{model, output, plugins, synthetic, table};
 use kc_codegen::eager::Eager;
 use kc_codegen::roof::Roof;
 use kc_codegen::{Backend, Options, optimise, schedule_function};
+use kc_ir::DType;
 use kc_ir::manifest::Entry;
 use kc_ir::tensor::Module;
 use kc_passes::{schedule_apart, traffic};
@@ -167,7 +168,7 @@ pub fn bench(arguments: &Bench) -> Outcome {
         if let (Some((roof, limits)), Some(backend)) = (&mut roof, backends.first()) {
             for _ in 0..ROOF_SAMPLES {
                 limits.operations_per_nanosecond =
-                    limits.operations_per_nanosecond.max(roof.operations_per_nanosecond(threads));
+                    limits.operations_per_nanosecond.max(roof.operations_per_nanosecond(threads, DType::F32));
                 limits.bytes_per_nanosecond = limits.bytes_per_nanosecond.max(roof.bytes_per_nanosecond(threads));
             }
             let work = work(&traced.module, entry, &**backend, arguments.batch_size as i64)?;
