@@ -7,6 +7,7 @@ pub use compiled::{test_device, xla_plugin};
 
 use kc_codegen::cuda::{self, Architecture, Cuda};
 use kc_codegen::{Backend, Cranelift, mlir::Mlir};
+use kc_ir::DType;
 use kc_ir::tensor::Module;
 use kc_passes::{Contraction, Target};
 use kc_runtime::{Array, Session};
