@@ -6,7 +6,7 @@
 //!
 //! | kernels | how |
 //! |---|---|
-//! | products of f16 and bf16 (`dot_general`, convolutions) of at least 8 rows, columns and summed neighbours | tensor cores (`mma.sync`) over tiles in shared memory that `cp.async` fills, two parts at a time |
+//! | products of f16 and bf16 (`dot_general`, convolutions and their gradients) of at least 8 rows, columns and summed values, of which neighbours lie side by side | tensor cores (`mma.sync`) over tiles in shared memory that `cp.async` fills, two parts at a time |
 //! | such of f32 | register tiles of up to 8 by 8 elements a thread, over the same tiles |
 //! | other contractions | register tiles over operands that are read where they lie |
 //! | loops over the elements of a sequence (`scan`, recurrent layers) | the launches of all rounds in the step's graph |

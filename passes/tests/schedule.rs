@@ -758,6 +758,49 @@ fn contractions_by_tiles() {
     assert!(by_tiles >= 39, "{by_tiles} programs have tiles in shared memory");
 }
 
+/// Convolutions and both their gradients are products of tiles on a GPU, whose rows are all places of the result, whatever the strides,
+/// dilations and padding are.
+#[test]
+fn convolutions_on_gpus_by_tiles() {
+    for (dtype, processors, stride, dilation, padding) in [
+        (DType::F32, 2, 1, 1, (1, 1)),
+        (DType::F32, 108, 2, 1, (0, 1)),
+        (DType::F32, 2, 1, 2, (2, 2)),
+        (DType::Bf16, 2, 2, 1, (1, 1)),
+    ] {
+        let mut b = Builder::new();
+        let shape = [Dim::symbol("B"), Dim::constant(5), Dim::constant(6), Dim::constant(8)];
+        let images = b.parameter("images", TensorType { dtype, shape: shape.to_vec() }).unwrap();
+        let weights = b.parameter("weights", TensorType::new(dtype, [3i64, 3, 8, 16])).unwrap();
+        let convolution = Convolution {
+            strides: vec![stride; 2],
+            rhs_dilation: vec![dilation; 2],
+            padding: vec![padding; 2],
+            ..cases::convolution(ConvolutionAxes::channels_last(2))
+        };
+        let convolved = b.add(convolution, &[images, weights]).unwrap();
+        let ty = b.tensor_type(convolved).clone();
+        let factors = b.parameter("factors", ty).unwrap();
+        let product = b.binary(Binary::Multiply, convolved, factors).unwrap();
+        let loss = b.reduce(Reduction::Sum, &[0, 1, 2, 3], product).unwrap();
+        let gradients = b.add(Gradient {}, &[loss, images, weights]).unwrap();
+        let gradients = b.projections(gradients).unwrap();
+        let graph = differentiate(&b.finish([&[convolved], &gradients[..]].concat())).unwrap();
+        let function = function(graph);
+        let target = Target { threads: processors, ..gpu() };
+        let name = format!("{dtype} by {stride}, {dilation} apart, {padding:?}");
+        let program = schedule_apart(&function, &target).unwrap();
+        let by_tiles = program.kernels.iter().filter(|kernel| kernel.is_for_gpu()).count();
+        assert_eq!(by_tiles, 3, "{name}:\n{}", print_program(&program));
+        let parameters = function.graph.parameters.iter().zip(1..);
+        let arguments: Vec<Literal> =
+            parameters.map(|(&p, seed)| quarters(sample(function.graph.tensor_type(p), 2, seed))).collect();
+        let expected = interpret(&function.graph, &arguments).unwrap();
+        let given = run(&function, &target, &[(Symbol::new("B"), 2)], &arguments).unwrap();
+        compare(&name, &expected, &given).unwrap();
+    }
+}
+
 /// Small results of erfc keep their relative accuracy; its limits and NaN are exact.
 #[test]
 fn erfc_is_accurate_where_it_is_small() {

@@ -85,6 +85,23 @@ fn recurrent() -> Module {
     build().expect("the model is traced")
 }
 
+/// Convolutions over 3 by 3 places, with padding and strides.
+fn convolutional() -> Module {
+    let build = || {
+        kc::utils::clear_session();
+        let mut model = Sequential::new()
+            .add(Input::new([6, 8]))
+            .add(Reshape::new([6, 8, 1]))
+            .add(Conv2D::new(8, 3).padding("same").activation("relu"))
+            .add(Conv2D::new(12, 3).strides(2).padding("same").activation("relu"))
+            .add(GlobalAveragePooling2D::new())
+            .add(Dense::new(3).activation("softmax"));
+        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])?;
+        model.module()
+    };
+    build().expect("the model is traced")
+}
+
 /// Sequences of six vectors, and a class each.
 fn sequences(count: usize) -> [Array; 2] {
     let values: Vec<f32> = (0..count * 48).map(|place| (place * 7919 % 101) as f32 / 50.0 - 1.0).collect();
@@ -175,6 +192,11 @@ fn late_copies_change_nothing() {
 #[test]
 fn a_transformer_is_that_of_the_interpreter() {
     on_device("a_transformer_is_that_of_the_interpreter", &[], &[], || steps(&encoder(), sequences));
+}
+
+#[test]
+fn convolutions_are_those_of_the_interpreter() {
+    on_device("convolutions_are_those_of_the_interpreter", &[], &[], || steps(&convolutional(), sequences));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! PTX of the MLP's entry points and of matrix products, for every architecture: `ptxas` assembles it, and the registers, bytes of shared
+//! PTX of the MLP's and the CNN's entry points and of matrix products, for every architecture: `ptxas` assembles it, and the registers, bytes of shared
 //! memory and bytes spilled (stored and loaded) of each kernel are those of the tables in `ptx/`, which `KC_BLESS=1` rewrites.
 //! `cargo xtask test ptxas` installs the assembler; `KC_PTXAS` names another one.
 
@@ -26,10 +26,14 @@ fn assembler() -> Result<PathBuf, String> {
     found.ok_or_else(|| "there is no ptxas; `cargo xtask test ptxas` installs it".to_string())
 }
 
-/// The example that the project is measured by.
+/// The examples that the project is measured by.
 #[path = "../../frontend/examples/mnist_mlp.rs"]
 #[allow(dead_code)]
 mod mnist_mlp;
+
+#[path = "../../frontend/examples/mnist_cnn.rs"]
+#[allow(dead_code)]
+mod mnist_cnn;
 
 /// Registers, bytes of shared memory and spilled bytes that `ptxas -v` says, by the kernels' numbers.
 fn figures(report: &str) -> Vec<[u64; 3]> {
@@ -61,6 +65,13 @@ fn figures(report: &str) -> Vec<[u64; 3]> {
 fn kernels_of_the_mlp() {
     let module = mnist_mlp::kc_model().expect("the model is built").module().expect("the model is traced");
     kernels_of("mnist_mlp", &module);
+}
+
+/// Convolutions and their gradients among them.
+#[test]
+fn kernels_of_the_cnn() {
+    let module = mnist_cnn::kc_model().expect("the model is built").module().expect("the model is traced");
+    kernels_of("mnist_cnn", &module);
 }
 
 /// Products on tensor cores and, in f32, by threads: large ones and such that fill no tile.

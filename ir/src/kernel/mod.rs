@@ -365,7 +365,8 @@ impl Spaced {
     }
 }
 
-/// A copy of lines of neighbouring elements: `lines` of them with `elements` each are written, 0 where the source has none.
+/// A copy of lines of neighbouring elements: `lines` of them with `elements` each are written, 0 where the source has none. The source's lines
+/// are numbered over axes, row by row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TileCopy {
     /// The scratch memory that is written.
@@ -376,10 +377,14 @@ pub struct TileCopy {
     pub to_stride: i64,
     /// The parameter that is read, of the same dtype.
     pub from: MemoryId,
-    /// Position of the first element.
+    /// Position of the first element of line 0.
     pub from_position: Index,
-    /// Elements from one line to the next.
-    pub from_stride: Index,
+    /// The number of the first line.
+    pub first_line: Index,
+    /// Elements from one line to the next along each axis that lines are numbered over, the outermost first.
+    pub from_strides: Vec<Index>,
+    /// Lines along each of these axes but the outermost.
+    pub from_extents: Vec<Index>,
     /// Number of lines.
     pub lines: i64,
     /// Elements of a line.

@@ -264,12 +264,17 @@ impl Verifier<'_> {
             let TileCopy { lines, elements, to_stride, .. } = copy;
             return self.fail(format!("{lines} lines of {elements} elements, {to_stride} apart; expected some, apart"));
         }
-        for index in
-            [&copy.to_position, &copy.from_position, &copy.from_stride, &copy.valid_lines, &copy.valid_elements]
-        {
-            self.index(index)?;
+        let (strides, extents) = (&copy.from_strides, &copy.from_extents);
+        if strides.len() != extents.len() + 1 {
+            let message = format!("{} strides and {} extents; expected one less", strides.len(), extents.len());
+            return self.fail(message);
         }
-        Ok(())
+        if let Some(extent) = extents.iter().filter_map(Index::as_constant).find(|extent| *extent < 1) {
+            return self.fail(format!("{extent} lines along an axis; expected at least 1"));
+        }
+        let places = [&copy.to_position, &copy.from_position, &copy.first_line];
+        let sizes = [&copy.valid_lines, &copy.valid_elements];
+        places.into_iter().chain(sizes).chain(strides).chain(extents).try_for_each(|index| self.index(index))
     }
 
     fn library(&mut self, call: &LibraryCall) -> Verified {

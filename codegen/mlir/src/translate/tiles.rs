@@ -186,11 +186,12 @@ impl Translator<'_> {
         let Some(spread) = &self.spread else { return self.error("copies that go on beside, which only GPUs have") };
         let (threads, dtype) = (i64::from(spread.threads), self.memory_dtype(copy.to)?);
         let size = dtype.bytes() as i64;
-        let places = [&copy.to_position, &copy.from_position, &copy.from_stride].map(|index| spread.divisor(index));
+        let places = [&copy.to_position, &copy.from_position].into_iter().chain(&copy.from_strides);
+        let places: Vec<i64> = places.map(|index| spread.divisor(index)).collect();
         let fits = |bytes: &i64| {
             let elements = bytes / size;
-            let all = places.into_iter().chain([copy.to_stride, copy.elements]);
-            elements > 0 && { all }.all(|place| place % elements == 0)
+            let mut all = places.iter().chain([&copy.to_stride, &copy.elements]);
+            elements > 0 && all.all(|place| place % elements == 0)
         };
         let starts_anywhere = self.kernel.memory[copy.from.0 as usize].part;
         let bytes = PIECES.into_iter().find(fits).filter(|_| !starts_anywhere);
@@ -211,11 +212,13 @@ impl Translator<'_> {
             add(&format!("arith.shrui %thread, {shift}"))
         });
         let ty = lane_type(dtype);
-        let [to_position, from_position, from_stride, valid_lines, valid_elements] =
-            [&copy.to_position, &copy.from_position, &copy.from_stride, &copy.valid_lines, &copy.valid_elements]
+        let [to_position, from_position, first_line, valid_lines, valid_elements] =
+            [&copy.to_position, &copy.from_position, &copy.first_line, &copy.valid_lines, &copy.valid_elements]
                 .map(|index| self.index(index));
-        let (to_position, from_position, from_stride) = (to_position?, from_position?, from_stride?);
+        let (to_position, from_position, first_line) = (to_position?, from_position?, first_line?);
         let (valid_lines, valid_elements) = (valid_lines?, valid_elements?);
+        let strides = copy.from_strides.iter().map(|stride| self.index(stride)).collect::<Result<Vec<_>>>()?;
+        let extents = copy.from_extents.iter().map(|extent| self.index(extent)).collect::<Result<Vec<_>>>()?;
         let [zero, held_constant, size_constant] = [0, held, size].map(|value| self.i64(value));
         // elements of the thread's piece that each line has
         let rest = self.op(&format!("arith.subi {valid_elements}, {element} : i64"));
@@ -231,9 +234,18 @@ impl Translator<'_> {
             let offset = self.op(&format!("arith.addi {offset}, {element} : i64"));
             let offset = self.op(&format!("arith.addi {offset}, {to_position} : i64"));
             let to = self.op(&format!("llvm.getelementptr {to}[{offset}] : (!llvm.ptr<3>, i64) -> !llvm.ptr<3>, {ty}"));
-            let offset = self.op(&format!("arith.muli {line}, {from_stride} : i64"));
-            let offset = self.op(&format!("arith.addi {offset}, {element} : i64"));
-            let offset = self.op(&format!("arith.addi {offset}, {from_position} : i64"));
+            // the line's number is not negative
+            let mut rest = self.op(&format!("arith.addi {line}, {first_line} : i64"));
+            let mut offset = self.op(&format!("arith.addi {element}, {from_position} : i64"));
+            for (axis, stride) in strides.iter().enumerate().rev() {
+                let mut along = rest.clone();
+                if axis > 0 {
+                    along = self.op(&format!("arith.remui {rest}, {} : i64", extents[axis - 1]));
+                    rest = self.op(&format!("arith.divui {rest}, {} : i64", extents[axis - 1]));
+                }
+                let part = self.op(&format!("arith.muli {along}, {stride} : i64"));
+                offset = self.op(&format!("arith.addi {offset}, {part} : i64"));
+            }
             let from = self.op(&format!("llvm.getelementptr {from}[{offset}] : (!llvm.ptr, i64) -> !llvm.ptr, {ty}"));
             let has_line = self.op(&format!("arith.cmpi slt, {line}, {valid_lines} : i64"));
             let valid = self.op(&format!("arith.select {has_line}, {valid}, {zero} : i64"));

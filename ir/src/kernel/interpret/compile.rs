@@ -91,7 +91,9 @@ pub(super) struct CopyCode {
     pub dtype: DType,
     pub to: IndexCode,
     pub from: IndexCode,
-    pub stride: IndexCode,
+    pub first: IndexCode,
+    pub strides: Vec<IndexCode>,
+    pub extents: Vec<IndexCode>,
     /// Lines and elements that the source has.
     pub valid: [IndexCode; 2],
 }
@@ -380,7 +382,9 @@ impl Compiler<'_> {
                     dtype: self.kernel.memory[copy.to.0 as usize].dtype,
                     to: self.index(&copy.to_position),
                     from: self.index(&copy.from_position),
-                    stride: self.index(&copy.from_stride),
+                    first: self.index(&copy.first_line),
+                    strides: copy.from_strides.iter().map(|stride| self.index(stride)).collect(),
+                    extents: copy.from_extents.iter().map(|extent| self.index(extent)).collect(),
                     valid: [self.index(&copy.valid_lines), self.index(&copy.valid_elements)],
                 };
                 self.ops.push(Op::Copies(Box::new(code)));

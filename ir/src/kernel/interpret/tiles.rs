@@ -1,5 +1,6 @@
 //! Fragments of matrices, and copies that go on beside.
 
+use super::InterpretError;
 use super::compile::{CopyCode, Slots, SpacedCode, TilesCode};
 use super::machine::{Executed, Machine};
 use crate::kernel::fragment::{EXTENT, LANES, Side};
@@ -141,7 +142,22 @@ impl Machine<'_> {
 
     /// Starts a copy. Until it is awaited, its place has no values.
     pub(super) fn copy(&mut self, code: &CopyCode, buffers: &mut [Vec<u8>]) -> Executed {
-        let (to, from, stride) = (self.index(code.to)?, self.index(code.from)?, self.index(code.stride)?);
+        let (to, from, first) = (self.index(code.to)?, self.index(code.from)?, self.index(code.first)?);
+        let strides = code.strides.iter().map(|&stride| self.index(stride)).collect::<Executed<Vec<i64>>>()?;
+        let extents = code.extents.iter().map(|&extent| self.index(extent)).collect::<Executed<Vec<i64>>>()?;
+        if let Some(&divisor) = extents.iter().find(|extent| **extent < 1) {
+            let kernel = self.code.kernel.name.clone();
+            return Err(InterpretError::Divisor { kernel, task: self.task, divisor });
+        }
+        // elements from line 0 to a line; too far where that cannot be said
+        let offset = |line: i64| {
+            let (mut rest, mut offset) = (first.checked_add(line)?, 0i64);
+            for (stride, extent) in strides[1..].iter().zip(&extents).rev() {
+                offset = offset.checked_add(stride.checked_mul(rest.rem_euclid(*extent))?)?;
+                rest = rest.div_euclid(*extent);
+            }
+            offset.checked_add(strides[0].checked_mul(rest)?)
+        };
         let [lines, elements] = code.valid;
         let (valid_lines, valid) = (self.index(lines)?, self.index(elements)?.clamp(0, code.copy.elements));
         let size = code.dtype.bytes();
@@ -149,7 +165,7 @@ impl Machine<'_> {
         for line in 0..code.copy.lines {
             let mut values = vec![0u8; code.copy.elements as usize * size];
             if line < valid_lines && valid > 0 {
-                let start = stride.checked_mul(line).and_then(|offset| from.checked_add(offset)).unwrap_or(-1);
+                let start = offset(line).and_then(|offset| from.checked_add(offset)).unwrap_or(-1);
                 let read = self.range("copy", code.copy.from.0, (start, valid), size, buffers)?;
                 let bytes = self.bytes(code.copy.from.0, buffers);
                 values[..valid as usize * size].copy_from_slice(&bytes[read..read + valid as usize * size]);

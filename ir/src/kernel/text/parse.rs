@@ -513,8 +513,15 @@ impl<'a> Parser<'a> {
         self.expect("]")?;
         self.expect("=")?;
         let (from, from_position) = self.access()?;
+        self.expect("line")?;
+        let first_line = self.index()?;
         self.expect("stride")?;
-        let from_stride = self.index()?;
+        let (mut from_strides, mut from_extents) = (vec![self.index()?], vec![]);
+        while self.eat(",") {
+            from_extents.push(self.index()?);
+            self.expect("stride")?;
+            from_strides.push(self.index()?);
+        }
         self.expect("]")?;
         self.expect("size")?;
         let lines = self.number("the number of lines")?;
@@ -530,7 +537,9 @@ impl<'a> Parser<'a> {
             to_stride,
             from,
             from_position,
-            from_stride,
+            first_line,
+            from_strides,
+            from_extents,
             lines,
             elements,
             valid_lines,

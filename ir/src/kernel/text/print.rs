@@ -273,14 +273,18 @@ impl Printer<'_> {
                 self.line(&line);
             }
             Statement::Copy(copy) => {
+                let strides = copy.from_strides.iter().map(|stride| format!("stride {}", self.index(stride)));
+                let extents = copy.from_extents.iter().map(|extent| format!(", {} ", self.index(extent)));
+                let axes: String =
+                    [String::new()].into_iter().chain(extents).zip(strides).map(|(a, b)| a + &b).collect();
                 let line = format!(
-                    "copy {}[{} stride {}] = {}[{} stride {}] size {} by {} of {} by {}",
+                    "copy {}[{} stride {}] = {}[{} line {} {axes}] size {} by {} of {} by {}",
                     self.memory(copy.to),
                     self.index(&copy.to_position),
                     copy.to_stride,
                     self.memory(copy.from),
                     self.index(&copy.from_position),
-                    self.index(&copy.from_stride),
+                    self.index(&copy.first_line),
                     copy.lines,
                     copy.elements,
                     self.index(&copy.valid_lines),

@@ -31,7 +31,7 @@ const EVERYTHING: &str = r#"kernel everything(x: f32 read, w: bf16 read, "two wo
   gemm y[t0*64 strides d0, 1] += x[0 strides 1, d1] * panel[0 strides %2, 1] size 4 by d0%%2 by d1
   library argsort(x[t0*8 strides d0, 1] size 1 by d1) to (order[0 strides 0, 1] size 1 by d1) with 1
   library argtop(x[0 strides 0, -1] size 1 by 9) to (order[0 strides 0, 1] size 1 by 3)
-  copy panel[t0*8 stride 40] = x[d1 stride d0 + 1] size 16 by 32 of d0 - t0 by 7
+  copy panel[t0*8 stride 40] = x[d1 line t0*4 stride d0 + 1, 28 stride 30, d1 stride 1] size 16 by 32 of d0 - t0 by 7
   commit_copies
   await_copies 1
   %17: f32x256 = load_left_tiles panel[t0*8 rows 24] warps 1 steps 0, 0

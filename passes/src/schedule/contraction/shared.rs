@@ -33,11 +33,13 @@ pub(super) enum Unit {
 }
 
 /// How operands lie for a product of tiles.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Layout {
     unit: Unit,
-    /// The summed variable of which a part has several values.
-    inner: usize,
+    /// Variables whose values are the rows.
+    rows: Vec<usize>,
+    /// Summed variables over whose values parts go.
+    inner: Vec<usize>,
     /// Which neighbours the operands have in memory, and in shared memory.
     lines: [Lines; 2],
 }
@@ -46,10 +48,13 @@ pub(super) struct Layout {
 pub(super) struct Product<'t, 'p> {
     plan: &'t Plan<'p>,
     pub(super) unit: Unit,
-    /// Variables whose values are the rows, the innermost last: a step of each is as many steps of the next as that has values.
+    /// Variables whose values are the rows, the innermost last.
     rows: Vec<usize>,
     columns: usize,
-    inner: usize,
+    /// The result's other variables.
+    outer: Vec<usize>,
+    /// Summed variables over whose values parts go, the innermost last.
+    inner: Vec<usize>,
     /// Summed variables of which a part has one value each.
     outer_summed: Vec<usize>,
     /// Rows and columns of a tile.
@@ -91,7 +96,7 @@ pub(super) struct Stored<'s> {
 
 /// A tile's place.
 struct Place {
-    /// Positions in both operands of its first row and column where all summed variables are 0.
+    /// Positions in both operands where all variables but the outer ones are 0.
     origin: [Index; 2],
     row: Index,
     column: Index,
@@ -103,7 +108,7 @@ impl Plan<'_> {
     pub(super) fn layout(&self) -> Option<Layout> {
         const LEAST: i64 = 8;
         let form = &self.form;
-        let (rows, columns) = (self.rows?, self.vector?);
+        let columns = self.vector?;
         let unit = match self.dtype {
             DType::F16 | DType::Bf16 => Unit::Cores,
             DType::F32 => Unit::Threads,
@@ -119,40 +124,44 @@ impl Plan<'_> {
             (variable.left.is(1), variable.right.is(1), self.count(*v))
         };
         let inner = summed.iter().copied().max_by_key(neighbours)?;
-        let height = self.merged_rows(rows).into_iter().map(|v| self.count(v)).product();
-        if [height, self.count(columns), self.count(inner)].into_iter().any(|count| count < LEAST)
-            || summed.iter().any(|&v| form.variables[v].extent.is(0))
-        {
-            return None;
-        }
-        let left = match (form.variables[inner].left.is(1), form.variables[rows].left.is(1)) {
-            (true, _) => Lines::Rows,
-            (false, true) => Lines::Columns,
-            (false, false) => return None,
+        let moves_left_only = |&v: &usize| {
+            let variable = &form.variables[v];
+            v != columns && variable.out.is_some() && variable.right.is(0)
+        };
+        let free: Vec<usize> = (0..form.variables.len()).filter(moves_left_only).collect();
+        let (left, rows) = match free.iter().find(|&&v| form.variables[v].left.is(1)) {
+            _ if form.variables[inner].left.is(1) => (Lines::Rows, free),
+            Some(&rows) => (Lines::Columns, self.merged_rows(rows, &free)),
+            None => return None,
         };
         let right = match (form.variables[columns].right.is(1), form.variables[inner].right.is(1)) {
             (true, _) => Lines::Rows,
             (false, true) => Lines::Columns,
             (false, false) => return None,
         };
-        Some(Layout { unit, inner, lines: [left, right] })
+        // lines may follow each other along several axes, neighbours only along one
+        let inner = if (left, right) == (Lines::Columns, Lines::Rows) { summed.clone() } else { vec![inner] };
+        let all = |variables: &[usize]| variables.iter().map(|&v| self.count(v)).product::<i64>();
+        if [all(&rows), self.count(columns), all(&inner)].into_iter().any(|count| count < LEAST)
+            || summed.iter().any(|&v| form.variables[v].extent.is(0))
+        {
+            return None;
+        }
+        Some(Layout { unit, rows, inner, lines: [left, right] })
     }
 
     fn count(&self, variable: usize) -> i64 {
         nominal(&self.form.variables[variable].extent)
     }
 
-    /// The variables whose values are the rows of one matrix with those of the innermost one.
-    fn merged_rows(&self, rows: usize) -> Vec<usize> {
+    /// The variables whose values are neighbours with those of the innermost one.
+    fn merged_rows(&self, rows: usize, free: &[usize]) -> Vec<usize> {
         let form = &self.form;
         let mut merged = vec![rows];
         let first = |merged: &[usize]| {
             let inner = &form.variables[merged[0]];
             let step = inner.extent.clone() * inner.left.clone();
-            self.outer().into_iter().find(|v| {
-                let outer = &form.variables[*v];
-                !merged.contains(v) && outer.right.is(0) && !step.is(0) && outer.left == step
-            })
+            free.iter().copied().find(|v| !merged.contains(v) && !step.is(0) && form.variables[*v].left == step)
         };
         while let Some(outer) = first(&merged) {
             merged.insert(0, outer);
@@ -162,18 +171,20 @@ impl Plan<'_> {
 
     /// The contraction by tiles in shared memory; `None` where [`layout`](Self::layout) has none.
     pub(super) fn tiles(&self, em: &mut Emitter, target: &Target, lanes: u32) -> Option<Result<Dim, Unsuited>> {
-        let Layout { unit, inner, lines: neighbours } = self.layout()?;
-        let (rows, columns) = (self.merged_rows(self.rows?), self.vector?);
-        let height: i64 = rows.iter().map(|&v| self.count(v)).product();
-        let outer: i64 = self.outer().into_iter().filter(|v| !rows.contains(v)).map(|v| self.count(v)).product();
+        let Layout { unit, rows, inner, lines: neighbours } = self.layout()?;
+        let columns = self.vector?;
+        let is_outer = |v: &usize| self.form.variables[*v].out.is_some() && *v != columns && !rows.contains(v);
+        let outer: Vec<usize> = (0..self.form.variables.len()).filter(is_outer).collect();
+        let count = |variables: &[usize]| variables.iter().map(|&v| self.count(v)).product();
         let product = Product {
             plan: self,
             unit,
-            rows,
             columns,
+            outer_summed: self.summed().into_iter().filter(|v| !inner.contains(v)).collect(),
             inner,
-            outer_summed: self.summed().into_iter().filter(|&v| v != inner).collect(),
-            tile: choose(target, unit, height, self.count(columns), outer),
+            tile: choose(target, unit, count(&rows), self.count(columns), count(&outer)),
+            outer,
+            rows,
             lines: neighbours,
         };
         Some(product.emit(em, lanes))
@@ -200,13 +211,13 @@ impl Product<'_, '_> {
         self.plan.form.variables[variable].extent.clone()
     }
 
-    fn row_extents(&self) -> Vec<Dim> {
-        self.rows.iter().map(|&v| self.extent(v)).collect()
+    fn extents(&self, variables: &[usize]) -> Vec<Dim> {
+        variables.iter().map(|&v| self.extent(v)).collect()
     }
 
-    /// The innermost variable of the rows.
-    fn inner_row(&self) -> usize {
-        self.rows[self.rows.len() - 1]
+    /// How many values variables have together.
+    fn all(&self, variables: &[usize]) -> Dim {
+        self.extents(variables).into_iter().product()
     }
 
     /// Summed values that are copied at a time.
@@ -259,10 +270,9 @@ impl Product<'_, '_> {
             .map(|(name, operand)| em.b.scratch(name, plan.dtype, (STAGES * self.part_elements(operand)) as u64));
         let apart = self.apart();
         let sums = em.b.scratch("sums", DType::F32, (self.rows_together() * apart) as u64);
-        let outer: Vec<usize> = plan.outer().into_iter().filter(|v| !self.rows.contains(v)).collect();
-        let row_extents = self.row_extents();
-        let all_rows: Dim = row_extents.iter().cloned().product();
-        let extents = outer.iter().map(|&v| self.extent(v));
+        let row_extents = self.extents(&self.rows);
+        let all_rows = self.all(&self.rows);
+        let extents = self.extents(&self.outer).into_iter();
         let all_columns = self.extent(self.columns);
         let column_tiles = all_columns.ceil_div(width);
         let row_tiles = all_rows.ceil_div(height);
@@ -272,12 +282,10 @@ impl Product<'_, '_> {
         let row_tile = indices.pop().unwrap_or(Index::Constant(0));
         let column_tile = indices.pop().unwrap_or(Index::Constant(0));
         let (row, column) = (em.hold(row_tile * height), em.hold(column_tile * width));
-        let [left, right] = plan.origins(em, &outer, &indices);
-        let left = left + row.clone() * em.extent(&plan.form.variables[self.inner_row()].left);
-        let right = right + column.clone() * em.extent(&plan.form.variables[self.columns].right);
-        let place = Place { origin: [em.hold(left), em.hold(right)], row, column };
+        let origin = plan.origins(em, &self.outer, &indices);
+        let place = Place { origin, row, column };
         let sum = self.sum(em, &place, operands)?;
-        let outer: Vec<(usize, Index)> = outer.into_iter().zip(indices).collect();
+        let outer: Vec<(usize, Index)> = self.outer.iter().copied().zip(indices).collect();
         let stored = match self.unit {
             Unit::Cores => cores::parts(self, &sum),
             Unit::Threads => Grid::of(self).parts(self, &sum),
@@ -325,8 +333,8 @@ impl Product<'_, '_> {
 
     /// The tile's sums, as the unit has them.
     fn sum(&self, em: &mut Emitter, place: &Place, operands: [MemoryId; 2]) -> Result<Vec<Register>, Unsuited> {
-        let mut rounds: Vec<Dim> = self.outer_summed.iter().map(|&v| self.extent(v)).collect();
-        rounds.push(self.extent(self.inner).ceil_div(self.depth()));
+        let mut rounds = self.extents(&self.outer_summed);
+        rounds.push(self.all(&self.inner).ceil_div(self.depth()));
         let end = em.extent(&rounds.iter().cloned().product());
         let end = em.hold(end);
         // where there is nothing to sum, nothing is read
@@ -396,43 +404,61 @@ impl Product<'_, '_> {
         let part = numbers.pop().unwrap_or(Index::Constant(0));
         let depth = em.hold(part * self.depth());
         let mut positions = place.origin.clone();
-        for (&v, number) in self.outer_summed.iter().zip(numbers).chain([(&self.inner, depth.clone())]) {
+        for (&v, number) in self.outer_summed.iter().zip(numbers) {
             let steps = [&form.variables[v].left, &form.variables[v].right].map(|step| em.extent(step));
             for (position, step) in positions.iter_mut().zip(steps) {
                 *position = position.clone() + number.clone() * step;
             }
         }
-        let summed = em.extent(&form.variables[self.inner].extent) - depth;
-        let summed = em.hold(summed);
-        let all: [Dim; 2] = [self.row_extents().into_iter().product(), self.extent(self.columns)];
-        let free = [(&all[0], &place.row), (&all[1], &place.column)].map(|(extent, first)| {
-            let rest = em.extent(extent) - first.clone();
-            em.hold(rest)
-        });
+        let free = [(&self.rows[..], &place.row), (std::slice::from_ref(&self.columns), &place.column)];
         for (operand, (position, free)) in positions.into_iter().zip(free).enumerate() {
             let (lines, elements) = self.part(operand);
+            let summed = (&self.inner[..], &depth);
             let has_free_lines = matches!((operand, self.lines[operand]), (0, Lines::Rows) | (1, Lines::Columns));
-            let variable = match (has_free_lines, operand) {
-                (false, _) => self.inner,
-                (true, 0) => self.inner_row(),
-                (true, _) => self.columns,
-            };
-            let step = [&form.variables[variable].left, &form.variables[variable].right][operand];
-            let (valid_lines, valid_elements) =
-                if has_free_lines { (free, summed.clone()) } else { (summed.clone(), free) };
-            let (from_position, from_stride) = (em.hold(position), em.extent(step));
+            let (along, across) = if has_free_lines { (free, summed) } else { (summed, free) };
+            let [valid_lines, valid_elements] = [along, across].map(|(variables, first)| {
+                let rest = em.extent(&self.all(variables)) - first.clone();
+                em.hold(rest)
+            });
+            // neighbours are one element apart
+            let from_position = em.hold(position + across.1.clone());
+            let (mut from_extents, mut from_strides) = (vec![], vec![]);
+            for (extent, stride) in self.axes(operand, along.0) {
+                from_extents.push(em.extent(&extent));
+                from_strides.push(em.extent(&stride));
+            }
+            from_extents.remove(0);
             em.b.copy(TileCopy {
                 to: operands[operand],
                 to_position: stage.clone() * self.part_elements(operand),
                 to_stride: elements + self.padding(),
                 from: self.plan.memory[operand],
                 from_position,
-                from_stride,
+                first_line: along.1.clone(),
+                from_strides,
+                from_extents,
                 lines,
                 elements,
                 valid_lines,
                 valid_elements,
             });
         }
+    }
+
+    /// Extents and an operand's steps along variables, the innermost last; those as one that go on where the next one ends.
+    fn axes(&self, operand: usize, variables: &[usize]) -> Vec<(Dim, Dim)> {
+        let mut axes: Vec<(Dim, Dim)> = vec![];
+        for &v in variables {
+            let variable = &self.plan.form.variables[v];
+            let (extent, step) = (variable.extent.clone(), [&variable.left, &variable.right][operand].clone());
+            match axes.last_mut() {
+                Some((all, stride)) if *stride == extent.clone() * step.clone() => {
+                    *all = all.clone() * extent;
+                    *stride = step;
+                }
+                _ => axes.push((extent, step)),
+            }
+        }
+        axes
     }
 }
