@@ -485,6 +485,55 @@ fn parts_along_the_last_axis_need_no_conditions() {
 
 /// Convolutions by tiles: at the edges of images, of odd extents, over several tasks and panels, of images seen through moves, with what
 /// follows in the same kernel.
+/// Transposes of whole squares, of incomplete ones, of unknown extents, of every dtype, and with what is computed on the way.
+#[test]
+fn transposes_go_by_squares() {
+    let batch = Dim::symbol("B");
+    let n = Dim::constant;
+    let floats = [DType::F32, DType::F64, DType::Bf16, DType::I64, DType::U8, DType::Bool];
+    for (shape, permutation) in [
+        (vec![n(32), n(48)], vec![1, 0]),
+        (vec![n(5), n(600)], vec![1, 0]),
+        (vec![n(67), n(19)], vec![1, 0]),
+        (vec![batch.clone(), n(40)], vec![1, 0]),
+        (vec![n(33), batch.clone()], vec![1, 0]),
+        (vec![batch.clone(), n(6), n(9), n(20)], vec![0, 3, 1, 2]),
+        (vec![n(2), n(17), n(3), n(16)], vec![0, 2, 3, 1]),
+        (vec![n(6), n(17), n(3), n(16)], vec![3, 2, 1, 0]),
+    ] {
+        for dtype in floats {
+            let mut b = Builder::new();
+            let x = b.parameter("x", TensorType { dtype, shape: shape.clone() }).unwrap();
+            let last = shape.len() - 1;
+            let y = b.transpose(x, &permutation).unwrap();
+            let results = match dtype.is_float() {
+                false => vec![y],
+                true => {
+                    let by_column =
+                        b.parameter("c", TensorType { dtype, shape: vec![shape[permutation[last]].clone()] });
+                    let turned = b.tensor_type(y).shape.clone();
+                    let by_column = b.broadcast(by_column.unwrap(), &turned, &[last]).unwrap();
+                    let sum = b.binary(Binary::Add, y, by_column).unwrap();
+                    vec![sum, b.unary(Unary::Negate, sum).unwrap()]
+                }
+            };
+            let function = function(b.finish(results));
+            for (extent, target) in [1, 16, 21].into_iter().flat_map(|extent| targets().map(|target| (extent, target)))
+            {
+                let arguments: Vec<Literal> = (function.graph.parameters.iter().zip(1..))
+                    .map(|(&p, seed)| sample(function.graph.tensor_type(p), extent, seed))
+                    .collect();
+                let expected = interpret(&function.graph, &arguments).unwrap();
+                let given = run(&function, &target, &[(Symbol::new("B"), extent)], &arguments).unwrap();
+                assert_eq!(expected, given, "{dtype} {shape:?} {permutation:?}");
+                let text = print_program(&schedule(&function, &target).unwrap());
+                let by_squares = target.vector_bytes as usize / dtype.bytes().max(4) >= 4;
+                assert_eq!(text.contains("interleave_low"), by_squares, "{text}");
+            }
+        }
+    }
+}
+
 #[test]
 fn convolutions_by_tiles() {
     use kc_ir::tensor::composites::{WinogradConvolution, WinogradFilters};

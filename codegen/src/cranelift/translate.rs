@@ -346,6 +346,9 @@ impl Translator<'_, '_> {
             Instruction::Interleave(half, a, b) => {
                 let start = half.start(lanes);
                 let (a, b) = (self.register(*a), self.register(*b));
+                if a.element.bytes() * lanes >= 16 && a.element == b.element {
+                    return Ok(self.interleave(*half, &a, &b));
+                }
                 let turns = (start..start + lanes / 2).flat_map(|lane| [(&a, lane), (&b, lane)]);
                 let scalars: Vec<Value> = turns.map(|(x, lane)| self.lane(x, dtype, lane)).collect();
                 Ok(self.assemble(dtype, &scalars))

@@ -4,6 +4,7 @@ use super::translate::Translator;
 use cranelift_codegen::ir::types::*;
 use cranelift_codegen::ir::{ConstantData, Endianness, InstBuilder, MemFlagsData, Type, Value};
 use kc_ir::DType;
+use kc_ir::kernel::Half;
 
 /// A register. One lane: a scalar, a bool being 0 or 1 in an `i8`. Several lanes: 128-bit vectors of `element`, in order; where
 /// the lanes do not fill the only one, its upper lanes hold anything. Several bools are masks: all ones or all zeros in an
@@ -230,6 +231,27 @@ impl Translator<'_, '_> {
         let (a, b) = (self.cast(I8X16, a), self.cast(I8X16, b));
         let shuffled = self.builder.ins().shuffle(a, b, mask);
         self.cast(vector_type(narrower), shuffled)
+    }
+
+    /// Lanes of a half of two registers in turns, which fill whole vectors.
+    pub fn interleave(&mut self, half: Half, a: &Vector, b: &Vector) -> Vector {
+        let (bytes, ty) = (a.element.bytes() as u8, a.part_type());
+        let count = a.parts.len();
+        // of one part its own half, of several the parts of the half, each by its halves
+        let first = half.start(a.lanes) * a.element.bytes();
+        let parts = (0..count as u32)
+            .map(|part| {
+                let start = first + 8 * part;
+                let (from, within) = ((start / 16) as usize, (start % 16) as u8);
+                let lane = |i: u8| within + i / (2 * bytes) * bytes + i % bytes;
+                let mask: Vec<u8> = (0..16u8).map(|i| lane(i) + if i / bytes % 2 == 1 { 16 } else { 0 }).collect();
+                let mask = self.builder.func.dfg.immediates.push(ConstantData::from(mask));
+                let (a, b) = (self.cast(I8X16, a.parts[from]), self.cast(I8X16, b.parts[from]));
+                let shuffled = self.builder.ins().shuffle(a, b, mask);
+                self.cast(ty, shuffled)
+            })
+            .collect();
+        a.with(parts)
     }
 
     fn resize_scalar(&mut self, x: Value, to: Type, signed: bool) -> Value {

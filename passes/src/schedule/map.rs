@@ -101,6 +101,114 @@ pub(super) fn nested(
     Ok(tasks)
 }
 
+/// Squares of the last axis and another one, for clusters that read along that one, as transposes do: each is computed with its lanes along
+/// the other axis, then transposed in registers. Its columns are along the last axis.
+pub(super) fn transposed(
+    em: &mut Emitter,
+    lanes: u32,
+    axis: usize,
+    per_task: i64,
+    shape: &[Dim],
+    outputs: &[Stored],
+) -> Result<Dim, Unsuited> {
+    let side = i64::from(lanes);
+    let Some((last, outer)) = shape.split_last() else { return Err(Unsuited) };
+    let is_narrow = |dim: &Dim| dim.as_constant().is_some_and(|n| n < side / 4);
+    if lanes < 4 || is_narrow(last) || is_narrow(&shape[axis]) {
+        return Err(Unsuited);
+    }
+    // rows that lie in few of a cache's sets displace each other: more of each is written at once
+    let displaces = |dim: &Dim| dim.as_constant().is_none_or(|n| n % 128 == 0);
+    let width = if displaces(last) || displaces(&shape[axis]) { 64 } else { 16 }.max(side);
+    // one after the other along the other axis, so that what is read is read on
+    let run = nominal(&shape[axis]).min(per_task / width).max(1);
+    let chunk = (run + side - 1) / side * side;
+    let mut units: Vec<Dim> = outer.to_vec();
+    units[axis] = Dim::constant(1);
+    units.extend([last.ceil_div(width), shape[axis].ceil_div(chunk)]);
+    let (tasks, first, length) = divide(em, &units.iter().cloned().product(), (per_task / (chunk * width)).max(1));
+    let end = em.hold(first.clone() + length);
+    em.lanes = lanes;
+    em.for_each(first, end, 1, |em, unit| {
+        let mut at = em.unravel(&units, unit);
+        let start = em.hold(at.pop().unwrap_or(Index::Constant(0)) * chunk);
+        let column = em.hold(at.pop().unwrap_or(Index::Constant(0)) * width);
+        let columns = em.extent(last);
+        let last_column = em.hold(columns.min(column.clone() + width));
+        let squares = |em: &mut Emitter, row: Index, rows: Option<Index>| {
+            em.for_each(column.clone(), last_column.clone(), side, |em, column| {
+                let at: Vec<Coordinate> = at.iter().cloned().chain([column]).map(Coordinate::fixed).collect();
+                square(em, axis, at, row, rows, outputs)
+            })
+        };
+        let extent = em.extent(&shape[axis]);
+        let end = em.hold(extent.clone().min(start.clone() + chunk));
+        let is_whole = extent.as_constant().is_some_and(|n| n % side == 0);
+        let whole = match is_whole {
+            true => end.clone(),
+            false => em.hold((end.clone() - start.clone()).floor_div(side) * side + start.clone()),
+        };
+        if extent.as_constant().is_none_or(|n| n >= side) {
+            em.for_each(start, whole.clone(), side, |em, row| squares(em, row, None))?;
+        }
+        if is_whole {
+            return Ok(());
+        }
+        em.for_each(whole, end.clone(), side, |em, row| {
+            let rest = em.hold(end - row.clone());
+            squares(em, row, Some(rest))
+        })
+    })?;
+    Ok(tasks)
+}
+
+/// A square whose first element is at `at`, with `row` along the axis; where `rows` is some, it has so many rows and no more.
+fn square(
+    em: &mut Emitter,
+    axis: usize,
+    at: Vec<Coordinate>,
+    row: Index,
+    rows: Option<Index>,
+    outputs: &[Stored],
+) -> Result<(), Unsuited> {
+    let side = i64::from(em.lanes);
+    let Some((first_column, outer)) = at.split_last() else { return Err(Unsuited) };
+    let first_column = first_column.index.clone();
+    let columns = outputs.first().and_then(|output| output.shape.last()).ok_or(Unsuited)?;
+    let is_whole = columns.as_constant().is_some_and(|n| n % side == 0);
+    let columns = em.extent(columns);
+    let place = |row: Coordinate, column: Coordinate| {
+        let mut place = outer.to_vec();
+        place[axis] = row;
+        At::Multi(place.into_iter().chain([column]).collect())
+    };
+    em.count = rows.clone();
+    let mut squares: Vec<Vec<Register>> = vec![vec![]; outputs.len()];
+    for number in 0..side {
+        let column = first_column.clone() + number;
+        // those that there are not are the last one again
+        let column = if is_whole { column } else { em.hold(column.min(columns.clone() - Index::Constant(1))) };
+        let at = place(Coordinate::lanes(row.clone()), Coordinate::fixed(column));
+        for (output, square) in outputs.iter().zip(&mut squares) {
+            square.push(em.value(output.value, &at)?);
+        }
+    }
+    em.count = None;
+    for (output, square) in outputs.iter().zip(squares) {
+        for (number, vector) in (0..side).zip(em.b.transpose(square)) {
+            let at = place(Coordinate::fixed(row.clone() + number), Coordinate::lanes(first_column.clone()));
+            let present = (!is_whole).then(|| columns.clone() - first_column.clone());
+            // of a row that there is not, nothing
+            let of_row = rows.clone().map(|rows| (rows - Index::Constant(number)) * side);
+            let count = [present, of_row].into_iter().flatten().reduce(Index::min);
+            em.count = count.map(|count| count.min(side));
+            em.store(output.memory, output.shape, &at, vector)?;
+            em.count = None;
+        }
+    }
+    Ok(())
+}
+
 /// Blocks of the last two axes, element after element: for clusters that read across rows, as transposes do, so that the lines
 /// of memory that one row touches are still in the nearest cache for the next rows.
 pub(super) fn blocked(em: &mut Emitter, per_task: i64, shape: &[Dim], outputs: &[Stored]) -> Result<Dim, Unsuited> {

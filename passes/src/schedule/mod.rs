@@ -115,6 +115,19 @@ fn copy(graph: &mut Graph, value: Value) -> Value {
     Value(graph.nodes.len() as u32 - 1)
 }
 
+/// How a cluster's elements are gone through.
+#[derive(Clone, Copy)]
+enum Nest {
+    /// In row-major order.
+    Flat,
+    /// Row after row.
+    Rows,
+    /// In squares of the last axis and this one.
+    Squares(usize),
+    /// One by one.
+    Scalars,
+}
+
 /// The buffer parameters of a kernel: those of the values that it reads and writes, then its temporaries.
 struct Assigned {
     of: BTreeMap<Value, MemoryId>,
@@ -618,14 +631,17 @@ impl<'f> Draft<'f> {
         let per_task = map::elements_per_task(operations);
         // functions are long chains of operations: two vectors at a time hide each other's latency
         let together = if target.block_threads == 1 && operations >= LONG_CHAIN { 2 } else { 1 };
-        let attempt = |lanes: u32, flat: bool| -> Result<(Kernel, Vec<Symbol>, Dim), Unsuited> {
+        let attempt = |nest: Nest, lanes: u32| -> Result<(Kernel, Vec<Symbol>, Dim), Unsuited> {
             let mut em = start.clone();
             let tasks = match &cluster.space {
-                Space::Map(shape) if flat => map::flat(&mut em, lanes, per_task, shape, &stored)?,
-                Space::Map(shape) if lanes == 1 => map::blocked(&mut em, per_task, shape, &stored)?,
-                Space::Map(shape) => map::nested(&mut em, lanes, per_task, shape, &stored)?,
+                Space::Map(shape) => match nest {
+                    Nest::Flat => map::flat(&mut em, lanes, per_task, shape, &stored)?,
+                    Nest::Rows => map::nested(&mut em, lanes, per_task, shape, &stored)?,
+                    Nest::Squares(axis) => map::transposed(&mut em, lanes, axis, per_task, shape, &stored)?,
+                    Nest::Scalars => map::blocked(&mut em, per_task, shape, &stored)?,
+                },
                 Space::Regions { .. } => return Err(Unsuited),
-                _ if flat => return Err(Unsuited),
+                _ if matches!(nest, Nest::Flat | Nest::Squares(_)) => return Err(Unsuited),
                 Space::Alone { op } => attention::attention(&mut em, target, lanes, *op, memory_of, &stored)?,
                 Space::Rows { outer, inner } => map::rows(&mut em, lanes, per_task, outer, inner, &members, &stored)?,
                 Space::Root { op, .. } => match self.graph.node(*op).op {
@@ -651,9 +667,17 @@ impl<'f> Draft<'f> {
             let dims = em.dims.clone();
             Ok((em.b.finish(dims.len() as u32), dims, tasks))
         };
-        attempt(together * target.lanes_along(&elements), true)
-            .or_else(|Unsuited| attempt(together * lanes, false))
-            .or_else(|Unsuited| attempt(1, false))
+        // lanes of a GPU are threads, which do not transpose
+        let axes = match &cluster.space {
+            Space::Map(shape) if target.block_threads == 1 => 0..shape.len().saturating_sub(1),
+            _ => 0..0,
+        };
+        let widest = outputs.iter().map(|&output| self.graph.tensor_type(output).dtype.bytes() as u32).max();
+        let square = target.vector_bytes / widest.unwrap_or(1).max(4);
+        attempt(Nest::Flat, together * target.lanes_along(&elements))
+            .or_else(|Unsuited| attempt(Nest::Rows, together * lanes))
+            .or_else(|Unsuited| axes.rev().find_map(|axis| attempt(Nest::Squares(axis), square).ok()).ok_or(Unsuited))
+            .or_else(|Unsuited| attempt(Nest::Scalars, 1))
             .map_err(|Unsuited| TypeError::new(name, "no kernel computes this combination of ops"))
     }
 
