@@ -8,6 +8,7 @@
 //! |---|---|
 //! | products of f16 and bf16 (`dot_general`, convolutions and their gradients) of at least 8 rows, columns and summed values, of which neighbours lie side by side | tensor cores (`mma.sync`) over tiles in shared memory that `cp.async` fills, two parts at a time |
 //! | such of f32 | register tiles of up to 8 by 8 elements a thread, over the same tiles |
+//! | of either, with too few tiles for the processors | sums in parts by a kernel of its own, added by that of the epilogue |
 //! | other contractions | register tiles over operands that are read where they lie |
 //! | loops over the elements of a sequence (`scan`, recurrent layers) | the launches of all rounds in the step's graph |
 //! | functions of the runtime's library (sorting, FFT, linear algebra) | refused |

@@ -22,10 +22,10 @@ use super::map::{divide, nominal};
 use super::store::{View, view};
 use crate::{Contraction, Target};
 use cut::{Blocks, Right};
-use kc_ir::kernel::{Gemm, Index, Matrix, MemoryId, Register};
+use kc_ir::kernel::{Access, Gemm, Index, Kernel, Matrix, MemoryId, Register};
 use kc_ir::tensor::ops::*;
 use kc_ir::tensor::{Graph, Op, Scalar, Value};
-use kc_ir::{DType, Dim};
+use kc_ir::{DType, Dim, Symbol, TensorType};
 pub(super) use packing::Packing;
 use std::collections::BTreeSet;
 use tile::choose_tile;
@@ -254,6 +254,60 @@ pub(super) fn packing(
         return None;
     }
     Packing::of(&plan, &Blocks::of(&plan, target, lanes, Right::Packed)?)
+}
+
+/// A contraction whose sums are computed in parts, by a kernel of its own: there are too few of them to occupy all processors.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    /// The values that the kernel reads.
+    pub operands: Vec<Value>,
+    /// The type of the buffer that it writes.
+    pub ty: TensorType,
+}
+
+impl Parts {
+    /// How a contraction's sums are computed in parts, where that pays.
+    pub(super) fn of(graph: &Graph, target: &Target, op: Value) -> Option<Self> {
+        if target.contraction != Contraction::Streamed {
+            return None;
+        }
+        let plan = Plan::of(graph, op, target.contraction, [MemoryId(0); 2], &[]);
+        let (_, ty) = plan.parts(target)?;
+        Some(Parts { operands: operands(graph, op, target.contraction), ty })
+    }
+
+    /// The kernel of the parts: it reads a buffer for each of its operands, in which the numbers say which it is, and writes the last one.
+    pub(super) fn kernel(
+        &self,
+        graph: &Graph,
+        target: &Target,
+        op: Value,
+        name: &str,
+        numbers: [usize; 2],
+    ) -> Result<(Kernel, Vec<Symbol>, Dim), Unsuited> {
+        let last = numbers[0].max(numbers[1]) + 1;
+        let dtype = graph.tensor_type(op).dtype;
+        let read = (0..last).map(|number| (format!("in{number}"), dtype, Access::Read));
+        let buffers: Vec<_> = read.chain([("parts".to_string(), self.ty.dtype, Access::Write)]).collect();
+        let mut em = Emitter::new(graph, name, &buffers);
+        let memory = numbers.map(|number| MemoryId(number as u32));
+        let plan = Plan::of(graph, op, target.contraction, memory, &[]);
+        let tasks = plan.sum_parts(&mut em, target, MemoryId(last as u32))?;
+        Ok((em.b.finish(em.dims.len() as u32), em.dims, tasks))
+    }
+
+    /// The kernel that adds the parts: the contraction's otherwise.
+    pub(super) fn added(
+        &self,
+        em: &mut Emitter,
+        target: &Target,
+        lanes: u32,
+        op: Value,
+        parts: MemoryId,
+        outputs: &[Stored],
+    ) -> Result<Dim, Unsuited> {
+        Plan::of(em.graph, op, target.contraction, [parts; 2], outputs).add_parts(em, target, lanes, parts)
+    }
 }
 
 /// Multiply-adds of one task, about.

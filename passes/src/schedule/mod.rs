@@ -29,8 +29,8 @@ mod store;
 
 use crate::{Contraction, Target};
 use cluster::{Clusters, Space};
-use contraction::Packing;
 pub use contraction::register_tiles;
+use contraction::{Packing, Parts};
 use control::Assembly;
 use emit::{Emitter, Seams, Unsuited};
 use kc_ir::kernel::{Access, Kernel, Launch, MemoryId, Program, Role, Step};
@@ -157,6 +157,8 @@ struct Draft<'f> {
     contraction: Contraction,
     /// Contractions that read a packed operand, which stays the same from call to call.
     packed: BTreeMap<Value, Packing>,
+    /// Contractions whose sums are computed in parts.
+    parts: BTreeMap<Value, Parts>,
 }
 
 impl<'f> Draft<'f> {
@@ -219,7 +221,8 @@ impl<'f> Draft<'f> {
         roots.extend(control::buffered(&graph, &clusters));
         let stored = Stored::decide(&graph, &mut clusters, &roots);
         let (copied, packed) = (copied.clone(), BTreeMap::new());
-        Ok(Draft { function, graph, clusters, stored, slots, copied, contraction, packed })
+        let parts = BTreeMap::new();
+        Ok(Draft { function, graph, clusters, stored, slots, copied, contraction, packed, parts })
     }
 
     /// The contractions with an operand that depends on the state alone, for which it pays to pack that; none where state is updated.
@@ -237,19 +240,23 @@ impl<'f> Draft<'f> {
                 op => op.operation().regions().is_empty() && of_constants(),
             });
         }
+        let packing = |op: Value| {
+            let lanes = self.graph.tensor_type(op).shape.last().map_or(target.lanes(), |n| target.lanes_along(n));
+            contraction::packing(&self.graph, target, lanes, op, |value| constant[value.index()])
+        };
+        self.contractions().filter_map(|op| Some((op, packing(op)?))).collect()
+    }
+
+    /// The contractions that have a kernel, and elements.
+    fn contractions(&self) -> impl Iterator<Item = Value> {
         let roots = self.clusters.clusters.iter().filter_map(|cluster| match cluster.space {
             Space::Root { op, .. } => {
                 matches!(self.graph.node(op).op, Op::DotGeneral(_) | Op::Convolution(_)).then_some(op)
             }
             _ => None,
         });
-        let packing = |op: Value| {
-            let lanes = self.graph.tensor_type(op).shape.last().map_or(target.lanes(), |n| target.lanes_along(n));
-            contraction::packing(&self.graph, target, lanes, op, |value| constant[value.index()])
-        };
         // what has no elements is not computed
-        let has_elements = |op: &Value| self.graph.tensor_type(*op).shape.iter().all(|extent| !extent.is(0));
-        roots.filter(has_elements).filter_map(|op| Some((op, packing(op)?))).collect()
+        roots.filter(|op| self.graph.tensor_type(*op).shape.iter().all(|extent| !extent.is(0)))
     }
 
     /// The values that a cluster's kernel reads from buffers.
@@ -280,6 +287,7 @@ impl<'f> Draft<'f> {
     /// What computing a value reads: of a contraction the buffers behind its operands that are not packed.
     fn reads_of(&self, value: Value) -> Vec<Value> {
         match self.graph.node(value).op {
+            _ if self.parts.contains_key(&value) => vec![],
             ref op if contraction::is_one(op) => {
                 let packed = self.packed.get(&value).map(|packing| packing.base);
                 let operands = contraction::operands(&self.graph, value, self.contraction);
@@ -414,6 +422,8 @@ impl<'f> Draft<'f> {
         if within.depth == 0 {
             self.packed = self.packings(target);
         }
+        let parts = |op| Some((op, Parts::of(&self.graph, target, op)?));
+        self.parts = self.contractions().filter_map(parts).collect();
         let symbols = within.symbols.clone();
         let program = Program { name: self.function.name.clone(), symbols, ..Program::default() };
         let mut assembly = Assembly::new(program);
@@ -471,9 +481,16 @@ impl<'f> Draft<'f> {
                 };
                 buffers.push(buffer);
             }
+            let mut work = self.work(number);
+            if let Some((op, parts)) = root.and_then(|op| Some((op, self.parts.get(&op)?))) {
+                let (mut launch, buffer) = self.launch_of_parts(target, op, parts, &kernel.name, &mut assembly)?;
+                std::mem::swap(&mut launch.work, &mut work);
+                packs.entry(levels.level(number)).or_default().push(launch);
+                buffers.push(buffer);
+            }
             let kernel = assembly.kernel(kernel);
             let dims = dims.iter().map(|symbol| Dim::symbol(&symbol.0)).collect();
-            launches.push(Launch { kernel, buffers, dims, tasks, parts: vec![], work: self.work(number) });
+            launches.push(Launch { kernel, buffers, dims, tasks, parts: vec![], work });
         }
         packs.keys().for_each(|&level| _ = steps.entry(level).or_default());
         let mut program = assembly.program;
@@ -526,6 +543,35 @@ impl<'f> Draft<'f> {
         let launch =
             Launch { kernel, buffers: vec![operand, buffer], dims: vec![], tasks, parts: vec![], work: Dim::default() };
         Ok((launch, buffer))
+    }
+
+    /// The launch that computes the parts of a contraction's sums, and their buffer.
+    fn launch_of_parts(
+        &self,
+        target: &Target,
+        op: Value,
+        parts: &Parts,
+        name: &str,
+        assembly: &mut Assembly,
+    ) -> Result<(Launch, usize), TypeError> {
+        let name = format!("{name}_parts");
+        let mut buffers: Vec<usize> = vec![];
+        let mut number = |value: Value| {
+            let buffer = self.buffer(value, assembly);
+            buffers.iter().position(|&known| known == buffer).unwrap_or_else(|| {
+                buffers.push(buffer);
+                buffers.len() - 1
+            })
+        };
+        let numbers = [number(parts.operands[0]), number(parts.operands[1])];
+        let kernel = parts.kernel(&self.graph, target, op, &name, numbers);
+        let (kernel, dims, tasks) =
+            kernel.map_err(|Unsuited| TypeError::new(name, "its sums cannot be computed in parts"))?;
+        let buffer = assembly.buffer(parts.ty.clone(), Role::Temporary);
+        buffers.push(buffer);
+        let dims = dims.iter().map(|symbol| Dim::symbol(&symbol.0)).collect();
+        let kernel = assembly.kernel(kernel);
+        Ok((Launch { kernel, buffers, dims, tasks, parts: vec![], work: Dim::default() }, buffer))
     }
 
     /// Types of the buffers that a cluster's kernel needs beside what it reads and writes.
@@ -598,11 +644,16 @@ impl<'f> Draft<'f> {
             .chain((0..).zip(&memory.temporaries).map(|(i, ty)| (format!("line{i}"), ty.dtype, Access::ReadWrite)))
             .collect();
         let temporaries: Vec<MemoryId> = (memory.first_temporary..declared.len() as u32).map(MemoryId).collect();
-        // a packed operand comes last
+        // a packed operand comes last, or parts of sums
         let packing = match cluster.space {
             Space::Root { op, .. } => self.packed.get(&op),
             _ => None,
         };
+        let parts = match cluster.space {
+            Space::Root { op, .. } => self.parts.get(&op).map(|parts| (parts, MemoryId(declared.len() as u32))),
+            _ => None,
+        };
+        declared.extend(parts.map(|(parts, _)| ("parts".to_string(), parts.ty.dtype, Access::Read)));
         let packed = packing.map(|packing| (packing, MemoryId(declared.len() as u32)));
         declared.extend(packing.map(|packing| ("packed".to_string(), packing.ty().dtype, Access::Read)));
         let mut start = Emitter::new(&self.graph, &name, &declared);
@@ -646,6 +697,11 @@ impl<'f> Draft<'f> {
                 Space::Rows { outer, inner } => map::rows(&mut em, lanes, per_task, outer, inner, &members, &stored)?,
                 Space::Root { op, .. } => match self.graph.node(*op).op {
                     ref contracts if contraction::is_one(contracts) => {
+                        if let Some((parts, memory)) = parts {
+                            return parts
+                                .added(&mut em, target, lanes, *op, memory, &stored)
+                                .map(|tasks| (em.b.finish(em.dims.len() as u32), em.dims, tasks));
+                        }
                         let operands = contraction::operands(&self.graph, *op, self.contraction);
                         // where one of them is packed, the other has its place
                         let other = packing.and_then(|packing| operands.iter().find(|&&base| base != packing.base));

@@ -12,7 +12,8 @@ use super::{Plan, cores};
 use crate::Target;
 use kc_ir::kernel::{Index, Lines, MemoryId, Register, TileCopy};
 use kc_ir::tensor::Scalar;
-use kc_ir::{DType, Dim};
+use kc_ir::tensor::ops::Binary;
+use kc_ir::{DType, Dim, TensorType};
 
 /// Parts of the operands that are in shared memory at a time.
 const STAGES: i64 = 2;
@@ -59,6 +60,8 @@ pub(super) struct Product<'t, 'p> {
     outer_summed: Vec<usize>,
     /// Rows and columns of a tile.
     pub(super) tile: (i64, i64),
+    /// Parts in which sums are computed.
+    parts: i64,
     /// Which neighbours the operands have in memory, and in shared memory.
     pub(super) lines: [Lines; 2],
 }
@@ -100,6 +103,8 @@ struct Place {
     origin: [Index; 2],
     row: Index,
     column: Index,
+    /// The number of the part of the sums.
+    part: Index,
 }
 
 impl Plan<'_> {
@@ -169,44 +174,109 @@ impl Plan<'_> {
         merged
     }
 
-    /// The contraction by tiles in shared memory; `None` where [`layout`](Self::layout) has none.
-    pub(super) fn tiles(&self, em: &mut Emitter, target: &Target, lanes: u32) -> Option<Result<Dim, Unsuited>> {
-        let Layout { unit, rows, inner, lines: neighbours } = self.layout()?;
+    /// The contraction as products of tiles; `None` where [`layout`](Self::layout) has none. `parts` says whether the sums may be computed in
+    /// parts.
+    fn product(&self, target: &Target, parts: bool) -> Option<Product<'_, '_>> {
+        let Layout { unit, rows, inner, lines } = self.layout()?;
         let columns = self.vector?;
         let is_outer = |v: &usize| self.form.variables[*v].out.is_some() && *v != columns && !rows.contains(v);
         let outer: Vec<usize> = (0..self.form.variables.len()).filter(is_outer).collect();
-        let count = |variables: &[usize]| variables.iter().map(|&v| self.count(v)).product();
-        let product = Product {
-            plan: self,
-            unit,
-            columns,
-            outer_summed: self.summed().into_iter().filter(|v| !inner.contains(v)).collect(),
-            inner,
-            tile: choose(target, unit, count(&rows), self.count(columns), count(&outer)),
-            outer,
-            rows,
-            lines: neighbours,
-        };
-        Some(product.emit(em, lanes))
+        let outer_summed = self.summed().into_iter().filter(|v| !inner.contains(v)).collect();
+        let mut product =
+            Product { plan: self, unit, rows, columns, outer, inner, outer_summed, tile: (0, 0), parts: 1, lines };
+        (product.tile, product.parts) = product.choose(target, parts);
+        Some(product)
+    }
+
+    /// The contraction by tiles in shared memory, whole sums at once; `None` where [`layout`](Self::layout) has none.
+    pub(super) fn tiles(&self, em: &mut Emitter, target: &Target, lanes: u32) -> Option<Result<Dim, Unsuited>> {
+        Some(self.product(target, false)?.emit(em, lanes, None))
+    }
+
+    /// In how many parts the sums are better computed, where it is not one, and the type of what has them all.
+    pub(super) fn parts(&self, target: &Target) -> Option<(i64, TensorType)> {
+        let product = self.product(target, true).filter(|product| product.parts > 1)?;
+        let parts = Dim::constant(product.parts);
+        let shape = vec![product.all(&product.outer) * parts, product.all(&product.rows), self.extent(self.vector)];
+        Some((product.parts, TensorType { dtype: DType::F32, shape }))
+    }
+
+    /// Computes the parts of all sums into a buffer.
+    pub(super) fn sum_parts(&self, em: &mut Emitter, target: &Target, parts: MemoryId) -> Result<Dim, Unsuited> {
+        self.product(target, true).ok_or(Unsuited)?.emit(em, target.lanes(), Some(parts))
+    }
+
+    /// Adds the parts of each sum and computes the epilogue.
+    pub(super) fn add_parts(
+        &self,
+        em: &mut Emitter,
+        target: &Target,
+        lanes: u32,
+        from: MemoryId,
+    ) -> Result<Dim, Unsuited> {
+        /// Elements of a task.
+        const ELEMENTS: i64 = 512;
+        let product = self.product(target, true).ok_or(Unsuited)?;
+        let variables: Vec<usize> = product.outer.iter().chain(&product.rows).copied().collect();
+        let units = product.extents(&variables);
+        let per_task = (ELEMENTS / self.count(product.columns)).max(1);
+        let (tasks, first, length) = divide(em, &units.iter().cloned().product(), per_task);
+        let (rows, columns) = (em.extent(&product.all(&product.rows)), em.extent(&product.extent(product.columns)));
+        let end = em.hold(first.clone() + length);
+        em.for_each(first, end, 1, |em, unit| {
+            let outer = em.hold(unit.clone().floor_div(rows.clone()));
+            let row = em.hold(unit.clone().modulo(rows.clone()));
+            let indices = em.unravel(&units, unit);
+            let fixed: Vec<(usize, Index)> = variables.iter().copied().zip(indices).collect();
+            em.vector_loop(lanes, Index::Constant(0), columns.clone(), &[], |em, column, _| {
+                let load = |em: &mut Emitter, part: Index| {
+                    let line = (outer.clone() * product.parts + part) * rows.clone() + row.clone();
+                    em.b.load(from, line * columns.clone() + column.clone(), em.lanes, em.count.clone())
+                };
+                let first = load(em, Index::Constant(0));
+                let sum = em.for_carrying(1, product.parts, 1, &[first], |em, part, sum| {
+                    let next = load(em, part);
+                    Ok(vec![em.b.binary(Binary::Add, sum[0], next)])
+                })?;
+                self.finish_at(em, &fixed, column, sum[0])?;
+                Ok(vec![])
+            })?;
+            Ok(())
+        })?;
+        Ok(tasks)
     }
 }
 
-/// The tile with the least estimated time: of what its products and its copies take, for as many tiles as are computed one after the other.
-fn choose(target: &Target, unit: Unit, rows: i64, columns: i64, outer: i64) -> (i64, i64) {
-    // products that take as long as the copy of a value
-    let copy = match unit {
-        Unit::Cores => 24,
-        Unit::Threads => 6,
-    };
-    let up = |n: i64, part: i64| (n + part - 1) / part;
-    let time = |&(height, width): &(i64, i64)| {
-        let tiles = up(rows, height) * up(columns, width) * outer;
-        tiles.max(i64::from(target.threads)) * (height * width + copy * (height + width))
-    };
-    TILES.into_iter().min_by_key(time).unwrap_or((32, 32))
-}
-
 impl Product<'_, '_> {
+    /// The tile, and in how many parts its sums are computed, with the least estimated time: of what products and copies take, for as many tiles
+    /// as are computed one after the other, and of adding the parts.
+    fn choose(&self, target: &Target, parts: bool) -> ((i64, i64), i64) {
+        /// Parts of a sum that go through shared memory at least.
+        const ROUNDS: i64 = 4;
+        // products that take as long as the copy of a value, and how many times those of f32 are computed at once
+        let (copy, at_once) = match self.unit {
+            Unit::Cores => (24, 4),
+            Unit::Threads => (6, 1),
+        };
+        let up = |n: i64, part: i64| (n + part - 1) / part;
+        let count = |variables: &[usize]| variables.iter().map(|&v| self.plan.count(v)).product::<i64>();
+        let (rows, columns, outer) = (count(&self.rows), self.plan.count(self.columns), count(&self.outer));
+        let rounds = count(&self.outer_summed) * up(count(&self.inner), self.depth());
+        let blocks = i64::from(target.threads);
+        let cost = &target.cost;
+        let launch = (0.5 * cost.launch_nanoseconds * cost.contraction_flops_per_nanosecond) as i64 * at_once;
+        let most = if parts { (rounds / ROUNDS).max(1) } else { 1 };
+        let candidates = TILES.into_iter().flat_map(|tile| (0..63).map(move |power| (tile, 1 << power)));
+        let time = |&((height, width), parts): &((i64, i64), i64)| {
+            let tiles = up(rows, height) * up(columns, width) * outer * parts;
+            let each = (height * width + copy * (height + width)) * self.depth() * up(rounds, parts);
+            let added = if parts > 1 { 2 * copy * rows * columns * outer * parts + launch } else { 0 };
+            tiles.max(blocks).saturating_mul(each).saturating_add(added)
+        };
+        let admitted = candidates.filter(|(_, parts)| *parts <= most.min(blocks));
+        admitted.min_by_key(time).unwrap_or(((32, 32), 1))
+    }
+
     fn extent(&self, variable: usize) -> Dim {
         self.plan.form.variables[variable].extent.clone()
     }
@@ -263,7 +333,8 @@ impl Product<'_, '_> {
         }
     }
 
-    fn emit(&self, em: &mut Emitter, lanes: u32) -> Result<Dim, Unsuited> {
+    /// The tiles, and the epilogue; or instead of that, where the sums are computed in parts, these into the memory of them.
+    fn emit(&self, em: &mut Emitter, lanes: u32, parts: Option<MemoryId>) -> Result<Dim, Unsuited> {
         let plan = self.plan;
         let (height, width) = self.tile;
         let operands: [MemoryId; 2] = [("left", 0), ("right", 1)]
@@ -276,14 +347,21 @@ impl Product<'_, '_> {
         let all_columns = self.extent(self.columns);
         let column_tiles = all_columns.ceil_div(width);
         let row_tiles = all_rows.ceil_div(height);
-        let units: Vec<Dim> = extents.chain([column_tiles, row_tiles]).collect();
+        let units: Vec<Dim> = extents.chain([Dim::constant(self.parts), column_tiles, row_tiles]).collect();
         let (tasks, unit, _) = divide(em, &units.iter().cloned().product(), 1);
         let mut indices = em.unravel(&units, unit);
         let row_tile = indices.pop().unwrap_or(Index::Constant(0));
         let column_tile = indices.pop().unwrap_or(Index::Constant(0));
         let (row, column) = (em.hold(row_tile * height), em.hold(column_tile * width));
+        let part = indices.pop().unwrap_or(Index::Constant(0));
+        // of all sums, those of the tile's part
+        let mut number = Index::Constant(0);
+        for (extent, index) in self.extents(&self.outer).iter().zip(&indices) {
+            number = number * em.extent(extent) + index.clone();
+        }
+        let number = em.hold(number * self.parts + part.clone());
         let origin = plan.origins(em, &self.outer, &indices);
-        let place = Place { origin, row, column };
+        let place = Place { origin, row, column, part };
         let sum = self.sum(em, &place, operands)?;
         let outer: Vec<(usize, Index)> = self.outer.iter().copied().zip(indices).collect();
         let stored = match self.unit {
@@ -315,13 +393,22 @@ impl Product<'_, '_> {
                     em.b.independent();
                     let here = em.hold(row.clone() + r.clone() * step);
                     let mut fixed = outer.clone();
-                    fixed.extend(self.rows.iter().copied().zip(em.unravel(&row_extents, here)));
+                    fixed.extend(self.rows.iter().copied().zip(em.unravel(&row_extents, here.clone())));
                     let end = if lanes > 1 { Index::Constant(1) } else { columns };
                     em.for_each(0, end, 1, |em, c| {
                         em.b.independent();
                         let sum = em.b.load(sums, r.clone() * apart + base + c.clone(), lanes, count.clone());
                         (em.lanes, em.count) = (lanes, count.clone());
-                        let finished = plan.finish_at(em, &fixed, place.column.clone() + c, sum);
+                        let column = place.column.clone() + c;
+                        let finished = match parts {
+                            None => plan.finish_at(em, &fixed, column, sum),
+                            Some(parts) => {
+                                let line = number.clone() * em.extent(&all_rows) + here;
+                                let position = line * em.extent(&all_columns) + column;
+                                em.b.store(parts, position, sum, count.clone());
+                                Ok(())
+                            }
+                        };
                         (em.lanes, em.count) = (1, None);
                         finished
                     })
@@ -335,11 +422,21 @@ impl Product<'_, '_> {
     fn sum(&self, em: &mut Emitter, place: &Place, operands: [MemoryId; 2]) -> Result<Vec<Register>, Unsuited> {
         let mut rounds = self.extents(&self.outer_summed);
         rounds.push(self.all(&self.inner).ceil_div(self.depth()));
-        let end = em.extent(&rounds.iter().cloned().product());
-        let end = em.hold(end);
+        let all: Dim = rounds.iter().cloned().product();
+        let end = em.extent(&all);
+        let (start, end) = match self.parts {
+            1 => (Index::Constant(0), em.hold(end)),
+            parts => {
+                let each = em.extent(&all.ceil_div(parts));
+                let start = em.hold(place.part.clone() * each.clone());
+                let end = (start.clone() + each).min(end);
+                (start, em.hold(end))
+            }
+        };
         // where there is nothing to sum, nothing is read
         for stage in 0..STAGES - 1 {
-            self.fetch_round(em, place, operands, &rounds, Index::Constant(stage), &end)?;
+            let first = em.hold(start.clone() + stage);
+            self.fetch_round(em, place, operands, &rounds, first, &end)?;
         }
         let (count, lanes) = match self.unit {
             Unit::Cores => cores::sums(self),
@@ -347,7 +444,7 @@ impl Product<'_, '_> {
         };
         let zero = em.b.constant(DType::F32, lanes, Scalar::Float(0.0));
         let initial = vec![zero; count];
-        em.for_carrying(0, end.clone(), 1, &initial, |em, round, sums| {
+        em.for_carrying(start, end.clone(), 1, &initial, |em, round, sums| {
             em.b.await_copies((STAGES - 2) as u32);
             let next = em.hold(round.clone() + (STAGES - 1));
             self.fetch_round(em, place, operands, &rounds, next, &end)?;
