@@ -1,10 +1,12 @@
 //! What all layers have: an identity, a name, where they were made.
 
-use crate::dtype_policies::{self, DTypePolicySpec};
+use crate::dtype_policies::{self, DTypePolicy, DTypePolicySpec};
 use crate::initializers::Initializer;
+use crate::quantizers::Int8QuantizationConfig;
 use crate::random::Seed;
 use crate::regularizers::Regularizer;
 use crate::remat_scope::RematScope;
+use crate::{Error, Result};
 use kc_ir::tensor::Location;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -26,6 +28,8 @@ pub struct Base {
     activity_regularizer: Regularizer,
     remat: Option<Arc<RematScope>>,
     dtype_policy: DTypePolicySpec,
+    /// How the weights were quantised, shared with clones as weights are.
+    quantization: Arc<OnceLock<Int8QuantizationConfig>>,
     location: (&'static str, u32),
     /// Seeds that are drawn when the layer is built, by what they are for.
     seeds: Arc<Mutex<BTreeMap<String, Seed>>>,
@@ -45,6 +49,7 @@ impl Base {
             activity_regularizer: Regularizer::None,
             remat: RematScope::current(),
             dtype_policy: dtype_policies::dtype_policy().into(),
+            quantization: Arc::default(),
             location: crate::error::caller(),
             seeds: Arc::default(),
         }
@@ -78,6 +83,7 @@ impl Base {
     pub fn renew(&mut self) {
         self.identity = next_identity();
         self.auto_name = Arc::default();
+        self.quantization = Arc::default();
         self.seeds = Arc::default();
     }
 
@@ -124,6 +130,34 @@ impl Base {
     /// What the layer computes in and keeps its weights in: the policy that was global when it was made, unless it has its own.
     pub fn dtype_policy(&self) -> &DTypePolicySpec {
         &self.dtype_policy
+    }
+
+    /// What the layer computes in and keeps its weights in where its path in Keras is that one, or `None` where no path is known.
+    pub(crate) fn policy_at(&self, path: Option<&str>) -> Result<DTypePolicy> {
+        let policy = match path {
+            Some(path) => self.dtype_policy.of(path),
+            None => self.dtype_policy.default(),
+        }?;
+        match self.quantization.get() {
+            Some(_) if policy.quantization_mode().is_none() => DTypePolicy::quantized("int8", policy.name()),
+            _ => Ok(policy),
+        }
+    }
+
+    /// How the weights were quantised, where they were.
+    pub(crate) fn quantization(&self) -> Option<&Int8QuantizationConfig> {
+        self.quantization.get()
+    }
+
+    /// Quantises the weights.
+    pub(crate) fn quantize(&self, config: &Int8QuantizationConfig) -> Result<()> {
+        let policy = self.policy_at(None)?;
+        if policy.quantization_mode().is_some() {
+            return Err(Error::model(format!("its weights are quantised already: its policy is `{}`", policy.name())));
+        }
+        DTypePolicy::quantized("int8", policy.name())?;
+        self.quantization.get_or_init(|| config.clone());
+        Ok(())
     }
 
     /// Says what the layer computes in and keeps its weights in.

@@ -42,6 +42,23 @@ pub struct DTypePolicy {
     name: String,
     compute_dtype: DType,
     variable_dtype: DType,
+    /// The policy without quantisation, of one that has some.
+    source: Option<String>,
+}
+
+/// A policy of quantised weights (`keras.dtype_policies.QuantizedDTypePolicy`): [`DTypePolicy::quantized`] makes it.
+pub type QuantizedDTypePolicy = DTypePolicy;
+
+/// The modes of quantisation that Keras has; the first is the one that is there.
+const MODES: [&str; 5] = ["int8", "int4", "float8", "gptq", "awq"];
+
+/// Says that a mode is not there, or refuses a name that none has.
+pub(crate) fn check_mode(mode: &str) -> Result<()> {
+    match MODES.iter().find(|known| mode.split('/').next() == Some(known)) {
+        Some(&"int8") if mode == "int8" => Ok(()),
+        Some(_) => Err(Error::model(format!("the quantisation `{mode}` is not there; there is: int8"))),
+        None => Err(Error::model(format!("unknown mode of quantisation `{mode}`; there is: int8"))),
+    }
 }
 
 impl DTypePolicy {
@@ -51,6 +68,11 @@ impl DTypePolicy {
     ///
     /// No policy and no dtype has the name.
     pub fn new(name: &str) -> Result<Self> {
+        if let Some((mode, source)) =
+            name.split_once("_from_").filter(|_| MODES.iter().any(|mode| name.starts_with(mode)))
+        {
+            return DTypePolicy::quantized(mode, source);
+        }
         let (compute_dtype, variable_dtype) = match MIXED.iter().find(|(mixed, _)| *mixed == name) {
             Some(&(_, dtype)) => (dtype, DType::F32),
             None => {
@@ -60,7 +82,32 @@ impl DTypePolicy {
                 (dtype, dtype)
             }
         };
-        Ok(DTypePolicy { name: name.to_string(), compute_dtype, variable_dtype })
+        Ok(DTypePolicy { name: name.to_string(), compute_dtype, variable_dtype, source: None })
+    }
+
+    /// The policy `<mode>_from_<source>` of layers whose weights are quantised, of which one mode is there: `"int8"`. What layers compute
+    /// in beside their products is what the source says. Keras' `QuantizedDTypePolicy(mode, source_name)`.
+    ///
+    /// # Errors
+    ///
+    /// The mode is not there, no policy has the source's name, or it computes in f16, whose range int8 does not suit.
+    pub fn quantized(mode: &str, source_name: &str) -> Result<Self> {
+        check_mode(mode)?;
+        let source = DTypePolicy::new(source_name)?;
+        if source.source.is_some() {
+            return Err(Error::model(format!("the policy `{source_name}` is quantised already")));
+        }
+        if source.compute_dtype == DType::F16 {
+            return Err(Error::model(format!(
+                "the quantisation `{mode}` does not go with the compute dtype float16 of `{source_name}`: use bfloat16 or float32"
+            )));
+        }
+        Ok(DTypePolicy { name: format!("{mode}_from_{source_name}"), source: Some(source.name), ..source })
+    }
+
+    /// How the weights are quantised, where they are: `"int8"`.
+    pub fn quantization_mode(&self) -> Option<&'static str> {
+        self.source.is_some().then_some(MODES[0])
     }
 
     /// Its name.
@@ -82,7 +129,8 @@ impl DTypePolicy {
 /// `<DTypePolicy "mixed_bfloat16">`, as Python shows it.
 impl fmt::Debug for DTypePolicy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "<DTypePolicy \"{}\">", self.name)
+        let class = if self.source.is_some() { "QuantizedDTypePolicy" } else { "DTypePolicy" };
+        write!(formatter, "<{class} \"{}\">", self.name)
     }
 }
 
@@ -99,6 +147,7 @@ pub fn dtype_policy() -> DTypePolicy {
         name: "float32".to_string(),
         compute_dtype: DType::F32,
         variable_dtype: DType::F32,
+        source: None,
     })
 }
 
@@ -286,7 +335,12 @@ impl From<DTypePolicyMap> for DTypePolicySpec {
 /// The policy, map or name as Keras' files have it, in a layer's entry `dtype`. `keras.dtype_policies.serialize`.
 pub fn serialize(policy: impl Into<DTypePolicySpec>) -> Json {
     let object = |module: &str, class: &str, config: Json| json!({ "module": module, "class_name": class, "config": config, "registered_name": null });
-    let plain = |policy: &DTypePolicy| object("keras", "DTypePolicy", json!({ "name": policy.name }));
+    let plain = |policy: &DTypePolicy| match (&policy.source, policy.quantization_mode()) {
+        (Some(source), Some(mode)) => {
+            object("keras.dtype_policies", "QuantizedDTypePolicy", json!({ "mode": mode, "source_name": source }))
+        }
+        _ => object("keras", "DTypePolicy", json!({ "name": policy.name })),
+    };
     match policy.into() {
         DTypePolicySpec::Policy(policy) => plain(&policy),
         DTypePolicySpec::Unknown(name) => json!(name),
@@ -323,6 +377,12 @@ pub fn deserialize(config: &Json) -> Result<DTypePolicySpec> {
         "DTypePolicy" | "FloatDTypePolicy" | "Policy" => {
             DTypePolicy::new(config["name"].as_str().ok_or_else(wrong)?).map(Into::into)
         }
+        "QuantizedDTypePolicy" => {
+            let mode = config["mode"].as_str().ok_or_else(wrong)?;
+            let global = dtype_policy();
+            let source = config["source_name"].as_str().unwrap_or(global.name());
+            DTypePolicy::quantized(mode, source).map(Into::into)
+        }
         "DTypePolicyMap" => {
             let mut map = DTypePolicyMap::new();
             if !config["default_policy"].is_null() {
@@ -334,7 +394,7 @@ pub fn deserialize(config: &Json) -> Result<DTypePolicySpec> {
             Ok(map.into())
         }
         _ => Err(Error::model(format!(
-            "dtype policies of the class `{class}` are not there; known are: DTypePolicy, DTypePolicyMap"
+            "dtype policies of the class `{class}` are not there; known are: DTypePolicy, DTypePolicyMap, QuantizedDTypePolicy"
         ))),
     }
 }
@@ -363,6 +423,10 @@ mod tests {
         let mixed = json!({"module": "keras", "class_name": "DTypePolicy", "config": {"name": "mixed_bfloat16"}, "registered_name": null});
         assert_eq!(serialize("mixed_bfloat16"), mixed);
         assert_eq!(deserialize(&mixed), Ok("mixed_bfloat16".into()));
+        let quantized = json!({"module": "keras.dtype_policies", "class_name": "QuantizedDTypePolicy",
+            "config": {"mode": "int8", "source_name": "mixed_bfloat16"}, "registered_name": null});
+        assert_eq!(serialize("int8_from_mixed_bfloat16"), quantized);
+        assert_eq!(deserialize(&quantized), Ok("int8_from_mixed_bfloat16".into()));
         let map = DTypePolicyMap::new().default_policy(DTypePolicy::new("float32").expect("a policy"));
         let map = map.with("a/b", "bfloat16").expect("new");
         let written = json!({"module": "keras.dtype_policies", "class_name": "DTypePolicyMap", "config": {

@@ -3,12 +3,14 @@
 
 mod orthogonal;
 
+use crate::ops::{self, Tensor};
+use crate::quantizers::AbsMaxQuantizer;
 use crate::random::{self, Seed};
 use crate::{Result, Scope};
-use kc_ir::TensorType;
 use kc_ir::tensor::composites::{self, RandomNormal as Normal, RandomUniform as Uniform};
 use kc_ir::tensor::ops::{Binary, Compare, Concatenate, Iota};
 use kc_ir::tensor::{Real, Scalar, Value};
+use kc_ir::{DType, Dim, TensorType};
 
 /// How a weight starts. Made from a name (`"he_normal"`) or from one of the types of this module.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,12 +73,38 @@ pub enum Initializer {
     /// A bias of four gates of which the second, that forgets, starts at 1 and the others by an initializer.
     #[doc(hidden)]
     UnitForgetBias(Box<Initializer>),
+    /// A part of what another initializer gives, as integers with scales.
+    #[doc(hidden)]
+    Quantized(Box<Quantized>),
     /// The state of a seed generator: the seed and 0.
     #[doc(hidden)]
     Seed(Seed),
     /// A name that no initializer has; the layer that is built with it reports it.
     #[doc(hidden)]
     Unknown(String),
+}
+
+/// The integers or the scales of a quantised weight, of the numbers that it would start with.
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantized {
+    pub(crate) initializer: Initializer,
+    /// Of the numbers.
+    pub(crate) dtype: DType,
+    pub(crate) shape: Vec<i64>,
+    pub(crate) quantizer: AbsMaxQuantizer,
+    /// The axes that share a scale, where the quantiser does not say.
+    pub(crate) axes: Vec<i64>,
+    /// Whether this is the scales, else the integers.
+    pub(crate) scale: bool,
+}
+
+impl Quantized {
+    /// The part of numbers, in the shape of the state tensor.
+    pub(crate) fn of(&self, numbers: Tensor, shape: &[Dim]) -> Tensor {
+        let (values, scales) = self.quantizer.quantize_along(numbers, &self.axes);
+        if self.scale { ops::reshape(scales, shape) } else { values }
+    }
 }
 
 /// What [`Initializer::VarianceScaling`] divides by.
@@ -230,6 +258,7 @@ macro_rules! seed_of {
             | Initializer::Orthogonal { seed, .. }
             | Initializer::Seed(seed) => Some(seed),
             Initializer::UnitForgetBias(others) => others.$method(),
+            Initializer::Quantized(part) => part.initializer.$method(),
             Initializer::Zeros
             | Initializer::Ones
             | Initializer::Constant(_)
@@ -332,6 +361,12 @@ impl Initializer {
                     others.build(scope, &of(2), drawn)?,
                 ];
                 Ok(scope.add(Concatenate { axis: 0 }, &parts)?)
+            }
+            Initializer::Quantized(ref part) => {
+                let numbers = TensorType::new(part.dtype, part.shape.iter().copied());
+                let numbers = part.initializer.build(scope, &numbers, drawn)?;
+                let numbers = scope.tensor(numbers);
+                scope.build(part.of(numbers, &ty.shape))
             }
             Initializer::Seed(_) => key(),
             Initializer::Unknown(ref name) => Err(crate::Error::model(format!("unknown initializer `{name}`"))),

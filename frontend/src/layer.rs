@@ -1,5 +1,6 @@
 use crate::base::Base;
 use crate::dtype_policies::{DTypePolicy, DTypePolicySpec};
+use crate::quantizers::{Int8QuantizationConfig, QuantizationSpec};
 use crate::regularizers::Regularizer;
 use crate::{Error, Result, Scope};
 use kc_ir::tensor::Value;
@@ -99,7 +100,7 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
     ///
     /// The layer was given a name that no policy has.
     fn dtype_policy(&self) -> Result<DTypePolicy> {
-        self.base().dtype_policy().default()
+        self.base().policy_at(None)
     }
 
     /// What the layer computes in: that of its policy.
@@ -118,6 +119,41 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
     /// As [`Layer::dtype_policy`].
     fn variable_dtype(&self) -> Result<DType> {
         Ok(self.dtype_policy()?.variable_dtype())
+    }
+
+    /// Whether the layer's weights can be quantised: then `build` and `forward` do what the policy says.
+    #[doc(hidden)]
+    fn quantizes(&self) -> bool {
+        false
+    }
+
+    /// The layers inside whose weights may be quantised.
+    #[doc(hidden)]
+    fn inside(&self) -> Vec<&dyn Layer> {
+        Vec::new()
+    }
+
+    /// Quantises the layer's weights, or those of the layers inside that can be.
+    #[doc(hidden)]
+    fn quantize_by(&self, config: &Int8QuantizationConfig) -> Result<()> {
+        let base = self.base();
+        let named = |error: Error| match error {
+            Error::Model { message, place } => {
+                Error::Model { message: format!("layer `{}` ({}): {message}", base.name(), base.class()), place }
+            }
+            other => other,
+        };
+        if self.quantizes() {
+            return base.quantize(config).map_err(named);
+        }
+        let inside = self.inside();
+        if inside.is_empty() {
+            return Err(named(Error::model(
+                "it has no weights that can be quantised; those of Dense, EinsumDense, Embedding and MultiHeadAttention can",
+            )));
+        }
+        let able = inside.into_iter().filter(|layer| layer.quantizes() || !layer.inside().is_empty());
+        able.into_iter().try_for_each(|layer| layer.quantize_by(config))
     }
 
     /// Says what the layer, and what it made itself of, computes in and keeps weights in.
@@ -157,6 +193,17 @@ pub trait LayerArguments: Layer + Sized {
     fn dtype(mut self, dtype: impl Into<DTypePolicySpec>) -> Self {
         self.set_dtype_policy(dtype.into());
         self
+    }
+
+    /// Quantises the layer's weights, of a model those of all its layers that can be: by a mode's name, of which `"int8"` is there, or a
+    /// configuration. What the weights are now is quantised; what the layer makes of them has the policy `int8_from_..`. A layer of a model
+    /// that has run is quantised with the model.
+    ///
+    /// # Errors
+    ///
+    /// The mode is not there, the layer cannot be quantised or is so already, or it computes in f16.
+    fn quantize(&self, mode: impl Into<QuantizationSpec>) -> Result<()> {
+        self.quantize_by(&mode.into().resolve()?)
     }
 
     /// What the layer's outputs add to the loss, divided by the batch's size (default: nothing), a [`Regularizer`] or its name.

@@ -37,6 +37,7 @@ pub mod mixed_precision;
 pub mod model;
 pub mod ops;
 pub mod optimizers;
+pub mod quantizers;
 pub mod random;
 pub mod regularizers;
 mod remat_scope;
@@ -78,6 +79,7 @@ pub mod prelude {
     pub use crate::model::{Compile, Fit};
     pub use crate::ops::Expression;
     pub use crate::optimizers::*;
+    pub use crate::quantizers::{AbsMaxQuantizer, Int8QuantizationConfig};
     pub use crate::random::SeedGenerator;
     pub use crate::regularizers::*;
     pub use crate::{

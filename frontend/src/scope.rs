@@ -1,11 +1,13 @@
 //! The tracing context: what layers, losses, metrics and optimizers build their ops in.
 
 use crate::constraints::Constraint;
+use crate::dtype_policies::DTypePolicy;
 use crate::initializers::Initializer;
 use crate::layer::Layer;
+use crate::quantizers::Int8QuantizationConfig;
 use crate::random::{GeneratorSeed, Seed};
 use crate::regularizers::Regularizer;
-use crate::{Error, LayerError, Result};
+use crate::{Base, Error, LayerError, Result};
 use kc_ir::manifest::{StateRole, StateTensor};
 use kc_ir::tensor::ops::{Binary, Constant, Projection};
 use kc_ir::tensor::{Argument, Builder, Graph, Literal, ResultSlot, Scalar, ScanOptions, Scanned, Value};
@@ -84,6 +86,7 @@ struct Frame {
     /// Whether derivatives compute activation functions again.
     activations_again: bool,
     dtypes: Dtypes,
+    quantization: Option<Quantization>,
 }
 
 /// What a layer computes in and keeps its weights in, and whether that is done for it.
@@ -92,6 +95,34 @@ struct Dtypes {
     compute: DType,
     variable: DType,
     autocast: bool,
+}
+
+/// How the weights of a layer are integers.
+#[derive(Clone, Debug)]
+pub(crate) enum Quantization {
+    /// The weights were quantised.
+    Weights(Int8QuantizationConfig),
+    /// The layer was made with a policy of integers, whose values come from a file.
+    Policy(Int8QuantizationConfig),
+}
+
+impl Quantization {
+    /// What is quantised how.
+    pub fn config(&self) -> &Int8QuantizationConfig {
+        match self {
+            Quantization::Weights(config) | Quantization::Policy(config) => config,
+        }
+    }
+}
+
+/// What a policy says of a layer.
+fn of_policy(policy: &DTypePolicy, base: &Base, autocast: bool) -> (Dtypes, Option<Quantization>) {
+    let dtypes = Dtypes { compute: policy.compute_dtype(), variable: policy.variable_dtype(), autocast };
+    let quantization = policy.quantization_mode().map(|_| match base.quantization() {
+        Some(config) => Quantization::Weights(config.clone()),
+        None => Quantization::Policy(Int8QuantizationConfig::new()),
+    });
+    (dtypes, quantization)
 }
 
 /// The context in which layers, losses, metrics and optimizers build their ops. It is a [`Builder`] that also knows the
@@ -239,6 +270,37 @@ impl Scope {
         let role = if self.frame()?.trainable { StateRole::Trainable } else { StateRole::NonTrainable };
         let ty = TensorType::new(self.frame()?.dtypes.variable, shape.iter().copied());
         self.add_variable(name, role, ty, initializer)
+    }
+
+    /// Creates the integers of a quantised weight of the layer that is being built.
+    pub(crate) fn add_quantized_weight(&mut self, name: &str, shape: &[i64], initializer: Initializer) -> Result<()> {
+        let ty = TensorType::new(DType::I8, shape.iter().copied());
+        self.add_variable(name, StateRole::NonTrainable, ty, &initializer)
+    }
+
+    /// Creates the scales of the quantised weight of that name, which is built, as `<name>_scale`.
+    pub(crate) fn add_quantization_scale(
+        &mut self,
+        name: &str,
+        shape: &[i64],
+        initializer: &Initializer,
+    ) -> Result<()> {
+        let scale = format!("{name}_scale");
+        self.add_non_trainable_weight(&scale, shape, initializer)?;
+        let (values, scales) = (self.owned(name)?, self.owned(&scale)?);
+        // of the same numbers
+        self.store.variables[scales].seed = self.store.variables[values].seed.clone();
+        Ok(())
+    }
+
+    /// How the weights of the layer that is being traced are integers, where they are.
+    pub(crate) fn quantization(&self) -> Option<&Quantization> {
+        self.frames.last()?.quantization.as_ref()
+    }
+
+    /// What the layer that is being traced keeps its weights in.
+    pub(crate) fn variable_dtype(&self) -> DType {
+        self.frames.last().map_or(DType::F32, |frame| frame.dtypes.variable)
     }
 
     /// Creates a weight as [`Scope::add_weight`] does, which is held to a constraint after each step of the optimizer.
@@ -569,17 +631,11 @@ impl Scope {
         let location = base.location(&path);
         let outside = self.builder.set_location(Some(location.clone()));
         let activations_again = base.remat().is_some_and(|remat| remat.is_of_activations());
-        let policy = base.dtype_policy().of(&keras_path);
+        let policy = base.policy_at(Some(&keras_path));
         let result = policy.and_then(|policy| {
-            let (compute, variable) = (policy.compute_dtype(), policy.variable_dtype());
-            let dtypes = Dtypes { compute, variable, autocast: layer.autocast() };
-            self.frames.push(Frame {
-                identity: base.identity(),
-                path: path.clone(),
-                trainable,
-                activations_again,
-                dtypes,
-            });
+            let (dtypes, quantization) = of_policy(&policy, base, layer.autocast());
+            let (identity, path) = (base.identity(), path.clone());
+            self.frames.push(Frame { identity, path, trainable, activations_again, dtypes, quantization });
             let result = self.prefixed(format!("{keras_path}/"), trace);
             self.frames.pop();
             result
@@ -594,6 +650,24 @@ impl Scope {
             let (layer, class) = (path, base.class().to_string());
             Error::Layer(Box::new(LayerError { layer, class, message, location: Some(location) }))
         })
+    }
+
+    /// Traces a part of the layer that is being traced, which is a layer of its own in Keras: with the policy of that one's path.
+    pub(crate) fn part<R>(
+        &mut self,
+        layer: &dyn Layer,
+        name: &str,
+        trace: impl FnOnce(&mut Scope) -> Result<R>,
+    ) -> Result<R> {
+        let policy = layer.base().policy_at(Some(&format!("{}{name}", self.prefix)))?;
+        let frame = self.frame()?;
+        let (identity, path, trainable) = (frame.identity, frame.path.clone(), frame.trainable);
+        let activations_again = frame.activations_again;
+        let (dtypes, quantization) = of_policy(&policy, layer.base(), true);
+        self.frames.push(Frame { identity, path, trainable, activations_again, dtypes, quantization });
+        let result = trace(self);
+        self.frames.pop();
+        result
     }
 
     // --- conveniences ---

@@ -168,3 +168,55 @@ fn a_step_that_overflows_changes_the_scale_alone() -> kc::Result<()> {
     assert!((1.0..2f64.powi(13)).contains(&scale), "{scale}");
     Ok(())
 }
+
+/// Weights that are quantised give nearly what they gave, before the model runs first and behind.
+#[cfg(feature = "compile")]
+#[test]
+fn a_quantised_model_gives_nearly_the_same() -> kc::Result<()> {
+    let make = |seed: u32| -> kc::Result<Sequential> {
+        kc::utils::clear_session();
+        kc::utils::set_random_seed(seed);
+        let words = Sequential::new().add(Input::new([6]).dtype("int32")).add(Embedding::new(50, 8));
+        Ok(words.add(LSTM::new(12)).add(Dense::new(16).activation("tanh")).add(Dense::new(3)))
+    };
+    let words = Array::from_slice(&(0..24).map(|i| i * 7 % 50).collect::<Vec<i32>>(), &[4, 6])?;
+    let whole = make(3)?.predict(&words)?;
+    let largest = whole.as_slice::<f32>()?.iter().fold(0f32, |largest, y| largest.max(y.abs()));
+    for has_run in [false, true] {
+        let model = make(3)?;
+        if has_run {
+            model.predict(&words)?;
+        }
+        model.quantize("int8")?;
+        let quantised = model.predict(&words)?;
+        for (right, ours) in whole.as_slice::<f32>()?.iter().zip(quantised.as_slice::<f32>()?) {
+            assert!((right - ours).abs() < largest / 40.0 && right != ours, "{ours}, in whole {right}");
+        }
+        let dtypes: Vec<DType> = model.get_weights()?.iter().map(Array::dtype).collect();
+        let (i8, f32) = (DType::I8, DType::F32);
+        assert_eq!(dtypes, [i8, f32, f32, f32, f32, f32, i8, f32, f32, i8, f32]);
+        let paths = model.weight_paths()?;
+        assert_eq!(paths[..2], ["sequential/embedding/embeddings", "sequential/embedding/embeddings_scale"]);
+        assert_eq!(paths[5..8], ["sequential/dense/bias", "sequential/dense/kernel", "sequential/dense/kernel_scale"]);
+        let error = model.quantize("int8").expect_err("once").to_string();
+        assert!(error.contains("quantised already: its policy is `int8_from_float32`"), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_quantised_says_so() {
+    let message = |result: kc::Result<()>| result.expect_err("refused").to_string();
+    assert_eq!(message(Dense::new(2).quantize("int4")), "the quantisation `int4` is not there; there is: int8");
+    assert_eq!(message(Dense::new(2).quantize("int9")), "unknown mode of quantisation `int9`; there is: int8");
+    assert_eq!(
+        message(LSTM::new(2).name("lstm").quantize("int8")),
+        "layer `lstm` (LSTM): it has no weights that can be quantised; those of Dense, EinsumDense, Embedding and MultiHeadAttention can"
+    );
+    let narrow = Dense::new(2).name("narrow").dtype("mixed_float16");
+    assert!(message(narrow.quantize("int8")).contains("does not go with the compute dtype float16"));
+    let range = AbsMaxQuantizer::new().value_range(-200, 127);
+    let range = Int8QuantizationConfig::new().weight_quantizer(range);
+    assert!(message(Dense::new(2).quantize(range)).contains("`value_range` is -200 to 127"));
+    assert!(message(DTypePolicy::new("gptq/4/128_from_float32").map(|_| ())).contains("`gptq/4/128` is not there"));
+}

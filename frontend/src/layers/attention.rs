@@ -1,6 +1,7 @@
 //! Attention of several heads.
 
 use super::Axes;
+use super::quantized::{self, Of};
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::keras_tensor::IntoShape;
@@ -134,22 +135,43 @@ impl MultiHeadAttention {
             .ok_or_else(|| Error::model(format!("`output_shape` is {}, expected known extents", shape_text(shape))))
     }
 
-    fn add_projection(&self, scope: &mut Scope, name: &str, from: &[i64], to: &[i64]) -> Result<()> {
+    /// The kernel and bias of a projection of tensors with so many axes before those that it contracts.
+    fn add_projection(&self, scope: &mut Scope, name: &str, before: usize, from: &[i64], to: &[i64]) -> Result<()> {
+        scope.part(self, name, |scope| self.add_weights(scope, name, before, from, to))
+    }
+
+    fn add_weights(&self, scope: &mut Scope, name: &str, before: usize, from: &[i64], to: &[i64]) -> Result<()> {
         let kernel: Vec<i64> = from.iter().chain(to).copied().collect();
         let (kernel_name, bias_name) = (format!("{name}/kernel"), format!("{name}/bias"));
         let initializer = self.base.initializer_of_part(&kernel_name, &self.kernel_initializer);
         let initializer = initializer.counting((0..from.len()).collect(), (from.len()..kernel.len()).collect());
         let bias_initializer = self.base.initializer_of_part(&bias_name, &self.bias_initializer);
-        scope.add_constrained_weight(&kernel_name, &kernel, &initializer, &self.kernel_constraint)?;
+        let along = Of((0..from.len() as i64).collect());
+        let quantized = scope.quantization().is_some();
+        if quantized {
+            quantized::add_values(scope, &kernel_name, &kernel, &initializer, &along)?;
+        } else {
+            scope.add_constrained_weight(&kernel_name, &kernel, &initializer, &self.kernel_constraint)?;
+        }
         if self.use_bias {
             scope.add_constrained_weight(&bias_name, to, &bias_initializer, &self.bias_constraint)?;
+        }
+        if quantized {
+            let scale = [&vec![1; before], to].concat();
+            quantized::add_scale(scope, (&kernel_name, &kernel), &scale, &initializer, &along)?;
         }
         Ok(())
     }
 
     /// The contraction of the last axes with a kernel, plus its bias.
     fn project(&self, scope: &mut Scope, name: &str, x: Value, axes: usize) -> Result<Value> {
-        let kernel = scope.weight(&format!("{name}/kernel"))?;
+        scope.part(self, name, |scope| self.projected(scope, name, x, axes))
+    }
+
+    fn projected(&self, scope: &mut Scope, name: &str, x: Value, axes: usize) -> Result<Value> {
+        let x = scope.narrowed(x)?;
+        let kernel_name = format!("{name}/kernel");
+        let kernel = scope.variable(&kernel_name)?;
         let (ty, kernel_ty) = (scope.tensor_type(x).clone(), scope.tensor_type(kernel).clone());
         let first = ty.rank() - axes;
         if ty.shape[first..] != kernel_ty.shape[..axes] {
@@ -159,9 +181,13 @@ impl MultiHeadAttention {
                 shape_text(&kernel_ty.shape[..axes])
             )));
         }
-        let (lhs_contract, rhs_contract) = ((first..ty.rank()).collect(), (0..axes).collect());
-        let y =
-            scope.add(DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract, rhs_contract }, &[x, kernel])?;
+        let y = if scope.quantization().is_some() {
+            quantized::contraction(scope, &kernel_name, x, axes)?
+        } else {
+            let kernel = scope.weight(&kernel_name)?;
+            let (lhs_contract, rhs_contract) = ((first..ty.rank()).collect(), (0..axes).collect());
+            scope.add(DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract, rhs_contract }, &[x, kernel])?
+        };
         if !self.use_bias {
             return Ok(y);
         }
@@ -381,17 +407,19 @@ impl Layer for MultiHeadAttention {
             })
         };
         let value_dim = self.value_dim.unwrap_or(self.key_dim);
-        self.add_projection(scope, "query", &[features(&query)?], &[self.num_heads, self.key_dim])?;
-        self.add_projection(scope, "key", &[features(&key)?], &[self.num_heads, self.key_dim])?;
+        let before = query.rank() - 1;
+        self.add_projection(scope, "query", before, &[features(&query)?], &[self.num_heads, self.key_dim])?;
+        self.add_projection(scope, "key", before, &[features(&key)?], &[self.num_heads, self.key_dim])?;
         if self.use_gate {
-            self.add_projection(scope, "gate", &[features(&query)?], &[self.num_heads, value_dim])?;
+            self.add_projection(scope, "gate", before, &[features(&query)?], &[self.num_heads, value_dim])?;
         }
-        self.add_projection(scope, "value", &[features(&value)?], &[self.num_heads, value_dim])?;
+        self.add_projection(scope, "value", before, &[features(&value)?], &[self.num_heads, value_dim])?;
         let seed = (self.dropout > 0.0).then(|| match self.seed {
             Some(seed) => seed.into(),
             None => self.base.seed_of_part("dropout"),
         });
-        self.add_projection(scope, "attention_output", &[self.num_heads, value_dim], &self.output_extents(&query)?)?;
+        let (heads, output) = ([self.num_heads, value_dim], self.output_extents(&query)?);
+        self.add_projection(scope, "attention_output", before, &heads, &output)?;
         seed.map_or(Ok(()), |seed| scope.add_seed_generator(&seed))
     }
 
@@ -413,6 +441,11 @@ impl Layer for MultiHeadAttention {
             self.project(scope, "key", key, 1)?,
             self.project(scope, "value", value, 1)?,
         ];
+        // a map of policies may have them differ
+        let dtypes = [query, key, value].map(|projected| scope.tensor_type(projected).dtype);
+        let widest = if dtypes.iter().all(|&dtype| dtype == dtypes[0]) { dtypes[0] } else { DType::F32 };
+        let [query, key, value] =
+            [scope.convert(widest, query)?, scope.convert(widest, key)?, scope.convert(widest, value)?];
         let shape = scope.tensor_type(query).shape.clone();
         let scores_shape = layout.scores(&shape, &scope.tensor_type(key).shape.clone());
         let mask = self.mask(scope, mask, (&types[0], &types[1]), &layout, &scores_shape)?;
@@ -434,7 +467,7 @@ impl Layer for MultiHeadAttention {
         let mut outputs = vec![];
         let y = if self.return_attention_scores {
             let probabilities = attention.probabilities(scope, &operands)?;
-            let probabilities = scope.narrowed(probabilities)?;
+            let probabilities = scope.convert(widest, probabilities)?;
             outputs.push(scope.reshape(probabilities, &scores_shape)?);
             let probabilities = match dropped {
                 true => {
@@ -461,11 +494,18 @@ impl Layer for MultiHeadAttention {
         };
         let y = layout.parted(scope, y, &shape)?;
         let y = match gate {
-            Some(gate) => scope.binary(Binary::Multiply, y, gate)?,
+            Some(gate) => {
+                let gate = scope.convert(widest, gate)?;
+                scope.binary(Binary::Multiply, y, gate)?
+            }
             None => y,
         };
         outputs.insert(0, self.project(scope, "attention_output", y, 2)?);
         Ok(outputs)
+    }
+
+    fn quantizes(&self) -> bool {
+        true
     }
 
     fn parts(&self) -> Vec<(String, String)> {

@@ -1,3 +1,4 @@
+use super::quantized::{self, Of};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
@@ -62,6 +63,16 @@ impl Dense {
     }
 }
 
+impl Dense {
+    fn add_bias(&self, scope: &mut Scope, units: i64) -> Result<()> {
+        if !self.use_bias {
+            return Ok(());
+        }
+        scope.add_constrained_weight("bias", &[units], &self.bias_initializer, &self.bias_constraint)?;
+        scope.regularize("bias", &self.bias_regularizer)
+    }
+}
+
 impl Layer for Dense {
     base!();
     passes_masks!();
@@ -75,6 +86,12 @@ impl Layer for Dense {
             }
         };
         let features = last_extent(inputs)?;
+        if scope.quantization().is_some() {
+            let (kernel, along) = ([features, units], Of(vec![0]));
+            quantized::add_values(scope, "kernel", &kernel, &self.kernel_initializer, &along)?;
+            self.add_bias(scope, units)?;
+            return quantized::add_scale(scope, ("kernel", &kernel), &[units], &self.kernel_initializer, &along);
+        }
         scope.add_constrained_weight(
             "kernel",
             &[features, units],
@@ -82,17 +99,17 @@ impl Layer for Dense {
             &self.kernel_constraint,
         )?;
         scope.regularize("kernel", &self.kernel_regularizer)?;
-        if self.use_bias {
-            scope.add_constrained_weight("bias", &[units], &self.bias_initializer, &self.bias_constraint)?;
-            scope.regularize("bias", &self.bias_regularizer)?;
-        }
-        Ok(())
+        self.add_bias(scope, units)
+    }
+
+    fn quantizes(&self) -> bool {
+        true
     }
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         let x = one_input(inputs)?;
         let x = scope.float(x)?;
-        let kernel = scope.weight("kernel")?;
+        let kernel = scope.variable("kernel")?;
         let (ty, kernel_ty) = (scope.tensor_type(x).clone(), scope.tensor_type(kernel).clone());
         let last = ty.rank().saturating_sub(1);
         if ty.shape.last() != kernel_ty.shape.first() {
@@ -103,8 +120,13 @@ impl Layer for Dense {
                 kernel_ty.shape[0]
             )));
         }
-        let op = DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![last], rhs_contract: vec![0] };
-        let mut y = scope.add(op, &[x, kernel])?;
+        let mut y = if scope.quantization().is_some() {
+            quantized::contraction(scope, "kernel", x, 1)?
+        } else {
+            let kernel = scope.weight("kernel")?;
+            let (lhs_contract, rhs_contract) = (vec![last], vec![0]);
+            scope.add(DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract, rhs_contract }, &[x, kernel])?
+        };
         if self.use_bias {
             let bias = scope.weight("bias")?;
             y = scope.binary(Binary::Add, y, bias)?;

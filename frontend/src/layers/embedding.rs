@@ -1,5 +1,6 @@
 //! Vectors for numbers.
 
+use super::quantized::{self, Of};
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::layer::{arguments, base, one_input};
@@ -66,14 +67,27 @@ impl Layer for Embedding {
             })
         });
         let (initializer, constraint) = (&self.embeddings_initializer, &self.embeddings_constraint);
-        scope.add_constrained_weight("embeddings", &[rows?, columns?], initializer, constraint)?;
+        let table = [rows?, columns?];
+        if scope.quantization().is_some() {
+            let along = Of(vec![-1]);
+            quantized::add_values(scope, "embeddings", &table, initializer, &along)?;
+            return quantized::add_scale(scope, ("embeddings", &table), &table[..1], initializer, &along);
+        }
+        scope.add_constrained_weight("embeddings", &table, initializer, constraint)?;
         scope.regularize("embeddings", &self.embeddings_regularizer)
+    }
+
+    fn quantizes(&self) -> bool {
+        true
     }
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         let mut positions = one_input(inputs)?;
         if !matches!(scope.tensor_type(positions).dtype, DType::I32 | DType::I64) {
             positions = scope.convert(DType::I32, positions)?;
+        }
+        if scope.quantization().is_some() {
+            return Ok(vec![quantized::rows(scope, "embeddings", positions)?]);
         }
         let table = scope.weight("embeddings")?;
         let positions = scope.from_end(positions, &Dim::constant(self.input_dim as i64))?;

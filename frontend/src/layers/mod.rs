@@ -16,6 +16,7 @@ mod merging;
 mod normalization;
 mod padding;
 mod pooling;
+mod quantized;
 mod recurrent;
 mod reshaping;
 mod spatial;

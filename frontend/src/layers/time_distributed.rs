@@ -56,6 +56,10 @@ impl Layer for TimeDistributed {
         Ok(vec![scope.add(Concatenate { axis: 1 }, &rows)?])
     }
 
+    fn inside(&self) -> Vec<&dyn Layer> {
+        vec![&*self.layer]
+    }
+
     fn parts(&self) -> Vec<(String, String)> {
         parts_of("layer", &*self.layer)
     }

@@ -1,8 +1,11 @@
 //! A model in execution, compiled when it is first needed.
 
 use super::Model;
+use super::trace::Traced;
+use crate::initializers::Quantized;
+use crate::ops::Expression;
 use crate::{Error, Result};
-use kc_ir::manifest::StateRole;
+use kc_ir::manifest::{StateRole, StateTensor};
 use kc_ir::tensor::Module;
 use kc_runtime::{Array, Package, Session, SessionOptions};
 use std::collections::BTreeMap;
@@ -64,7 +67,7 @@ impl Model {
         let session = match state.session.take() {
             Some(session) => session,
             None => {
-                let (module, seeds) = super::trace::module(self)?;
+                let Traced { module, seeds, quantized } = super::trace::module(self)?;
                 let package = compile_module(&module)?;
                 state.options.device.cache.get_or_insert_with(|| crate::datasets::cache_dir().join("xla"));
                 #[cfg(feature = "compile")]
@@ -75,7 +78,9 @@ impl Model {
                     Session::new(&package, &state.options).map_err(|error| Error::run(error.to_string()))?;
                 let seeds: Vec<u32> = seeds.iter().map(|seed| seed.value()).collect();
                 session.init_from(&seeds).map_err(|error| Error::run(error.to_string()))?;
-                for (name, value) in std::mem::take(&mut state.kept) {
+                let mut kept = std::mem::take(&mut state.kept);
+                quantize(&module.state, &quantized, &mut kept)?;
+                for (name, value) in kept {
                     if let Some(index) = session.state_index(&name) {
                         session.set_state_tensor(index, &value).map_err(|error| Error::run(error.to_string()))?;
                     }
@@ -90,7 +95,7 @@ impl Model {
     /// The weights in Keras' order: those of each layer, in the order of the layers.
     pub fn get_weights(&self) -> Result<Vec<Array>> {
         self.with_session(|session| {
-            let indices = weights(session);
+            let indices = weights(&session.manifest().state);
             let state = session.state().map_err(|error| Error::run(error.to_string()))?;
             Ok(indices.into_iter().map(|index| state[index].clone()).collect())
         })
@@ -100,7 +105,7 @@ impl Model {
     pub fn set_weights(&self, values: &[Array]) -> Result<()> {
         let name = self.base.name().to_string();
         self.with_session(|session| {
-            let indices = weights(session);
+            let indices = weights(&session.manifest().state);
             if indices.len() != values.len() {
                 return Err(Error::run(format!(
                     "model `{name}` has {} weights, {} arrays were given",
@@ -146,12 +151,29 @@ impl Model {
     }
 }
 
-/// Positions of the weights among the state tensors.
-fn weights(session: &Session) -> Vec<usize> {
-    let state = &session.manifest().state;
-    (0..state.len())
-        .filter(|&index| matches!(state[index].role, StateRole::Trainable | StateRole::NonTrainable))
-        .collect()
+/// Puts the parts of quantised weights in the place of numbers that are kept from before.
+fn quantize(state: &[StateTensor], parts: &[(usize, Quantized)], kept: &mut BTreeMap<String, Array>) -> Result<()> {
+    let mut new = Vec::new();
+    for (index, part) in parts {
+        let StateTensor { name, ty, .. } = &state[*index];
+        let numbers = if part.scale { name.strip_suffix("_scale").unwrap_or(name) } else { name };
+        if let Some(numbers) = kept.get(numbers).filter(|kept| kept.dtype().is_float()) {
+            new.push((name.clone(), part.of(numbers.clone().into(), &ty.shape).eval()?));
+        }
+    }
+    kept.extend(new);
+    Ok(())
+}
+
+/// Positions of the weights among the state tensors, in Keras' order: of each layer first those that are trained.
+pub(super) fn weights(state: &[StateTensor]) -> Vec<usize> {
+    let is_weight = |&index: &usize| matches!(state[index].role, StateRole::Trainable | StateRole::NonTrainable);
+    let mut positions: Vec<usize> = (0..state.len()).filter(is_weight).collect();
+    let owner = |index: usize| state[index].name.rsplit_once('/').map_or("", |(owner, _)| owner);
+    for own in positions.chunk_by_mut(|&a, &b| owner(a) == owner(b)) {
+        own.sort_by_key(|&index| state[index].role != StateRole::Trainable);
+    }
+    positions
 }
 
 /// Compiles with the back end that `KC_BACKEND` names: `auto` (the default: MLIR where its plug-in is, else Cranelift),

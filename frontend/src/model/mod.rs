@@ -18,6 +18,7 @@ pub use sequential::Sequential;
 use crate::distribution::{self, Distribution};
 use crate::keras_tensor::IntoTensors;
 use crate::layer::{LayerRef, base, file_names, parts_of};
+use crate::quantizers::Int8QuantizationConfig;
 use crate::{Base, Input, Layer, Result, Scope};
 use compile::Compiled;
 use engine::Engine;
@@ -92,7 +93,7 @@ impl Model {
 
     /// Traces the model: its state and entry points. A compiled model has all of them, another only `init` and `predict`.
     pub fn module(&self) -> Result<Module> {
-        Ok(trace::module(self)?.0)
+        Ok(trace::module(self)?.module)
     }
 
     /// Traces the model's call alone: its outputs from its features and, in training, the state that it changes. The state
@@ -107,6 +108,19 @@ impl Layer for Model {
 
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         self.network()?.forward(scope, inputs)
+    }
+
+    fn inside(&self) -> Vec<&dyn Layer> {
+        self.network().map_or(Vec::new(), |network| network.layers.iter().map(|layer| &**layer).collect())
+    }
+
+    fn quantize_by(&self, config: &Int8QuantizationConfig) -> Result<()> {
+        self.network()?;
+        // its layers may be those of other models, whose turn it is when they are asked for
+        let able = self.inside().into_iter().filter(|layer| layer.quantizes() || !layer.inside().is_empty());
+        able.into_iter().try_for_each(|layer| layer.quantize_by(config))?;
+        self.engine.reset();
+        Ok(())
     }
 
     fn parts(&self) -> Vec<(String, String)> {

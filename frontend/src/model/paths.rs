@@ -2,15 +2,13 @@
 
 use super::Model;
 use crate::Result;
-use kc_ir::manifest::StateRole;
 
 impl Model {
     /// The paths of the weights, in the order of [`Model::get_weights`]: Keras' `[variable.path for variable in model.weights]`, by which a
     /// [`LayoutMap`](crate::distribution::LayoutMap) finds them.
     pub fn weight_paths(&self) -> Result<Vec<String>> {
-        let state = self.module()?.state.into_iter();
-        let weights = state.filter(|tensor| matches!(tensor.role, StateRole::Trainable | StateRole::NonTrainable));
-        Ok(weights.map(|tensor| self.keras_path(&tensor.name)).collect())
+        let state = self.module()?.state;
+        Ok(super::engine::weights(&state).into_iter().map(|index| self.keras_path(&state[index].name)).collect())
     }
 
     /// What Keras puts before the names of the layers. A sequential model makes their variables, under its own name; the layers of a functional

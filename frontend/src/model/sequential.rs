@@ -90,6 +90,12 @@ impl Layer for Sequential {
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         self.0.forward(scope, inputs)
     }
+    fn inside(&self) -> Vec<&dyn Layer> {
+        self.0.inside()
+    }
+    fn quantize_by(&self, config: &crate::quantizers::Int8QuantizationConfig) -> Result<()> {
+        self.0.quantize_by(config)
+    }
     fn parts(&self) -> Vec<(String, String)> {
         self.0.parts()
     }

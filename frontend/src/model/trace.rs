@@ -4,12 +4,12 @@ use super::Model;
 use super::compile::Compiled;
 use super::functional::Functional;
 use crate::distribution;
-use crate::initializers::Initializer;
+use crate::initializers::{Initializer, Quantized};
 use crate::losses;
 use crate::metrics::{self, Metric};
 use crate::optimizers::{Accumulation, LossScaleState, UpdateStep, set_where};
 use crate::random::{DrawnSeed, GeneratorSeed};
-use crate::scope::Store;
+use crate::scope::{Store, Variable};
 use crate::{Error, Result, Scope, shape_text};
 use kc_ir::manifest::{Input, InputRole, LayerInfo, ModelInfo, Output, StateRole, StateTensor, ValueCheck};
 use kc_ir::tensor::ops::{Binary, Concatenate, Gradient, Slice};
@@ -18,8 +18,17 @@ use kc_ir::{DType, Dim, TensorType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The module of a model, and the seeds that its `init` takes.
-pub(super) fn module(model: &Model) -> Result<(Module, Vec<Arc<DrawnSeed>>)> {
+/// A model that is traced.
+pub(super) struct Traced {
+    pub module: Module,
+    /// The seeds that its `init` takes.
+    pub seeds: Vec<Arc<DrawnSeed>>,
+    /// The state tensors that are parts of quantised weights.
+    pub quantized: Vec<(usize, Quantized)>,
+}
+
+/// The module of a model.
+pub(super) fn module(model: &Model) -> Result<Traced> {
     let network = model.network()?;
     let mut store = build(network)?;
     let layers = layer_infos(network, &store);
@@ -46,12 +55,17 @@ pub(super) fn module(model: &Model) -> Result<(Module, Vec<Arc<DrawnSeed>>)> {
         }
     }
     let seeds = drawn_seeds(&store);
+    let part = |(index, variable): (usize, &Variable)| match &variable.initializer {
+        Initializer::Quantized(part) => Some((index, (**part).clone())),
+        _ => None,
+    };
+    let quantized = store.variables.iter().enumerate().filter_map(part).collect();
     let state: Vec<StateTensor> = store.variables.into_iter().map(|variable| variable.state).collect();
     let spread = |distribution| distribution::of_state(model, distribution, &state, &slots);
     let distribution = model.distribution.as_ref().map(spread).transpose()?;
     let info =
         ModelInfo { name: model.base.name().to_string(), layers, fields, distribution, labels: Default::default() };
-    Ok((Module { model: info, state, functions }, seeds))
+    Ok(Traced { module: Module { model: info, state, functions }, seeds, quantized })
 }
 
 /// The weights: made in a first trace, then put in the order of the layers.

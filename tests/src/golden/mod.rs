@@ -7,6 +7,7 @@ mod mixed;
 mod models;
 mod names;
 pub mod ops;
+mod quantized;
 mod sequences;
 
 pub use check::{check, module};

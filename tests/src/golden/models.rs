@@ -16,6 +16,9 @@ pub fn build(case: &super::Case) -> Result<Model> {
     if let Some(mixed) = name.strip_prefix("mixed_") {
         return super::mixed::build(case, mixed);
     }
+    if let Some(network) = name.strip_prefix("int8_") {
+        return super::quantized::build(network);
+    }
     let image = [8, 7, 3];
     match name {
         "dense" => one([5], Dense::new(7).activation("relu")),
