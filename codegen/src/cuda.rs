@@ -11,7 +11,8 @@
 //! | of either, with too few tiles for the processors | sums in parts by a kernel of its own, added by that of the epilogue |
 //! | other contractions | register tiles over operands that are read where they lie |
 //! | loops over the elements of a sequence (`scan`, recurrent layers) | the launches of all rounds in the step's graph |
-//! | functions of the runtime's library (sorting, FFT, linear algebra) | refused |
+//! | `sort`, `argsort`, `top_k` | each element's place by comparison with all of its line: for lines of thousands of elements, not of millions |
+//! | functions of the runtime's library (FFT, linear algebra) | refused |
 //! | `wgmma`, TMA, products in tf32, cuBLASLt, cuDNN, several GPUs | absent |
 //!
 //! A task of a launch is a block of threads, over which the lanes of each register are spread; so kernels for a GPU are kernels with wide

@@ -318,7 +318,7 @@ fn every_op_by_itself() {
         let results = b.projections(value).unwrap();
         let function = function(b.finish(results));
         let expected = interpret(&function.graph, &case.operands).unwrap();
-        for target in targets() {
+        for target in targets().into_iter().chain([gpu()]) {
             tried += 1;
             let outcome =
                 run(&function, &target, &[], &case.operands).map_err(|error| format!("{}: {error}", case.name));

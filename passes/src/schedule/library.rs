@@ -3,6 +3,7 @@
 use super::emit::{At, Coordinate, Emitter, Unsuited};
 use super::loops::Stored;
 use super::map::{divide, nominal};
+use crate::Contraction;
 use kc_ir::kernel::{Index, LibraryCall, LibraryFunction, Matrix, MemoryId, Region};
 use kc_ir::tensor::operations;
 use kc_ir::tensor::ops::*;
@@ -16,6 +17,16 @@ const OPERATIONS_PER_TASK: i64 = 1 << 15;
 const SORTING: i64 = 32;
 /// Bytes of a line's workspace up to which it is the thread's scratch memory; a larger or unknown one is a buffer.
 const SCRATCH: i64 = 1 << 18;
+/// The same for a GPU's block of threads.
+const SHARED: i64 = 1 << 15;
+
+/// Bytes of a line's workspace up to which it is scratch memory.
+pub(super) fn scratch_bytes(by: Contraction) -> i64 {
+    match by {
+        Contraction::Streamed => SHARED,
+        Contraction::Generated | Contraction::Library => SCRATCH,
+    }
+}
 
 /// The results of an op: itself, or the projections of the tuple that the graph has.
 pub(super) fn results(graph: &Graph, op: Value) -> Vec<Value> {
@@ -30,7 +41,7 @@ pub(super) fn results(graph: &Graph, op: Value) -> Vec<Value> {
 }
 
 /// The position of a result among the op's results.
-fn number(graph: &Graph, result: Value) -> usize {
+pub(super) fn number(graph: &Graph, result: Value) -> usize {
     match &graph.node(result).op {
         Op::Projection(projection) => projection.index,
         _ => 0,
@@ -38,15 +49,15 @@ fn number(graph: &Graph, result: Value) -> usize {
 }
 
 /// Memory that a line needs beside operands and results: keys and positions of a sort.
-struct Workspace {
+pub(super) struct Workspace {
     dtypes: Vec<DType>,
     /// Elements of each.
-    length: Dim,
+    pub length: Dim,
     /// Lines.
-    lines: Dim,
+    pub lines: Dim,
 }
 
-fn workspace(graph: &Graph, op: Value) -> Option<Workspace> {
+pub(super) fn workspace(graph: &Graph, op: Value) -> Option<Workspace> {
     let node = graph.node(op);
     let key = |i: usize| graph.tensor_type(node.operands[i]);
     let along = |axis: usize| {
@@ -64,21 +75,28 @@ fn workspace(graph: &Graph, op: Value) -> Option<Workspace> {
 }
 
 impl Workspace {
-    /// Elements of each, where the scratch memory of a thread holds all.
-    fn scratch(&self) -> Option<u64> {
+    /// Elements of each, where so many bytes of scratch memory hold all.
+    fn scratch(&self, most: i64) -> Option<u64> {
         let length = self.length.as_constant().filter(|&n| n >= 0)?;
         let bytes: i64 = self.dtypes.iter().map(|dtype| dtype.bytes() as i64).sum();
-        (length.checked_mul(bytes)? <= SCRATCH).then_some(length as u64)
+        (length.checked_mul(bytes)? <= most).then_some(length as u64)
+    }
+
+    /// A line's workspace in scratch memory, where so many bytes of it hold all.
+    pub(super) fn declare(&self, em: &mut Emitter, most: i64) -> Option<Vec<MemoryId>> {
+        let elements = self.scratch(most)?.max(1);
+        let declare = |(i, &dtype): (usize, &DType)| em.b.scratch(&format!("line{i}"), dtype, elements);
+        Some(self.dtypes.iter().enumerate().map(declare).collect())
     }
 }
 
 /// The buffers that an op's kernel needs beside operands and results; they live as long as its step.
-pub(super) fn temporaries(graph: &Graph, op: Value) -> Vec<TensorType> {
+pub(super) fn temporaries(graph: &Graph, op: Value, scratch_bytes: i64) -> Vec<TensorType> {
     if let Op::CustomCall(_) = graph.node(op).op {
         return unused(graph, op);
     }
     match workspace(graph, op) {
-        Some(workspace) if workspace.scratch().is_none() => {
+        Some(workspace) if workspace.scratch(scratch_bytes).is_none() => {
             let shape = || [workspace.lines.clone(), workspace.length.clone()];
             workspace.dtypes.iter().map(|&dtype| TensorType::new(dtype, shape())).collect()
         }
@@ -185,6 +203,7 @@ pub(super) fn sort(
     op: Value,
     outputs: &[Stored],
     temporaries: &[MemoryId],
+    scratch_bytes: i64,
 ) -> Result<Dim, Unsuited> {
     let node = em.graph.node(op);
     let first = em.ty(node.operands[0]);
@@ -197,10 +216,7 @@ pub(super) fn sort(
         _ => return Err(Unsuited),
     };
     let space = workspace(em.graph, op).ok_or(Unsuited)?;
-    let scratch: Option<Vec<MemoryId>> = space.scratch().map(|elements| {
-        let declare = |(i, &dtype): (usize, &DType)| em.b.scratch(&format!("line{i}"), dtype, elements.max(1));
-        space.dtypes.iter().enumerate().map(declare).collect()
-    });
+    let scratch = space.declare(em, scratch_bytes);
     let memory = scratch.as_deref().unwrap_or(temporaries).to_vec();
     let mut others = first.shape.clone();
     others.remove(axis);

@@ -24,6 +24,7 @@ mod library;
 mod loops;
 mod map;
 mod parts;
+mod ranks;
 mod roots;
 mod store;
 
@@ -577,7 +578,7 @@ impl<'f> Draft<'f> {
     /// Types of the buffers that a cluster's kernel needs beside what it reads and writes.
     fn temporaries(&self, number: usize) -> Vec<kc_ir::TensorType> {
         match self.clusters.clusters[number].space {
-            Space::Root { op, .. } => library::temporaries(&self.graph, op),
+            Space::Root { op, .. } => library::temporaries(&self.graph, op, library::scratch_bytes(self.contraction)),
             Space::Map(_) | Space::Rows { .. } | Space::Regions { .. } | Space::Alone { .. } => vec![],
         }
     }
@@ -711,7 +712,10 @@ impl<'f> Draft<'f> {
                         contraction::contraction(&mut em, target, lanes, *op, [left, right], packed, &stored)?
                     }
                     Op::Reduce(_) | Op::ArgReduce(_) => roots::reduce(&mut em, lanes, *op, &stored)?,
-                    Op::Sort(_) | Op::TopK(_) => library::sort(&mut em, lanes, *op, &stored, &temporaries)?,
+                    Op::Sort(_) | Op::TopK(_) => {
+                        let by = if target.block_threads > 1 { ranks::sort } else { library::sort };
+                        by(&mut em, lanes, *op, &stored, &temporaries, library::scratch_bytes(self.contraction))?
+                    }
                     Op::CustomCall(_) => library::custom_call(&mut em, *op, memory_of, &temporaries)?,
                     Op::ReduceWindow(_) => roots::reduce_window(&mut em, lanes, *op, &stored)?,
                     Op::SelectAndScatter(_) => roots::select_and_scatter(&mut em, lanes, *op, memory_of[op])?,
