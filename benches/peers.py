@@ -1,8 +1,9 @@
-"""A peer of `kc bench --peer`: `peers.py FRAMEWORK WORKLOAD [--threads N]`, the models of benches/models.
+"""A peer of `kc bench --peer`: `peers.py FRAMEWORK WORKLOAD [--threads N] [--dtype DTYPE]`, the models of benches/models.
 
 FRAMEWORK is torch, torch.compile, jax, keras (on JAX), onnxruntime, openvino or numpy; WORKLOAD one of a to g, or `gemm784x128` for a
 product with weights of these extents. Prints its name, then reads lines
-`ENTRY BATCH_SIZE CALLS` and answers each with the seconds that the calls took, or with `unknown`. All in float32.
+`ENTRY BATCH_SIZE CALLS` and answers each with the seconds that the calls took, or with `unknown`. All in float32 but for predictions with
+`--dtype bf16` (torch: model and inputs; onnxruntime has none; OpenVINO: its precision hint) and products with `--dtype i8` (summed in i32).
 
 With `--once ENTRY BATCH_SIZE CALLS` it prints `first` at the end of the first call, and at the end of so many more the greatest memory that it
 had resident, in bytes, and ends.
@@ -125,19 +126,27 @@ def torch_inputs(workload, batch_size):
 
 
 class Torch:
-    def __init__(self, workload, threads, compiled=False):
+    def __init__(self, workload, threads, dtype, compiled=False):
         import torch
 
         torch.set_num_threads(threads)
-        self.torch, self.workload, self.compiled = torch, workload, compiled
+        self.torch, self.workload, self.compiled, self.dtype = torch, workload, compiled, dtype
         self.name = f"torch {torch.__version__.split('+')[0]}" + (" compiled" if compiled else "")
         self.known = {}
 
     def step(self, entry, batch_size):
         torch = self.torch
         torch.manual_seed(0)
+        if self.dtype == "i8":
+            a, b = ((batch_size, extents(self.workload)[0]), extents(self.workload))
+            a, b = (torch.randint(-128, 128, shape, dtype=torch.int8) for shape in (a, b))
+            return lambda: torch._int_mm(a, b)
         model = torch_model(self.workload)
         x, y = torch_inputs(self.workload, batch_size)
+        if self.dtype == "bf16":
+            # convolutions of bf16 are quicker with channels last
+            place = {"memory_format": torch.channels_last} if self.workload == "d" else {}
+            model, x = model.to(torch.bfloat16, **place), [array.to(torch.bfloat16, **place) for array in x]
         wrap = torch.compile if self.compiled else lambda function: function
         if entry == "predict":
             call = wrap(model.eval())
@@ -307,8 +316,8 @@ class Jax:
 class Onnx:
     """The model of torch, exported."""
 
-    def __init__(self, workload, threads, engine):
-        self.workload, self.threads, self.engine = workload, threads, engine
+    def __init__(self, workload, threads, dtype, engine):
+        self.workload, self.threads, self.dtype, self.engine = workload, threads, dtype, engine
         package = __import__(engine)
         self.name = f"{engine} {package.__version__.split('-')[0]}"
 
@@ -341,7 +350,7 @@ class Onnx:
                 return lambda: session.run(None, feed)
             import openvino
 
-            settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": self.threads}
+            settings = {"INFERENCE_PRECISION_HINT": self.dtype, "INFERENCE_NUM_THREADS": self.threads}
             request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
             return lambda: request.infer(given)
 
@@ -408,6 +417,7 @@ def main():
     parser.add_argument("framework")
     parser.add_argument("workload")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--dtype", choices=["f32", "bf16", "i8"], default="f32")
     parser.add_argument("--once", nargs=3)
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(arguments.threads)
@@ -416,13 +426,13 @@ def main():
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
     made = {
-        "torch": lambda w, t: Torch(w, t),
-        "torch.compile": lambda w, t: Torch(w, t, compiled=True),
+        "torch": lambda w, t: Torch(w, t, arguments.dtype),
+        "torch.compile": lambda w, t: Torch(w, t, arguments.dtype, compiled=True),
         "jax": Jax,
         "keras": Keras,
         "numpy": Numpy,
-        "onnxruntime": lambda w, t: Onnx(w, t, "onnxruntime"),
-        "openvino": lambda w, t: Onnx(w, t, "openvino"),
+        "onnxruntime": lambda w, t: Onnx(w, t, arguments.dtype, "onnxruntime"),
+        "openvino": lambda w, t: Onnx(w, t, arguments.dtype, "openvino"),
     }
     peer = made[arguments.framework](arguments.workload, arguments.threads)
     print(peer.name, flush=True)

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Barrier, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Chains of multiply-adds that do not depend on each other, each of one vector.
-const CHAINS: usize = 12;
+/// Chains of multiply-adds that do not depend on each other, each of one vector: they hide the latency of all kinds, where so many registers are.
+const CHAINS: [usize; 2] = [12, 24];
 
 /// Multiply-adds of each chain in a measurement.
 const STEPS: i64 = 1 << 18;
@@ -24,6 +24,7 @@ pub struct Roof {
     multiply_adds: Vec<(DType, KernelFn)>,
     copy: KernelFn,
     lanes: usize,
+    chains: usize,
     /// The code of the kernels.
     _image: Image,
 }
@@ -46,8 +47,10 @@ impl Roof {
     /// Where the back end makes no code.
     pub fn new(backend: &dyn Backend) -> Result<Self, RoofError> {
         let lanes = backend.target().lanes();
+        let chains = CHAINS[usize::from(backend.target().vector_registers >= 32)];
         let factors = [&[DType::F32], &backend.target().groups[..]].concat();
-        let kernels = [copy(lanes)].into_iter().chain(factors.iter().map(|&factor| multiply_adds(lanes, factor)));
+        let kernels =
+            [copy(lanes)].into_iter().chain(factors.iter().map(|&factor| multiply_adds(lanes, factor, chains)));
         let code = backend.compile(&kernels.collect::<Vec<_>>())?;
         let image = Image::load(&code.bytes)?;
         // SAFETY: the back end put a kernel for this machine at each offset; the image lives as long as the pointers.
@@ -55,7 +58,7 @@ impl Roof {
         let mut functions = code.kernel_offsets.iter().map(kernel).collect::<Result<Vec<_>, _>>()?;
         let copy = functions.remove(0);
         let multiply_adds = factors.into_iter().zip(functions).collect();
-        Ok(Roof { multiply_adds, copy, lanes: lanes as usize, _image: image })
+        Ok(Roof { multiply_adds, copy, lanes: lanes as usize, chains, _image: image })
     }
 
     /// Executes the multiply-adds of factors of a dtype once on the calling thread; returns how many operations that are. Those of a dtype without
@@ -63,13 +66,13 @@ impl Roof {
     pub fn multiply_add(&self, factor: DType) -> f64 {
         let known = self.multiply_adds.iter().find(|(known, _)| *known == factor);
         let (factor, function) = known.copied().unwrap_or(self.multiply_adds[0]);
-        let mut result = vec![0f32; CHAINS * self.lanes];
+        let mut result = vec![0f32; self.chains * self.lanes];
         let buffers = [result.as_mut_ptr().cast::<u8>()];
         let environment = Environment { intrinsics: std::ptr::null(), scratch: std::ptr::null_mut() };
         // SAFETY: the kernel writes a vector for each chain, for which there is room, and calls nothing.
         unsafe { function(buffers.as_ptr(), [STEPS].as_ptr(), 0, 1, &environment) };
         std::hint::black_box(result);
-        2.0 * STEPS as f64 * (CHAINS * self.lanes * group_of(factor)) as f64
+        2.0 * STEPS as f64 * (self.chains * self.lanes * group_of(factor)) as f64
     }
 
     /// Operations a nanosecond of so many threads with factors of a dtype: a multiply-add counts as two.
@@ -122,7 +125,7 @@ fn group_of(factor: DType) -> usize {
     }
 }
 
-fn multiply_adds(lanes: u32, factor: DType) -> Kernel {
+fn multiply_adds(lanes: u32, factor: DType, chains: usize) -> Kernel {
     let mut b = KernelBuilder::new(&format!("multiply_adds_{factor}"));
     let (sums, other) = match factor {
         DType::I8 => (DType::I32, DType::U8),
@@ -132,7 +135,7 @@ fn multiply_adds(lanes: u32, factor: DType) -> Kernel {
     let number = |dtype: DType| if dtype.is_float() { Scalar::Float(0.999) } else { Scalar::Int(99) };
     let [left, right] = [other, factor].map(|dtype| b.constant(dtype, lanes * group_of(factor) as u32, number(dtype)));
     let first = b.constant(sums, lanes, number(sums));
-    let sums = b.for_carrying(0, Index::Dim(0), 1, &[first; CHAINS], |b, _, sums| {
+    let sums = b.for_carrying(0, Index::Dim(0), 1, &vec![first; chains], |b, _, sums| {
         let next = |&sum: &_| match factor {
             DType::F32 => b.multiply_add(sum, left, right),
             _ => b.multiply_add_groups(left, right, sum),

@@ -22,7 +22,7 @@ pub enum Contraction {
 pub struct CostConstants {
     /// Bytes that memory moves in a nanosecond.
     pub bytes_per_nanosecond: f64,
-    /// Floating-point operations of a contraction in a nanosecond.
+    /// Floating-point operations of a contraction of f32 in a nanosecond.
     pub contraction_flops_per_nanosecond: f64,
     /// Elementwise operations in a nanosecond.
     pub elementwise_operations_per_nanosecond: f64,
@@ -104,6 +104,15 @@ impl Target {
             (DType::Bf16, Contraction::Generated) if self.groups.contains(&dtype) => dtype,
             (DType::F16 | DType::Bf16, Contraction::Generated | Contraction::Library) => DType::F32,
             _ => dtype,
+        }
+    }
+
+    /// Products of that dtype in the time of one of f32.
+    pub(crate) fn products_at_once(&self, dtype: DType) -> i64 {
+        match dtype {
+            DType::Bf16 if self.groups.contains(&dtype) => 2,
+            DType::I8 | DType::U8 if self.groups.contains(&DType::I8) => 4,
+            _ => 1,
         }
     }
 

@@ -44,6 +44,7 @@ models! {
     a: "../../benches/models/a.rs",
     b: "../../benches/models/b.rs",
     c: "../../benches/models/c.rs",
+    d_bf16: "../../benches/models/d_bf16.rs",
     e: "../../benches/models/e.rs",
     f: "../../benches/models/f.rs",
     g: "../../benches/models/g.rs",

@@ -2,6 +2,7 @@
 
 use super::facts::{EGraph, Fact};
 use egg::{Subst, Var};
+use kc_ir::DType;
 use kc_ir::tensor::composites::{Activation, Composite, Scores};
 use kc_ir::tensor::ops::ScatterKind;
 use kc_ir::tensor::{Literal, Op, Scalar};
@@ -38,6 +39,13 @@ const CONDITIONS: &[(&str, Test)] = &[
         Some(Op::Composite(Composite::ConvolutionBias(fused))) => fused.activation == Activation::Identity,
         _ => false,
     }),
+    // `half ?x`: of half precision
+    ("half", |fact, _| fact.tensor().is_some_and(|ty| matches!(ty.dtype, DType::F16 | DType::Bf16))),
+    // `widens ?a`: a conversion to f32
+    (
+        "widens",
+        |fact, _| matches!(fact.attributes().map(|op| &**op), Some(Op::Convert(convert)) if convert.dtype == DType::F32),
+    ),
     // `adds ?a`: a scatter that adds
     (
         "adds",

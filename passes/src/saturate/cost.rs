@@ -6,7 +6,7 @@ use kc_ir::tensor::composites::{Composite, SPAN, TILE, WinogradConvolution};
 use kc_ir::tensor::operations::{self, Executed};
 use kc_ir::tensor::ops::CustomCall;
 use kc_ir::tensor::{Builder, Graph, Op, Region, Type};
-use kc_ir::{Dim, TensorType};
+use kc_ir::{DType, Dim, TensorType};
 
 /// The share of its traffic that an elementwise op pays: scheduling computes it inside of the kernel that makes its operand or
 /// takes its result.
@@ -27,6 +27,8 @@ pub struct CostModel {
     pub extent: i64,
     /// Whether there are kernels of convolutions by tiles.
     pub convolves_by_tiles: bool,
+    /// Products of bf16 in the time of one of f32.
+    pub bf16_at_once: f64,
 }
 
 /// What an op does: operations and how they are computed.
@@ -44,7 +46,12 @@ struct Work {
 impl CostModel {
     /// The model of a target, with the nominal extent for symbols.
     pub fn new(target: &Target) -> Self {
-        CostModel { constants: target.cost, extent: NOMINAL_EXTENT, convolves_by_tiles: target.convolves_by_tiles() }
+        CostModel {
+            constants: target.cost,
+            extent: NOMINAL_EXTENT,
+            convolves_by_tiles: target.convolves_by_tiles(),
+            bf16_at_once: target.products_at_once(DType::Bf16) as f64,
+        }
     }
 
     /// Cost of all nodes of a graph.
@@ -175,6 +182,7 @@ impl CostModel {
         let elements = result.as_tensor().map_or(0.0, |ty| self.elements(ty));
         let operand = |position: usize| operands.get(position).and_then(|ty| ty.as_tensor());
         let given = operand(0).map_or(0.0, |ty| self.elements(ty));
+        let at_once = if operand(0).is_some_and(|ty| ty.dtype == DType::Bf16) { self.bf16_at_once } else { 1.0 };
         let elementwise = |operations: f64| Work { elementwise: operations, ..Work::default() };
         let executed = |each: Executed| match each {
             Executed::Operations(count) => elementwise(elements * count),
@@ -203,12 +211,13 @@ impl CostModel {
                         .map(|dim| self.extent(dim))
                         .product()
                 });
-                Work { contraction: 2.0 * elements * summed, root: true, ..Work::default() }
+                Work { contraction: 2.0 * elements * summed / at_once, root: true, ..Work::default() }
             }
             Op::Convolution(convolution) => {
                 let features = operand(1).map_or(1.0, |ty| self.extent(&ty.shape[convolution.axes.rhs[0]]));
                 let kernel = operand(1).map_or(0.0, |ty| self.elements(ty));
-                Work { contraction: 2.0 * elements * kernel / features.max(1.0), root: true, ..Work::default() }
+                let operations = 2.0 * elements * kernel / features.max(1.0);
+                Work { contraction: operations / at_once, root: true, ..Work::default() }
             }
             Op::ReduceWindow(reduce) => root(elements * reduce.window.size.iter().product::<i64>() as f64),
             Op::SelectAndScatter(scatter) => root(

@@ -65,13 +65,17 @@ pub(super) fn operands(graph: &Graph, op: Value, by: Contraction) -> Vec<Value> 
     vec![form.left.base, form.right.base]
 }
 
-/// Arithmetic operations of a contraction; 0 for any other op.
-pub(super) fn operations(graph: &Graph, op: Value) -> Dim {
+/// Arithmetic operations of a contraction, as many of f32 as take as long; 0 for any other op.
+pub(super) fn operations(graph: &Graph, target: &Target, op: Value) -> Dim {
     match graph.node(op).op {
         Op::DotGeneral(_) | Op::Convolution(_) => {
             let views = [0, 1].map(|operand| view(graph, graph.node(op).operands[operand]));
             let [left, right] = views;
-            linear(graph, op, left, right).variables.into_iter().map(|v| v.extent).product::<Dim>() * Dim::constant(2)
+            let factor = graph.node(op).operands[0];
+            let factor = graph.tensor_type(narrow(graph, factor).unwrap_or(factor)).dtype;
+            let variables = linear(graph, op, left, right).variables;
+            let all = variables.into_iter().map(|v| v.extent).product::<Dim>() * Dim::constant(2);
+            all.floor_div(&Dim::constant(target.products_at_once(factor)))
         }
         Op::Composite(_) => winograd::operations(graph, op),
         _ => Dim::default(),
@@ -449,12 +453,11 @@ impl<'p> Plan<'p> {
         column: Index,
         sum: Register,
     ) -> Result<(), Unsuited> {
-        let sum = em.b.convert(self.dtype, sum);
         let mut values: Vec<(usize, Coordinate)> =
             fixed.iter().map(|(v, index)| (*v, Coordinate::fixed(index.clone()))).collect();
         values.extend(self.vector.map(|v| (v, Coordinate::lanes(column))));
         let at = self.result_at(em, &values);
-        em.bind(self.op, at.clone(), sum);
+        em.bind_unrounded(self.op, at.clone(), sum);
         em.store_all(self.outputs, &at)
     }
 

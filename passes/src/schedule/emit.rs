@@ -1,7 +1,7 @@
 //! Emits expressions of a cluster's kernel: the value of an op at an index, through floating ops down to loads.
 
 use super::cluster::{Role, role};
-use super::expand::strides;
+use super::expand::{accumulator, strides};
 use super::functions;
 use super::indexed::{Wanted, Window};
 use kc_ir::kernel::{Access, Index, Instruction, KernelBuilder, MemoryId, Register};
@@ -52,6 +52,20 @@ pub(super) struct Unsuited;
 
 pub(super) type Emitted = Result<Register, Unsuited>;
 
+/// Whether an op is arithmetic whose result changes little where its operands do.
+fn is_arithmetic(op: &Op) -> bool {
+    use {Binary::*, Unary::*};
+    match op {
+        Op::Binary(function) => matches!(function, Add | Subtract | Multiply | Divide | Maximum | Minimum),
+        Op::Unary(function) => {
+            matches!(function, Negate | Abs | Sqrt | Rsqrt | Exp | Expm1 | Log | Log1p | Tanh | Logistic | Erf | Erfc)
+        }
+        // a conversion to f32 of what is not rounded, or one from it
+        Op::Convert(_) => true,
+        _ => false,
+    }
+}
+
 /// Emits one kernel.
 #[derive(Clone)]
 pub(super) struct Emitter<'a> {
@@ -73,6 +87,8 @@ pub(super) struct Emitter<'a> {
     pub wanted: Option<Wanted>,
     /// Where parts of values meet along the last axis.
     pub seams: Seams,
+    /// Whether values of half precision are known that are not rounded.
+    is_unrounded: bool,
 }
 
 /// Positions along a last axis where what is computed changes: the ends of what is padded and of concatenated parts. Between two of
@@ -89,6 +105,8 @@ pub(super) struct Seams {
 #[derive(Clone, Default)]
 struct Known {
     values: HashMap<(Value, At, u32), Register>,
+    /// Values of half precision as f32, not yet rounded.
+    unrounded: HashMap<(Value, At, u32), Register>,
     /// The first and the last position that an index has in all rounds and lanes.
     ranges: HashMap<Index, (i64, i64)>,
     windows: HashMap<(Value, Vec<Index>), Window>,
@@ -112,6 +130,7 @@ impl<'a> Emitter<'a> {
             gathers: false,
             wanted: None,
             seams: Seams::default(),
+            is_unrounded: false,
         }
     }
 
@@ -253,6 +272,11 @@ impl<'a> Emitter<'a> {
         if let Some(&register) = self.known.iter().rev().find_map(|scope| scope.values.get(&key)) {
             return Ok(register);
         }
+        if let Some(register) = self.known_unrounded(&key) {
+            let register = self.b.convert(self.ty(value).dtype, register);
+            self.bind(value, at.clone(), register);
+            return Ok(register);
+        }
         if self.lanes > 1 && at.is_fixed() {
             let scalar = self.scalar(value, at)?;
             let register = self.b.splat(self.lanes, scalar);
@@ -264,6 +288,50 @@ impl<'a> Emitter<'a> {
             None => self.compute(value, at)?,
         };
         self.bind(value, at.clone(), register);
+        Ok(register)
+    }
+
+    /// Says that a value is known at an index in the innermost scope: of half precision as f32, so that functions of it are computed in f32
+    /// until one is stored.
+    pub fn bind_unrounded(&mut self, value: Value, at: At, register: Register) {
+        if self.b.register_type(register).dtype == self.ty(value).dtype {
+            return self.bind(value, at, register);
+        }
+        self.is_unrounded = true;
+        let lanes = self.b.register_type(register).lanes;
+        if let Some(scope) = self.known.last_mut() {
+            scope.unrounded.insert((value, at, lanes), register);
+        }
+    }
+
+    fn known_unrounded(&self, key: &(Value, At, u32)) -> Option<Register> {
+        self.known.iter().rev().find_map(|scope| scope.unrounded.get(key)).copied()
+    }
+
+    /// The value of an op at an index, of half precision as f32: not rounded where this kernel computes it by arithmetic.
+    fn unrounded(&mut self, value: Value, at: &At) -> Emitted {
+        let node = self.graph.node(value);
+        let key = (value, at.clone(), self.lanes);
+        if let Some(register) = self.known_unrounded(&key) {
+            return Ok(register);
+        }
+        let dtype = accumulator(self.ty(value).dtype);
+        let is_computed = !self.readable.contains_key(&value) && is_arithmetic(&node.op);
+        if dtype == self.ty(value).dtype || !is_computed {
+            let register = self.value(value, at)?;
+            return Ok(self.b.convert(dtype, register));
+        }
+        let register = if self.lanes > 1 && at.is_fixed() {
+            let (lanes, count) = (std::mem::replace(&mut self.lanes, 1), self.count.take());
+            let scalar = self.unrounded(value, at);
+            (self.lanes, self.count) = (lanes, count);
+            self.b.splat(lanes, scalar?)
+        } else {
+            let inputs = node.operands.iter().map(|&operand| self.unrounded(operand, at));
+            let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+            self.elementwise(&node.op, dtype, &inputs)
+        };
+        self.bind_unrounded(value, at.clone(), register);
         Ok(register)
     }
 
@@ -351,6 +419,16 @@ impl<'a> Emitter<'a> {
     fn compute(&mut self, value: Value, at: &At) -> Emitted {
         let node = self.graph.node(value);
         let (ty, operands) = (self.ty(value), &node.operands);
+        let is_half = |dtype: DType| accumulator(dtype) != dtype;
+        if self.is_unrounded && is_half(ty.dtype) && is_arithmetic(&node.op) {
+            let register = self.unrounded(value, at)?;
+            return Ok(self.b.convert(ty.dtype, register));
+        }
+        if self.is_unrounded && matches!(node.op, Op::Convert(_)) && is_half(self.ty(operands[0]).dtype) {
+            if ty.dtype == DType::F32 {
+                return self.unrounded(operands[0], at);
+            }
+        }
         if role(&node.op) == Role::Elementwise {
             let inputs = operands.iter().map(|&operand| self.value(operand, at)).collect::<Result<Vec<_>, _>>()?;
             // by a constant amount or divisor, integer shifts and divisions are single instructions

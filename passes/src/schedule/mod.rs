@@ -482,7 +482,7 @@ impl<'f> Draft<'f> {
                 };
                 buffers.push(buffer);
             }
-            let mut work = self.work(number);
+            let mut work = self.work(target, number);
             if let Some((op, parts)) = root.and_then(|op| Some((op, self.parts.get(&op)?))) {
                 let (mut launch, buffer) = self.launch_of_parts(target, op, parts, &kernel.name, &mut assembly)?;
                 std::mem::swap(&mut launch.work, &mut work);
@@ -742,11 +742,13 @@ impl<'f> Draft<'f> {
     }
 
     /// Arithmetic operations of a cluster, where they outweigh the bytes it moves; else 0.
-    fn work(&self, number: usize) -> Dim {
+    fn work(&self, target: &Target, number: usize) -> Dim {
         /// Multiply-adds of a contraction in the time of an addition that stands among functions.
         const CONTRACTED: f64 = 10.0;
         match &self.clusters.clusters[number].space {
-            &Space::Root { op, .. } => contraction::operations(&self.graph, op) + library::operations(&self.graph, op),
+            &Space::Root { op, .. } => {
+                contraction::operations(&self.graph, target, op) + library::operations(&self.graph, op)
+            }
             &Space::Alone { op } => attention::operations(&self.graph, op),
             space @ (Space::Map(_) | Space::Rows { .. }) => match self.operations(number) {
                 Some(each) if each > operations::LOAD_AND_STORE => {

@@ -292,6 +292,14 @@ const SAMPLERS: &[(&str, Sampler)] = &[
         d.tensor("c", &[shape[3]]);
         d.along("s", &shape, 3);
     }),
+    ("scale-into-half-kernel", |d| {
+        let shape = Draw { dtype: DType::Bf16, ..*d }.convolution();
+        ["c", "d"].iter().for_each(|name| d.tensor_of(name, DType::F32, &[shape[3]], d.usual.get()));
+        d.tensor_of("b", DType::Bf16, &[shape[3]], d.usual.get());
+        d.along("s", &shape, 3);
+        d.op("f", Convert { dtype: DType::F32 });
+        d.op("h", Convert { dtype: DType::Bf16 });
+    }),
     ("scale-through-shift", |d| two_vectors(d, "b", "c")),
     ("merge-shifts", |d| two_vectors(d, "a", "b")),
     ("cross-entropy-of-softmax", |d| {
