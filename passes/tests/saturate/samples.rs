@@ -86,6 +86,9 @@ impl Draw<'_> {
     }
     /// A convolution `v` of `x` and `k`; its result's shape.
     fn convolution(&self) -> Vec<i64> {
+        self.convolution_of(self.dtype)
+    }
+    fn convolution_of(&self, dtype: DType) -> Vec<i64> {
         let (batch, height, width) = (self.one_of(&[1, 2]), self.one_of(&[3, 4]), self.one_of(&[3, 5]));
         let (inputs, filters, size) = (self.one_of(&[1, 2]), self.one_of(&[1, 3]), self.one_of(&[1, 2, 3]));
         let op = Convolution {
@@ -99,8 +102,9 @@ impl Draw<'_> {
         };
         let result = vec![batch, height + 1 - size + 1, (width + 1 - size) / op.strides[1] + 1, filters];
         self.op("v", op);
-        self.tensor("x", &[batch, height, width, inputs]);
-        self.tensor("k", &[size, size, inputs, filters]);
+        let usual = self.usual.get();
+        self.tensor_of("x", dtype, &[batch, height, width, inputs], usual);
+        self.tensor_of("k", dtype, &[size, size, inputs, filters], usual);
         result
     }
     fn dense(&self) -> (Vec<i64>, DotGeneral) {
@@ -293,7 +297,7 @@ const SAMPLERS: &[(&str, Sampler)] = &[
         d.along("s", &shape, 3);
     }),
     ("scale-into-half-kernel", |d| {
-        let shape = Draw { dtype: DType::Bf16, ..*d }.convolution();
+        let shape = d.convolution_of(DType::Bf16);
         ["c", "d"].iter().for_each(|name| d.tensor_of(name, DType::F32, &[shape[3]], d.usual.get()));
         d.tensor_of("b", DType::Bf16, &[shape[3]], d.usual.get());
         d.along("s", &shape, 3);
