@@ -22,9 +22,10 @@ use serde_json::{Value as Json, json};
 /// `keras.quantizers.AbsMaxQuantizer`.
 ///
 /// ```
-/// use kc::quantizers::AbsMaxQuantizer;
+/// use kc::ops::{Expression, Tensor};
+/// use kc::prelude::*;
 ///
-/// let (values, scale) = AbsMaxQuantizer::new().quantize(kc::ops::Tensor::from([0.5, -1.0, 0.25]));
+/// let (values, scale) = AbsMaxQuantizer::new().quantize(Tensor::from([0.5, -1.0, 0.25]));
 /// assert_eq!(values.eval()?.as_slice::<i8>()?, [63, -127, 32]);
 /// assert_eq!(scale.eval()?.shape(), [1]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -43,7 +44,7 @@ impl AbsMaxQuantizer {
         AbsMaxQuantizer { axis: None, value_range: (-127, 127), epsilon: 1e-7 }
     }
 
-    /// The axes that share a scale (default: the last; of a layer's weights and inputs those that its product sums over).
+    /// The axes that share a scale (default: the last; of a layer's weights those that its product sums over, and of its inputs always).
     pub fn axis(mut self, axis: impl Into<Vec<i64>>) -> Self {
         self.axis = Some(axis.into());
         self
@@ -68,8 +69,12 @@ impl AbsMaxQuantizer {
 
     /// [`AbsMaxQuantizer::quantize`] along axes where it has none of its own.
     pub(crate) fn quantize_along(&self, x: Tensor, axis: &[i64]) -> (Tensor, Tensor) {
+        self.quantize_over(x, self.axis.clone().unwrap_or_else(|| axis.to_vec()))
+    }
+
+    /// [`AbsMaxQuantizer::quantize`] along those axes.
+    pub(crate) fn quantize_over(&self, x: Tensor, axis: Vec<i64>) -> (Tensor, Tensor) {
         let (smallest, largest) = self.value_range;
-        let axis = self.axis.clone().unwrap_or_else(|| axis.to_vec());
         let reach = Tensor::from(ops::max(ops::abs(&x)).axis(axis).keepdims(true));
         let scale = largest as f64 / (reach + self.epsilon);
         let values = ops::clip(ops::round(x * &scale), smallest as f64, largest as f64);

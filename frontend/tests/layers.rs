@@ -421,3 +421,47 @@ fn attention_has_keras_weights_and_refuses() {
         assert_eq!(refusal(layer, &inputs), format!("layer `attention` (MultiHeadAttention): {message}"));
     }
 }
+
+#[test]
+fn einsum_dense_has_keras_shapes_and_refuses() {
+    let layer = |equation: &str, output_shape: &[i64]| {
+        let output_shape: Vec<Option<i64>> =
+            output_shape.iter().map(|&extent| (extent > 0).then_some(extent)).collect();
+        EinsumDense::new(equation, output_shape)
+    };
+    let ok = |text: &str| Ok(text.to_string());
+    assert_eq!(shape(layer("abc,cd->abd", &[0, 5]), &[3, 4]), ok("(None, 3, 5)"));
+    assert_eq!(shape(layer("...x,xy->...y", &[5]), &[3, 2, 4]), ok("(None, 3, 2, 5)"));
+    assert_eq!(shape(layer("ab...,bc->ac...", &[5]), &[3, 4]), ok("(None, 5, 4)"));
+    assert_eq!(
+        weights(layer("abc,cde->adbe", &[2, 3, 5]).bias_axes("de"), &[3, 4]),
+        ["einsum_dense/kernel: f32[4, 2, 5]", "einsum_dense/bias: f32[2, 1, 5]"]
+    );
+    assert_eq!(
+        weights(layer("abc,cde->adbe", &[2, 3, 5]).bias_axes("e").dtype("int8_from_float32"), &[3, 4]),
+        ["einsum_dense/kernel: i8[4, 2, 5]", "einsum_dense/bias: f32[5]", "einsum_dense/kernel_scale: f32[1, 2, 1, 5]"]
+    );
+    let err = |text: &str| Err(format!("layer `einsum_dense` (EinsumDense): {text}"));
+    assert_eq!(
+        shape(layer("abc,cd", &[0, 5]), &[3, 4]),
+        err("`equation` is `abc,cd`, expected letters in one of the forms `[X],[Y]->[Z]`, `...[X],[Y]->...[Z]` and \
+             `[X]...,[Y]->[Z]...`")
+    );
+    assert_eq!(shape(layer("ab,bc->ac", &[5]), &[3, 4]), err("`equation` is `ab,bc->ac`, but the input has 3 axes"));
+    assert_eq!(
+        shape(layer("abc,cd->abd", &[0, 0]), &[3, 4]),
+        err("the extent of the axis `d` is not known: give it in `output_shape`; the input's shape is (None, 3, 4)")
+    );
+    assert_eq!(
+        shape(layer("abc,bd->abd", &[2, 5]), &[3, 4]),
+        err("the axis `b` has 3 elements in the input's shape (None, 3, 4) and 2 in `output_shape`")
+    );
+    assert_eq!(
+        shape(layer("abc,cd->abe", &[3, 5]), &[3, 4]),
+        err("`equation` is `abc,cd->abe`: the axis `e` of the output is in neither input nor kernel")
+    );
+    assert_eq!(
+        shape(layer("abc,cd->abd", &[3, 5]).bias_axes("c"), &[3, 4]),
+        err("`bias_axes` names `c`, which is no axis of the output")
+    );
+}

@@ -48,6 +48,11 @@ fn the_global_policy_is_that_of_the_layers_made_under_it() -> kc::Result<()> {
     }
     let model = small()?;
     assert_eq!(dtypes(&model)?.0, DType::F32);
+    assert_eq!(model.module()?.model.fields.get("dtype_policy"), None);
+    let model = Sequential::new().add(Input::new([4])).add(Dense::new(2).dtype("mixed_bfloat16")).add(Dense::new(2));
+    model.layers()?[1].quantize_by(&Int8QuantizationConfig::new())?;
+    let fields = model.module()?.model.fields;
+    assert_eq!(fields.get("dtype_policy").map(String::as_str), Some("mixed_bfloat16, int8_from_float32"));
     Ok(())
 }
 

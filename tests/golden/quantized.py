@@ -40,6 +40,13 @@ def block():
     return keras.Model(words, layers.Dense(4)(x))
 
 
+def einsum():
+    x = layers.Input((6, 8), name="in0")
+    y = layers.EinsumDense("abc,cde->adbe", output_shape=(2, 6, 4), bias_axes="de", activation="tanh")(x)
+    y = layers.EinsumDense("abcd,bde->ace", output_shape=(6, 5), bias_axes="e")(y)
+    return keras.Model(x, layers.EinsumDense("abc,cd->abd", output_shape=(None, 3))(y))
+
+
 def as_f32(value):
     value = np.asarray(value)
     return value.astype("float32") if value.dtype.name == "bfloat16" else value
@@ -51,7 +58,7 @@ def path(variable):
 
 entries = []
 for seed, (make, policy, tolerance) in enumerate(
-    [(mlp, "float32", 1e-5), (mlp, "mixed_bfloat16", 2.0**-6), (steps, "float32", 1e-5), (block, "float32", 1e-5)]
+    [(mlp, "float32", 1e-5), (mlp, "mixed_bfloat16", 2.0**-6), (steps, "float32", 1e-5), (block, "float32", 1e-5), (einsum, "float32", 1e-5)]
 ):
     name = f"int8_{make.__name__}" + ("_mixed" if policy != "float32" else "")
     keras.utils.clear_session()

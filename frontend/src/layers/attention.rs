@@ -1,7 +1,7 @@
 //! Attention of several heads.
 
 use super::Axes;
-use super::quantized::{self, Of};
+use super::quantized::{self, Equation, Of};
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
 use crate::keras_tensor::IntoShape;
@@ -182,7 +182,8 @@ impl MultiHeadAttention {
             )));
         }
         let y = if scope.quantization().is_some() {
-            quantized::contraction(scope, &kernel_name, x, axes)?
+            let equation = Equation::contracting(ty.rank(), axes, kernel_ty.rank() - axes);
+            quantized::contraction(scope, &kernel_name, x, equation)?
         } else {
             let kernel = scope.weight(&kernel_name)?;
             let (lhs_contract, rhs_contract) = ((first..ty.rank()).collect(), (0..axes).collect());

@@ -1,4 +1,4 @@
-use super::quantized::{self, Of};
+use super::quantized::{self, Equation, Of};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::initializers::Initializer;
@@ -121,7 +121,7 @@ impl Layer for Dense {
             )));
         }
         let mut y = if scope.quantization().is_some() {
-            quantized::contraction(scope, "kernel", x, 1)?
+            quantized::contraction(scope, "kernel", x, Equation::contracting(ty.rank(), 1, 1))?
         } else {
             let kernel = scope.weight("kernel")?;
             let (lhs_contract, rhs_contract) = (vec![last], vec![0]);

@@ -7,6 +7,7 @@ mod convolution;
 mod cropping;
 mod dense;
 mod dropout;
+mod einsum_dense;
 mod embedding;
 mod global_pooling;
 mod group_normalization;
@@ -31,6 +32,7 @@ pub use convolution::{Conv2D, Conv2DTranspose};
 pub use cropping::{Cropping1D, Cropping2D, Cropping3D};
 pub use dense::Dense;
 pub use dropout::Dropout;
+pub use einsum_dense::EinsumDense;
 pub use embedding::Embedding;
 pub use global_pooling::{
     GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D,

@@ -50,35 +50,72 @@ impl Of {
     }
 }
 
-/// The sum of products over the last axes of the input and the first of a quantised kernel. In training its derivative by the input is that
-/// of the kernel's numbers; by the kernel there is none.
-pub(super) fn contraction(scope: &mut Scope, name: &str, x: Value, axes: usize) -> Result<Value> {
+/// Names of the axes of a product: of its input, its kernel and its output, each once.
+#[derive(Clone, Debug)]
+pub(super) struct Equation {
+    pub input: Vec<char>,
+    pub kernel: Vec<char>,
+    pub output: Vec<char>,
+}
+
+impl Equation {
+    /// The last axes of an input of that rank with the first of a kernel, which has some more.
+    pub fn contracting(rank: usize, axes: usize, free: usize) -> Self {
+        let letters = |from: usize, to: usize| (from..to).map(|number| char::from(b'a' + number as u8));
+        Equation {
+            input: letters(0, rank).collect(),
+            kernel: letters(rank - axes, rank + free).collect(),
+            output: letters(0, rank - axes).chain(letters(rank, rank + free)).collect(),
+        }
+    }
+
+    /// As `einsum` takes it.
+    pub fn text(&self) -> String {
+        text(&self.input, &self.kernel, &self.output)
+    }
+}
+
+fn text(a: &[char], b: &[char], result: &[char]) -> String {
+    let [a, b, result] = [a, b, result].map(|names| names.iter().collect::<String>());
+    format!("{a},{b}->{result}")
+}
+
+/// A tensor whose axes have those names, with the axes of others in their order, and of extent 1 where it has none.
+fn aligned(mut tensor: Tensor, own: &[char], wanted: &[char]) -> Tensor {
+    let places = wanted.iter().filter_map(|name| own.iter().position(|own| own == name));
+    tensor = ops::transpose(tensor).axes(places.map(|place| place as i64).collect::<Vec<i64>>()).into();
+    for (axis, name) in wanted.iter().enumerate() {
+        if !own.contains(name) {
+            tensor = ops::expand_dims(tensor, axis as i64);
+        }
+    }
+    tensor
+}
+
+/// The product of an input and a quantised kernel. In training its derivative by the input is that of the kernel's numbers; by the kernel
+/// there is none.
+pub(super) fn contraction(scope: &mut Scope, name: &str, x: Value, equation: Equation) -> Result<Value> {
     let kernel = scope.variable(name)?;
     let scale = scope.weight(&format!("{name}_scale"))?;
     let dtype = scope.float_dtype().keras_name();
     let quantizer = scope.quantization().and_then(|quantization| quantization.config().of_inputs().cloned());
-    let free = scope.tensor_type(kernel).rank() - axes;
-    let leading = scope.tensor_type(scale).rank() - free;
-    let rank = (scope.tensor_type(x).rank() - axes + free) as i64;
+    // the scale may leave out axes before its first
+    let of_scale = equation.output[equation.output.len() - scope.tensor_type(scale).rank()..].to_vec();
     let (x, kernel, scale) = (scope.tensor(x), scope.tensor(kernel), scope.tensor(scale));
-    let summed: Vec<i64> = (1..=axes as i64).rev().map(|axis| -axis).collect();
     let product = {
-        let (kernel, scale) = (kernel.clone(), scale.clone());
+        let (kernel, scale, equation) = (kernel.clone(), scale.clone(), equation.clone());
         move |x: &Tensor| -> Tensor {
+            let Equation { input, output, .. } = &equation;
             let Some(quantizer) = &quantizer else {
-                let product = ops::tensordot(x, ops::cast(&kernel, dtype)).axes(axes as i32);
-                return Tensor::from(product) / &scale;
+                return ops::einsum(equation.text(), [x.clone(), ops::cast(&kernel, dtype)]) / &scale;
             };
-            let (values, mut of_rows) = quantizer.quantize_along(x.clone(), &summed);
-            // a scale for each row of the result
-            for _ in 0..axes {
-                of_rows = ops::squeeze(of_rows).axis(-1).into();
-            }
-            for _ in 0..free {
-                of_rows = ops::expand_dims(of_rows, -1);
-            }
-            let [values, kernel] = [&values, &kernel].map(|integers| ops::cast(integers, "int32"));
-            let product = Tensor::from(ops::tensordot(values, kernel).axes(axes as i32));
+            let (kept, summed): (Vec<usize>, Vec<usize>) =
+                (0..input.len()).partition(|&axis| output.contains(&input[axis]));
+            let summed: Vec<i64> = summed.into_iter().map(|axis| axis as i64).collect();
+            let (values, of_rows) = quantizer.quantize_over(x.clone(), summed.clone());
+            let kept: Vec<char> = kept.into_iter().map(|axis| input[axis]).collect();
+            let of_rows = aligned(ops::squeeze(of_rows).axis(summed).into(), &kept, output);
+            let product = ops::einsum(equation.text(), [values, kernel.clone()]);
             ops::cast(product, dtype) / (&scale * of_rows)
         }
     };
@@ -86,17 +123,17 @@ pub(super) fn contraction(scope: &mut Scope, name: &str, x: Value, axes: usize) 
         return scope.build(product(&x));
     }
     let trained = ops::custom_gradient(move |x: Tensor| {
-        let (kernel, scale) = (kernel.clone(), scale.clone());
+        let (kernel, scale, of_scale, equation) = (kernel.clone(), scale.clone(), of_scale.clone(), equation.clone());
         let y = product(&x);
         let by_input = move |upstream: Tensor| -> Tensor {
-            let mut of_outputs = scale;
-            for _ in 0..leading {
-                of_outputs = ops::squeeze(of_outputs).axis(0).into();
-            }
-            let numbers = ops::cast(kernel, dtype) / of_outputs;
-            let of_upstream: Vec<i64> = (rank - free as i64..rank).collect();
-            let of_kernel: Vec<i64> = (axes as i64..(axes + free) as i64).collect();
-            ops::tensordot(upstream, numbers).axes((of_upstream, of_kernel)).into()
+            let Equation { input, kernel: of_kernel, output } = &equation;
+            let (own, repeated): (Vec<usize>, Vec<usize>) =
+                (0..of_scale.len()).partition(|&axis| of_kernel.contains(&of_scale[axis]));
+            let own: Vec<char> = own.into_iter().map(|axis| of_scale[axis]).collect();
+            let scale =
+                repeated.into_iter().rev().fold(scale, |scale, axis| ops::squeeze(scale).axis(axis as i64).into());
+            let numbers = ops::cast(kernel, dtype) / aligned(scale, &own, of_kernel);
+            ops::einsum(text(output, of_kernel, input), [upstream, numbers])
         };
         (y, by_input)
     });

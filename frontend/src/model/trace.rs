@@ -54,6 +54,9 @@ pub(super) fn module(model: &Model) -> Result<Traced> {
             fields.insert("loss".to_string(), losses.join(", "));
         }
     }
+    if let Some(policies) = policies(network)? {
+        fields.insert("dtype_policy".to_string(), policies);
+    }
     let seeds = drawn_seeds(&store);
     let part = |(index, variable): (usize, &Variable)| match &variable.initializer {
         Initializer::Quantized(part) => Some((index, (**part).clone())),
@@ -66,6 +69,18 @@ pub(super) fn module(model: &Model) -> Result<Traced> {
     let info =
         ModelInfo { name: model.base.name().to_string(), layers, fields, distribution, labels: Default::default() };
     Ok(Traced { module: Module { model: info, state, functions }, seeds, quantized })
+}
+
+/// The policies of the layers, where they are not all `float32`: in the order in which they are met.
+fn policies(network: &Functional) -> Result<Option<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for layer in network.layers.iter().filter(|layer| layer.as_input().is_none()) {
+        let name = layer.dtype_policy()?.name().to_string();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(Some(names).filter(|names| names.iter().any(|name| name != "float32")).map(|names| names.join(", ")))
 }
 
 /// The weights: made in a first trace, then put in the order of the layers.

@@ -22,6 +22,7 @@ pub fn build(case: &super::Case) -> Result<Model> {
     let image = [8, 7, 3];
     match name {
         "dense" => one([5], Dense::new(7).activation("relu")),
+        "einsum_dense" => one([3, 4], EinsumDense::new("abc,cd->abd", [None, Some(6)]).bias_axes("d")),
         "dense_3d_nobias" => one([3, 5], Dense::new(4).use_bias(false).activation("gelu")),
         "conv2d_valid" => one(image, Conv2D::new(4, 3)),
         "conv2d_same_s2" => one(image, Conv2D::new(4, (3, 2)).strides(2).padding("same")),

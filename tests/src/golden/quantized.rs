@@ -15,6 +15,7 @@ pub fn build(name: &str) -> Result<Model> {
         "mlp" => mlp(),
         "steps" => steps(),
         "block" => block(),
+        "einsum" => einsum(),
         _ => Err(Error::model(format!("no model is known for the case `int8_{name}`"))),
     };
     set_dtype_policy("float32")?;
@@ -33,6 +34,14 @@ fn steps() -> Result<Model> {
     let x = Input::new([3, 6]).name("in0");
     let y = Dense::new(8).activation("relu").call(&x)?;
     Model::new(&x, &Dense::new(4).call(&y)?)
+}
+
+fn einsum() -> Result<Model> {
+    let x = Input::new([6, 8]).name("in0");
+    let y =
+        EinsumDense::new("abc,cde->adbe", [Some(2), Some(6), Some(4)]).bias_axes("de").activation("tanh").call(&x)?;
+    let y = EinsumDense::new("abcd,bde->ace", [None, Some(5)]).bias_axes("e").call(&y)?;
+    Model::new(&x, &EinsumDense::new("abc,cd->abd", [None, Some(3)]).call(&y)?)
 }
 
 fn block() -> Result<Model> {
