@@ -6,14 +6,15 @@
 //!
 //! | kernels | how |
 //! |---|---|
-//! | products of f16 and bf16 (`dot_general`, convolutions and their gradients) of at least 8 rows, columns and summed values, of which neighbours lie side by side | tensor cores (`mma.sync`) over tiles in shared memory that `cp.async` fills, two parts at a time |
+//! | products of f16 and bf16 (`dot_general`, convolutions and their gradients) of at least 8 rows, columns and summed values, of which neighbours lie side by side | tensor cores (`mma.sync`) over tiles in shared memory that `cp.async` fills, two to four parts at a time |
 //! | such of f32 | register tiles of up to 8 by 8 elements a thread, over the same tiles |
+//! | such of f32 with [`Factors::Tf32`] (`kc compile --tf32`) | tensor cores, with factors in tf32: within [`kc_passes::TF32`] |
 //! | of either, with too few tiles for the processors | sums in parts by a kernel of its own, added by that of the epilogue |
 //! | other contractions | register tiles over operands that are read where they lie |
 //! | loops over the elements of a sequence (`scan`, recurrent layers) | the launches of all rounds in the step's graph |
 //! | `sort`, `argsort`, `top_k` | each element's place by comparison with all of its line: for lines of thousands of elements, not of millions |
 //! | functions of the runtime's library (FFT, linear algebra) | refused |
-//! | `wgmma`, TMA, products in tf32, cuBLASLt, cuDNN, several GPUs | absent |
+//! | `wgmma`, TMA, cuBLASLt, cuDNN, several GPUs | absent |
 //!
 //! A task of a launch is a block of threads, over which the lanes of each register are spread; so kernels for a GPU are kernels with wide
 //! registers, and the kernel interpreter executes them as it does any other.
@@ -22,7 +23,7 @@ use crate::mlir::interface::{Options, Output};
 use crate::mlir::{Mlir, NotAvailable};
 use crate::{Backend, CodeImage, CodegenError, Form};
 use kc_ir::kernel::Kernel;
-use kc_passes::{Contraction, CostConstants, Target, WinogradCost};
+use kc_passes::{Contraction, CostConstants, Factors, Target, WinogradCost};
 use std::fmt;
 use std::str::FromStr;
 
@@ -102,6 +103,7 @@ pub fn target(architecture: Architecture) -> Target {
         cache_bytes: [128 << 10, 32 << 20],
         threads: processors,
         contraction: Contraction::Streamed,
+        factors: Factors::F32,
         groups: vec![],
         cost: CostConstants {
             bytes_per_nanosecond: bytes,

@@ -20,5 +20,5 @@ pub use memory::plan;
 pub use saturate::{MathMode, RuleChoice, Saturation, SaturationOptions, SaturationReport, Takes, saturate};
 pub use schedule::{register_tiles, schedule, schedule_apart};
 pub use simplify::simplify;
-pub use target::{Contraction, CostConstants, Target, TileTime, WinogradCost};
+pub use target::{Contraction, CostConstants, Factors, TF32, Target, TileTime, WinogradCost};
 pub use traffic::{Counted, Traffic, count, is_part_of_reader, traffic, unfused};

@@ -17,6 +17,20 @@ pub enum Contraction {
     Streamed,
 }
 
+/// How the factors of products of f32 are rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Factors {
+    /// Not at all.
+    #[default]
+    F32,
+    /// To tf32 ([`kc_ir::kernel::fragment::to_tf32`]) where that lets tensor cores multiply them: within [`TF32`].
+    Tf32,
+}
+
+/// How far a sum of products of factors in tf32 may be from that of the factors: each factor is at most 2^-11 of itself away, hence each product
+/// 2^-10 and a little more of itself; relative to the sum of the products' magnitudes. What sums round comes besides.
+pub const TF32: f64 = 1.001 / 1024.0;
+
 /// Constants of the roofline cost model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CostConstants {
@@ -86,6 +100,8 @@ pub struct Target {
     /// ([`MultiplyAddGroups`](kc_ir::kernel::Instruction::MultiplyAddGroups)): bf16, and i8, which stands for all pairs of 8-bit integers one of
     /// which is signed.
     pub groups: Vec<DType>,
+    /// How the factors of products of f32 are rounded.
+    pub factors: Factors,
     /// Constants of the cost model.
     pub cost: CostConstants,
     /// The register tiles that contractions choose from; where there are none, from all that the registers hold, by estimated times.
@@ -144,6 +160,7 @@ impl Target {
             cache_bytes: [32 << 10, 512 << 10],
             threads: 4,
             contraction: Contraction::Library,
+            factors: Factors::F32,
             groups: vec![],
             cost: CostConstants {
                 bytes_per_nanosecond: 15.0,

@@ -16,7 +16,7 @@ use kc_ir::tensor::{
     Value, interpret,
 };
 use kc_ir::{DType, Dim, Symbol, TensorType};
-use kc_passes::{Contraction, Target, Traffic, differentiate, plan, schedule, schedule_apart, traffic};
+use kc_passes::{Contraction, Factors, TF32, Target, Traffic, differentiate, plan, schedule, schedule_apart, traffic};
 use std::path::Path;
 
 /// Machines whose programs differ.
@@ -805,6 +805,51 @@ fn contractions_by_tiles() {
         }
     }
     assert!(by_tiles >= 39, "{by_tiles} programs have tiles in shared memory");
+}
+
+/// Products of f32 by tensor cores have factors in tf32 where the target says so: within the bound, which factors of fewer bits exceed, and
+/// not without an error.
+#[test]
+fn factors_in_tf32() {
+    use kc_ir::kernel::fragment::to_tf32;
+    let layouts = [([1], [0]), ([0], [0]), ([1], [1]), ([0], [1])];
+    let (rows, depth, columns) = (40i64, 50i64, 36i64);
+    let mut largest = [0.0f64; 2];
+    for ([left], [right]) in layouts {
+        let mut b = Builder::new();
+        let x = b.parameter("x", TensorType::new(DType::F32, if left == 1 { [rows, depth] } else { [depth, rows] }));
+        let w = TensorType::new(DType::F32, if right == 0 { [depth, columns] } else { [columns, depth] });
+        let operands = [x.unwrap(), b.parameter("w", w).unwrap()];
+        let dot =
+            DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![left], rhs_contract: vec![right] };
+        let product = b.add(dot, &operands).unwrap();
+        let function = function(b.finish(vec![product]));
+        let arguments: Vec<Literal> =
+            (1..).zip(operands).map(|(seed, p)| sample(function.graph.tensor_type(p), 1, seed)).collect();
+        let with = |round: fn(f32) -> f32| {
+            let rounded: Vec<Literal> = arguments
+                .iter()
+                .map(|literal| {
+                    let values = literal.scalars().map(|x| Scalar::Float(round(x.to_f64() as f32).into()));
+                    Literal::from_scalars(DType::F32, literal.shape().to_vec(), values.collect::<Vec<_>>())
+                })
+                .collect();
+            interpret(&function.graph, &rounded).unwrap().remove(0)
+        };
+        let (exact, magnitudes) = (with(|x| x), with(f32::abs));
+        let brain = with(|x| f32::from_bits((x.to_bits() + 0x8000) & 0xffff_0000));
+        let target = Target { factors: Factors::Tf32, ..gpu() };
+        let given = run(&function, &target, &[], &arguments).unwrap().remove(0);
+        compare("factors in tf32", &[with(to_tf32)], std::slice::from_ref(&given)).unwrap();
+        for (largest, result) in largest.iter_mut().zip([&given, &brain]) {
+            for ((result, exact), magnitude) in result.scalars().zip(exact.scalars()).zip(magnitudes.scalars()) {
+                *largest = largest.max((result.to_f64() - exact.to_f64()).abs() / magnitude.to_f64());
+            }
+        }
+    }
+    let [tf32, brain] = largest;
+    assert!(tf32 <= TF32 && tf32 > TF32 / 64.0, "{tf32} of {TF32}");
+    assert!(brain > TF32 / 2.0 && brain > 4.0 * tf32, "{brain}, a mutant's");
 }
 
 /// Convolutions and both their gradients are products of tiles on a GPU, whose rows are all places of the result, whatever the strides,

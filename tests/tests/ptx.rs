@@ -4,9 +4,10 @@
 
 use kc_codegen::cuda::{Architecture, Cuda};
 use kc_codegen::mlir::NotAvailable;
-use kc_codegen::{Options, compile};
+use kc_codegen::{Backend, Options, compile};
 use kc_ir::DType;
 use kc_ir::tensor::Module;
+use kc_passes::Factors;
 use kc_tests::products;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -64,14 +65,14 @@ fn figures(report: &str) -> Vec<[u64; 3]> {
 #[test]
 fn kernels_of_the_mlp() {
     let module = mnist_mlp::kc_model().expect("the model is built").module().expect("the model is traced");
-    kernels_of("mnist_mlp", &module);
+    kernels_of("mnist_mlp", &module, Factors::F32);
 }
 
 /// Convolutions and their gradients among them.
 #[test]
 fn kernels_of_the_cnn() {
     let module = mnist_cnn::kc_model().expect("the model is built").module().expect("the model is traced");
-    kernels_of("mnist_cnn", &module);
+    kernels_of("mnist_cnn", &module, Factors::F32);
 }
 
 /// Products on tensor cores and, in f32, by threads: large ones and such that fill no tile.
@@ -84,23 +85,25 @@ fn kernels_of_products() {
         ("products_f32", DType::F32, [8192, 8192, 8192]),
         ("products_f32_ragged", DType::F32, [1000, 147, 75]),
     ] {
-        kernels_of(name, &products::module(dtype, extents));
+        kernels_of(name, &products::module(dtype, extents), Factors::F32);
     }
+    kernels_of("products_tf32", &products::module(DType::F32, [8192, 8192, 8192]), Factors::Tf32);
 }
 
 /// Compiles and assembles a module; no register may be spilled.
-fn kernels_of(name: &str, module: &Module) {
+fn kernels_of(name: &str, module: &Module, factors: Factors) {
     let assembler = match assembler() {
         Ok(assembler) => assembler,
         Err(reason) => return println!("skipped: {reason}"),
     };
     let mut table = String::from("architecture kernel registers shared spilled\n");
     for architecture in Architecture::ALL {
-        let backend = match Cuda::new(architecture) {
+        let mut backend = match Cuda::new(architecture) {
             Ok(backend) => backend,
             Err(error @ NotAvailable::Missing(_)) => return println!("skipped: {error}"),
             Err(error) => panic!("{error}"),
         };
+        backend.target_mut().factors = factors;
         let package = compile(module, &backend, &Options::default()).unwrap_or_else(|error| panic!("{error}"));
         let code = &package.manifest.code;
         assert_eq!(code.target, format!("nvptx64-{architecture}"));

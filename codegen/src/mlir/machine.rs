@@ -1,7 +1,7 @@
 //! [`Machine`]: what code is made for.
 
 use kc_ir::DType;
-use kc_passes::{Contraction, CostConstants, Target};
+use kc_passes::{Contraction, CostConstants, Factors, Target};
 use std::fmt;
 use std::str::FromStr;
 
@@ -101,6 +101,7 @@ impl Machine {
                 _ => baseline.threads,
             },
             contraction: Contraction::Generated,
+            factors: Factors::F32,
             groups: if self == Machine::Host { host_groups() } else { vec![] },
             cost: CostConstants {
                 contraction_flops_per_nanosecond: 2.4 * flops_per_cycle,

@@ -20,6 +20,17 @@ pub const BLOCK_LANES: u32 = 4 * LANES as u32;
 /// Elements that a thread has of a matrix.
 pub const HELD: usize = LANES / WARP;
 
+/// An f32 rounded to tf32, which has 10 bits behind the point: to the nearest, of two equally near ones to that away from zero, as `cvt.rna.tf32`
+/// rounds in PTX. The difference is at most 2^-11 of a finite value that is not denormal. NaN stays NaN.
+pub fn to_tf32(value: f32) -> f32 {
+    const DROPPED: u32 = 13;
+    if !value.is_finite() {
+        return value;
+    }
+    let half = 1 << (DROPPED - 1);
+    f32::from_bits((value.to_bits() + half) & (u32::MAX << DROPPED))
+}
+
 /// What a fragment is in a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
@@ -99,6 +110,18 @@ impl Tiles {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn tf32_has_ten_bits_behind_the_point() {
+        let unit = 2f32.powi(-10);
+        assert_eq!(to_tf32(1.0 + unit), 1.0 + unit);
+        assert_eq!(to_tf32(1.0 + 0.5 * unit), 1.0 + unit);
+        assert_eq!(to_tf32(-1.0 - 0.5 * unit), -1.0 - unit);
+        assert_eq!(to_tf32(1.0 + 0.49 * unit), 1.0);
+        assert_eq!(to_tf32(f32::MAX), f32::INFINITY);
+        assert_eq!(to_tf32(f32::NEG_INFINITY), f32::NEG_INFINITY);
+        assert!(to_tf32(f32::NAN).is_nan());
+    }
 
     #[test]
     fn lanes_are_places_of_the_matrix() {

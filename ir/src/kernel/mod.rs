@@ -27,8 +27,7 @@ pub use verify::{MAX_LANES, VerifyError, verify_kernel, verify_program};
 use crate::tensor::Scalar;
 use crate::tensor::ops::{Binary, Compare, Reduction, Unary};
 use kc_abi::DType;
-use kc_abi::call::ALIGNMENT;
-pub use kc_abi::call::MathFunction;
+pub use kc_abi::call::{ALIGNMENT, MathFunction};
 pub use kc_abi::library::LibraryFunction;
 use std::fmt;
 
@@ -499,6 +498,7 @@ pub enum Instruction {
     /// `a*b + c` of the matrices of each warp: `a` is a fragment of left operands, `b` one of right operands, `c` and the result are fragments
     /// of sums. Each element is the exact sum of the products and of `c`'s, rounded: an interpreter adds in f64 in the order of the products, a
     /// GPU in an order and with a rounding of its own.
+    /// Operands of f32 are rounded to tf32 before: [`fragment::to_tf32`].
     MultiplyTiles(Register, Register, Register),
 }
 

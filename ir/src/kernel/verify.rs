@@ -508,7 +508,7 @@ impl Verifier<'_> {
             Instruction::LoadTiles(_, Side::Sums) => self.fail("sums are stored, not loaded".to_string()),
             Instruction::LoadTiles(tiles, _) => self.tiles(tiles, Use::Read, result, &[DType::F16, DType::Bf16]),
             Instruction::MultiplyTiles(..) => {
-                self.fragment(operands[0], &[DType::F16, DType::Bf16])?;
+                self.fragment(operands[0], &[DType::F16, DType::Bf16, DType::F32])?;
                 let sums = RegisterType { dtype: DType::F32, lanes };
                 self.agree("the result", &[result], &[sums])?;
                 expect(&[with(operands[0].dtype), with(operands[0].dtype), sums])

@@ -20,7 +20,7 @@ use super::expand::{accumulator, narrow, strides};
 use super::loops::Stored;
 use super::map::{divide, nominal};
 use super::store::{View, view};
-use crate::{Contraction, Target};
+use crate::{Contraction, Factors, Target};
 use cut::{Blocks, Right};
 use kc_ir::kernel::{Access, Gemm, Index, Kernel, Matrix, MemoryId, Register};
 use kc_ir::tensor::ops::*;
@@ -94,7 +94,9 @@ fn form(graph: &Graph, op: Value, by: Contraction) -> Form {
         |value: Value| View { base: value, offset: Dim::default(), strides: strides(&graph.tensor_type(value).shape) };
     let Some(vector) = vector_variable(&form, graph.tensor_type(op).rank()) else { return form };
     // tiles in shared memory take summed neighbours as well
-    if by == Contraction::Streamed && Plan::with(graph, op, form.clone(), [MemoryId(0); 2], &[]).layout().is_some() {
+    if by == Contraction::Streamed
+        && Plan::with(graph, op, form.clone(), [MemoryId(0); 2], &[]).layout(Factors::F32).is_some()
+    {
         return form;
     }
     let suits = |step: fn(&Variable) -> &Dim| {

@@ -400,10 +400,10 @@ impl<'a> Block<'a> {
                     warp.registers[*destination] = values;
                 }
             }
-            Op::MultiplyMatrix { brain, destinations, operands } => {
+            Op::MultiplyMatrix { factors, destinations, operands } => {
                 self.whole_warp(line, first, active)?;
                 let given = operands.map(|operand| std::array::from_fn(|lane| self.value(warp, operand, first, lane)));
-                for (destination, values) in destinations.iter().zip(product(&given, *brain)) {
+                for (destination, values) in destinations.iter().zip(product(&given, *factors)) {
                     warp.registers[*destination] = values;
                 }
             }

@@ -1,5 +1,6 @@
 //! Matrices in the registers of a warp, and copies into shared memory that go on beside.
 
+use crate::ptx::Factors;
 use half::{bf16, f16};
 use std::collections::VecDeque;
 
@@ -23,22 +24,29 @@ pub fn distributed(lines: &[[u8; 16]; WARP], transposed: bool) -> [[u64; WARP]; 
     })
 }
 
-/// The product of 16 by 16 and 16 by 8 elements, and sums: ten registers of each thread to four. Each element is summed in f64 in order, and
+/// The product of matrices, and sums of 16 by 8 elements: ten registers of each thread to four. Each element is summed in f64 in order, and
 /// rounded once.
-pub fn product(given: &[[u64; WARP]; 10], brain: bool) -> [[u64; WARP]; 4] {
+pub fn product(given: &[[u64; WARP]; 10], factors: Factors) -> [[u64; WARP]; 4] {
     let half = |register: usize, thread: usize, high: usize| {
         let bits = (given[register][thread] >> (16 * high)) as u16;
-        if brain { bf16::from_bits(bits).to_f64() } else { f16::from_bits(bits).to_f64() }
+        if factors == Factors::Brain { bf16::from_bits(bits).to_f64() } else { f16::from_bits(bits).to_f64() }
     };
     let (mut left, mut right) = ([[0.0; 16]; 16], [[0.0; 8]; 16]);
-    for thread in 0..WARP {
-        let (line, pair) = (thread / 4, thread % 4 * 2);
-        for register in 0..4 {
-            for high in 0..2 {
-                left[line + 8 * (register % 2)][pair + high + 8 * (register / 2)] = half(register, thread, high);
-                if register < 2 {
-                    right[pair + high + 8 * register][line] = half(4 + register, thread, high);
-                }
+    for (thread, register) in (0..WARP).flat_map(|thread| (0..4).map(move |register| (thread, register))) {
+        let (line, place) = (thread / 4, thread % 4);
+        let (below, beside) = (8 * (register % 2), register / 2);
+        if factors == Factors::Tf32 {
+            let single = |register: usize| f64::from(f32::from_bits(given[register][thread] as u32 & !0x1fff));
+            left[line + below][place + 4 * beside] = single(register);
+            if register < 2 {
+                right[place + 4 * register][line] = single(4 + register);
+            }
+            continue;
+        }
+        for high in 0..2 {
+            left[line + below][2 * place + high + 8 * beside] = half(register, thread, high);
+            if register < 2 {
+                right[2 * place + high + 8 * register][line] = half(4 + register, thread, high);
             }
         }
     }

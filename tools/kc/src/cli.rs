@@ -119,6 +119,10 @@ pub struct Compile {
     /// The GPU architecture that `--target cuda` is for; without it sm_80, which later GPUs run too
     #[arg(long)]
     pub arch: Option<Architecture>,
+    /// With `--target cuda`: products of f32 on tensor cores, with factors rounded to tf32 (10 bits behind the point), as
+    /// `torch.backends.cuda.matmul.allow_tf32` has them; sums stay f32
+    #[arg(long)]
+    pub tf32: bool,
     /// The devices that `--target tpu` compiles for, such as v5e:2x2, v5p:2x2x1 or v6e:2x2
     #[arg(long, value_name = "NAME", required_if_eq("target", "tpu"))]
     pub topology: Option<String>,

@@ -231,6 +231,10 @@ fn options_of_another_target_are_refused() {
         "error: `--arch` names a GPU; give `--target cuda` with it\n"
     );
     assert_eq!(
+        place.fail(&["compile", "model.rs", "--tf32"]),
+        "error: `--tf32` is for a GPU's tensor cores; give `--target cuda` with it\n"
+    );
+    assert_eq!(
         place.fail(&["compile", "model.rs", "--target", "cuda", "--backend", "cranelift"]),
         "error: `--backend cranelift` makes no code for a GPU; leave it out, or give `--backend mlir`\n"
     );

@@ -38,19 +38,17 @@ impl Translator<'_> {
         match (instruction, a_ty.dtype, b_ty.dtype) {
             (Some(name), DType::Bf16, _) => {
                 let ty = vector_of("bf16", a_ty.lanes);
-                let [a, b] = [a, b]
-                    .map(|x| self.op(&format!("vector.bitcast {x} : {} to {ty}", vector_of("i16", a_ty.lanes))));
-                Ok(self.op(&format!(
-                    "llvm.call_intrinsic \"{name}\"({c}, {a}, {b}) : ({result}, {ty}, {ty}) -> {result}"
-                )))
+                let [a, b] =
+                    [a, b].map(|x| self.op(&format!("vector.bitcast {x} : {} to {ty}", vector_of("i16", a_ty.lanes))));
+                Ok(self
+                    .op(&format!("llvm.call_intrinsic \"{name}\"({c}, {a}, {b}) : ({result}, {ty}, {ty}) -> {result}")))
             }
             // the unsigned operand comes first
             (Some(name), x, y) if x != y => {
                 let (a, b) = if x == DType::U8 { (a, b) } else { (b, a) };
                 let ty = register_type(*a_ty);
-                Ok(self.op(&format!(
-                    "llvm.call_intrinsic \"{name}\"({c}, {a}, {b}) : ({result}, {ty}, {ty}) -> {result}"
-                )))
+                Ok(self
+                    .op(&format!("llvm.call_intrinsic \"{name}\"({c}, {a}, {b}) : ({result}, {ty}, {ty}) -> {result}")))
             }
             _ => self.expanded_groups(&factors, c, sums),
         }

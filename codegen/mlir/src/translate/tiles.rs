@@ -118,10 +118,13 @@ impl Translator<'_> {
     pub(super) fn multiply_tiles(&mut self, a: Register, b: Register, c: Register) -> Result<String> {
         self.check_fragment(c)?;
         let dtype = self.kernel.registers[a.0 as usize].dtype;
+        if dtype == DType::F32 {
+            return self.multiply_tf32_tiles(a, b, c);
+        }
         let (name, word) = match dtype {
             DType::Bf16 => ("bf16", "i32"),
             DType::F16 => ("f32.f32", "vector<2xf16>"),
-            other => return self.error(format!("a product of tiles of {other}, expected f16 or bf16")),
+            other => return self.error(format!("a product of tiles of {other}, expected f16, bf16 or f32")),
         };
         let mut operands = vec![];
         for register in [a, b] {
@@ -154,6 +157,44 @@ impl Translator<'_> {
             for number in 0..4 {
                 results.push(self.op(&format!("llvm.extractvalue {product}[{number}] : {four}")));
             }
+        }
+        Ok(self.op(&format!("vector.from_elements {} : vector<8xf32>", results.join(", "))))
+    }
+
+    /// Four products of 16 by 8 and 8 by 8 elements. An instruction's summed values are any eight, of both operands the same: here the neighbours
+    /// that a thread has are those that the instruction wants four apart.
+    fn multiply_tf32_tiles(&mut self, a: Register, b: Register, c: Register) -> Result<String> {
+        let mut rounded = vec![];
+        for register in [a, b] {
+            let value = self.register(register)?;
+            let mut lanes = vec![];
+            for lane in 0..HELD {
+                let x = self.op(&format!("vector.extract {value}[{lane}] : f32 from vector<8xf32>"));
+                lanes.push(self.op(&format!("llvm.call_intrinsic \"llvm.nvvm.f2tf32.rna\"({x}) : (f32) -> i32")));
+            }
+            rounded.push(lanes);
+        }
+        let sums = self.register(c)?;
+        let four = "!llvm.struct<(f32, f32, f32, f32)>";
+        let types = [vec!["i32"; 6], vec!["f32"; 4]].concat().join(", ");
+        let mut results = vec![];
+        for columns in 0..2 {
+            let mut held: Vec<String> = (0..4)
+                .map(|number| {
+                    self.op(&format!("vector.extract {sums}[{}] : f32 from vector<8xf32>", 4 * columns + number))
+                })
+                .collect();
+            for summed in 0..2 {
+                let left = [0, 2, 1, 3].map(|element| rounded[0][4 * summed + element].clone());
+                let right = [0, 1].map(|element| rounded[1][4 * columns + 2 * summed + element].clone());
+                let arguments = [&left[..], &right[..], &held[..]].concat().join(", ");
+                let product = self.op(&format!(
+                    "llvm.call_intrinsic \"llvm.nvvm.mma.m16n8k8.row.col.tf32\"({arguments}) : ({types}) -> {four}"
+                ));
+                held =
+                    (0..4).map(|number| self.op(&format!("llvm.extractvalue {product}[{number}] : {four}"))).collect();
+            }
+            results.extend(held);
         }
         Ok(self.op(&format!("vector.from_elements {} : vector<8xf32>", results.join(", "))))
     }

@@ -3,7 +3,7 @@
 use super::InterpretError;
 use super::compile::{CopyCode, Slots, SpacedCode, TilesCode};
 use super::machine::{Executed, Machine};
-use crate::kernel::fragment::{EXTENT, LANES, Side};
+use crate::kernel::fragment::{EXTENT, LANES, Side, to_tf32};
 use half::{bf16, f16};
 use kc_abi::DType;
 
@@ -121,7 +121,9 @@ impl Machine<'_> {
                 let slots = self.slots_of(Slots { at: at + warp, lanes: LANES as u32 });
                 for (lane, bits) in slots.iter().enumerate() {
                     let (row, column) = side.place(lane);
-                    matrix[row][column] = number(*bits, dtype);
+                    let value = number(*bits, dtype);
+                    let is_tf32 = side != Side::Sums && dtype == DType::F32;
+                    matrix[row][column] = if is_tf32 { to_tf32(value as f32).into() } else { value };
                 }
                 matrix
             };

@@ -2,8 +2,9 @@
 
 use super::super::emit::Emitter;
 use super::shared::{Part, Product, Rows, Stored};
-use kc_ir::kernel::fragment::{BLOCK_LANES, EXTENT};
-use kc_ir::kernel::{Index, Lines, Register, Side, Tiles};
+use kc_ir::DType;
+use kc_ir::kernel::fragment::{BLOCK_LANES, EXTENT, LANES};
+use kc_ir::kernel::{Index, Lines, Register, Side, Spaced, Tiles};
 
 /// Warps of a block along rows and columns of its tile.
 const WARPS: i64 = 2;
@@ -35,12 +36,17 @@ pub(super) fn multiply(
 ) -> Vec<Register> {
     let (height, width) = product.tile;
     let mut sums = sums.to_vec();
-    for depth in (0..depth).step_by(EXTENT) {
+    for depth in (0..depth as usize).step_by(EXTENT) {
         let [left, right] = [(Side::Left, height), (Side::Right, width)].map(|(side, extent)| {
             let part = &parts[usize::from(side == Side::Right)];
             let fragment = |number: usize| {
-                let within = number as i64 * MATRIX * part.steps.0 + depth * part.steps.1;
+                let within = number as i64 * MATRIX * part.steps.0 + depth as i64 * part.steps.1;
                 let warp = extent / WARPS * part.steps.0;
+                if em.b.memory_dtype(part.memory) == DType::F32 {
+                    let position = part.start.clone() + within;
+                    let steps = elements(side, part.steps, warp);
+                    return em.b.load_spaced(Spaced { memory: part.memory, position, steps }, BLOCK_LANES);
+                }
                 let tiles = Tiles {
                     memory: part.memory,
                     position: part.start.clone() + within,
@@ -60,6 +66,17 @@ pub(super) fn multiply(
         }
     }
     sums
+}
+
+/// Elements by which the bits of a lane's number move in a fragment of f32: see [`Side::place`]. A step along the free variable, and one along the
+/// summed one, is of so many elements, and one to the next warp.
+fn elements(side: Side, (free, summed): (i64, i64), warp: i64) -> Vec<i64> {
+    let lane = |lane: usize| match (side, side.place(lane)) {
+        (Side::Right, (row, column)) => row as i64 * summed + column as i64 * free,
+        (_, (row, column)) => row as i64 * free + column as i64 * summed,
+    };
+    let bits = (0..LANES.trailing_zeros()).map(|bit| lane(1 << bit));
+    bits.chain(if side == Side::Left { [0, warp] } else { [warp, 0] }).collect()
 }
 
 /// A tile's sums on their way through memory: a row of each warp's fragments at a time.

@@ -9,19 +9,23 @@ use super::super::emit::{Emitter, Unsuited};
 use super::super::map::{divide, nominal};
 use super::threads::Grid;
 use super::{Plan, cores};
-use crate::Target;
+use crate::{Factors, Target};
+use kc_ir::kernel::ALIGNMENT;
 use kc_ir::kernel::{Index, Lines, MemoryId, Register, TileCopy};
 use kc_ir::tensor::Scalar;
 use kc_ir::tensor::ops::Binary;
 use kc_ir::{DType, Dim, TensorType};
 
-/// Parts of the operands that are in shared memory at a time.
-const STAGES: i64 = 2;
+/// Parts of the operands that are in shared memory at a time, at most.
+const STAGES: i64 = 4;
+
+/// Bytes of shared memory that each block has.
+const SHARED: i64 = 48 << 10;
 
 /// Bytes between lines in shared memory, so that eight lines' pieces of 16 bytes lie in banks of their own.
 const PADDING_BYTES: i64 = 16;
 
-/// Tiles that shared memory holds twice, beside the sums of some rows.
+/// Tiles whose operands shared memory holds twice, beside the sums of some rows.
 const TILES: [(i64, i64); 8] = [(128, 64), (64, 128), (64, 64), (128, 32), (32, 128), (64, 32), (32, 64), (32, 32)];
 
 /// What multiplies.
@@ -110,12 +114,13 @@ struct Place {
 impl Plan<'_> {
     /// How the operands lie for a product of tiles; `None` where there are too few rows, columns or summed values to fill them, or where neither
     /// they nor the summed values are neighbours in memory.
-    pub(super) fn layout(&self) -> Option<Layout> {
+    pub(super) fn layout(&self, factors: Factors) -> Option<Layout> {
         const LEAST: i64 = 8;
         let form = &self.form;
         let columns = self.vector?;
         let unit = match self.dtype {
             DType::F16 | DType::Bf16 => Unit::Cores,
+            DType::F32 if factors == Factors::Tf32 => Unit::Cores,
             DType::F32 => Unit::Threads,
             _ => return None,
         };
@@ -177,7 +182,7 @@ impl Plan<'_> {
     /// The contraction as products of tiles; `None` where [`layout`](Self::layout) has none. `parts` says whether the sums may be computed in
     /// parts.
     fn product(&self, target: &Target, parts: bool) -> Option<Product<'_, '_>> {
-        let Layout { unit, rows, inner, lines } = self.layout()?;
+        let Layout { unit, rows, inner, lines } = self.layout(target.factors)?;
         let columns = self.vector?;
         let is_outer = |v: &usize| self.form.variables[*v].out.is_some() && *v != columns && !rows.contains(v);
         let outer: Vec<usize> = (0..self.form.variables.len()).filter(is_outer).collect();
@@ -293,14 +298,22 @@ impl Product<'_, '_> {
     /// Summed values that are copied at a time.
     fn depth(&self) -> i64 {
         match self.unit {
-            Unit::Cores => 32,
-            Unit::Threads => 16,
+            Unit::Cores if self.plan.dtype != DType::F32 => 32,
+            Unit::Cores | Unit::Threads => 16,
         }
     }
 
-    /// Elements between lines in shared memory.
-    fn padding(&self) -> i64 {
-        PADDING_BYTES / self.plan.dtype.bytes() as i64
+    /// Elements between an operand's lines in shared memory.
+    fn padding(&self, operand: usize) -> i64 {
+        let least = PADDING_BYTES / self.plan.dtype.bytes() as i64;
+        // a warp reads pieces of 8 bytes of lines of summed f32
+        let by_pairs = matches!(self.unit, Unit::Cores) && self.plan.dtype == DType::F32 && self.is_free(operand);
+        if by_pairs { 2 * least } else { least }
+    }
+
+    /// Whether an operand's lines are values of the free variable, and summed values are neighbours.
+    fn is_free(&self, operand: usize) -> bool {
+        (operand == 0) == (self.lines[operand] == Lines::Rows)
     }
 
     /// Lines of an operand's part and elements of each.
@@ -317,7 +330,17 @@ impl Product<'_, '_> {
     /// Elements of an operand's part in shared memory.
     fn part_elements(&self, operand: usize) -> i64 {
         let (lines, elements) = self.part(operand);
-        lines * (elements + self.padding())
+        lines * (elements + self.padding(operand))
+    }
+
+    /// Parts of the operands that are in shared memory at a time: as many as it holds beside the sums, and a power of two, so that a part's place
+    /// is easily found.
+    fn stages(&self) -> i64 {
+        let part = self.part_elements(0) + self.part_elements(1);
+        let sums = self.rows_together() * self.apart() * DType::F32.bytes() as i64;
+        // each memory starts at a multiple of so many bytes
+        let rest = SHARED - sums - 3 * ALIGNMENT as i64;
+        1 << (rest / (part * self.plan.dtype.bytes() as i64)).clamp(2, STAGES).ilog2()
     }
 
     /// Elements from one row of sums to the next in memory.
@@ -337,8 +360,9 @@ impl Product<'_, '_> {
     fn emit(&self, em: &mut Emitter, lanes: u32, parts: Option<MemoryId>) -> Result<Dim, Unsuited> {
         let plan = self.plan;
         let (height, width) = self.tile;
-        let operands: [MemoryId; 2] = [("left", 0), ("right", 1)]
-            .map(|(name, operand)| em.b.scratch(name, plan.dtype, (STAGES * self.part_elements(operand)) as u64));
+        let operands: [MemoryId; 2] = [("left", 0), ("right", 1)].map(|(name, operand)| {
+            em.b.scratch(name, plan.dtype, (self.stages() * self.part_elements(operand)) as u64)
+        });
         let apart = self.apart();
         let sums = em.b.scratch("sums", DType::F32, (self.rows_together() * apart) as u64);
         let row_extents = self.extents(&self.rows);
@@ -434,7 +458,8 @@ impl Product<'_, '_> {
             }
         };
         // where there is nothing to sum, nothing is read
-        for stage in 0..STAGES - 1 {
+        let stages = self.stages();
+        for stage in 0..stages - 1 {
             let first = em.hold(start.clone() + stage);
             self.fetch_round(em, place, operands, &rounds, first, &end)?;
         }
@@ -445,16 +470,14 @@ impl Product<'_, '_> {
         let zero = em.b.constant(DType::F32, lanes, Scalar::Float(0.0));
         let initial = vec![zero; count];
         em.for_carrying(start, end.clone(), 1, &initial, |em, round, sums| {
-            em.b.await_copies((STAGES - 2) as u32);
-            let next = em.hold(round.clone() + (STAGES - 1));
+            em.b.await_copies((stages - 2) as u32);
+            let next = em.hold(round.clone() + (stages - 1));
             self.fetch_round(em, place, operands, &rounds, next, &end)?;
-            let stage = em.hold(round.modulo(STAGES));
+            let stage = em.hold(round.modulo(stages));
             let parts = [0, 1].map(|operand| {
                 let (lines, (_, elements)) = (self.lines[operand], self.part(operand));
-                let stride = elements + self.padding();
-                // lines of the free variable's values
-                let is_free = (operand == 0) == (lines == Lines::Rows);
-                let steps = if is_free { (stride, 1) } else { (1, stride) };
+                let stride = elements + self.padding(operand);
+                let steps = if self.is_free(operand) { (stride, 1) } else { (1, stride) };
                 let start = em.hold(stage.clone() * self.part_elements(operand));
                 Part { memory: operands[operand], start, lines, stride, steps }
             });
@@ -496,7 +519,7 @@ impl Product<'_, '_> {
 
     fn fetch(&self, em: &mut Emitter, place: &Place, operands: [MemoryId; 2], rounds: &[Dim], round: Index) {
         let form = &self.plan.form;
-        let stage = em.hold(round.clone().modulo(STAGES));
+        let stage = em.hold(round.clone().modulo(self.stages()));
         let mut numbers = em.unravel(rounds, round);
         let part = numbers.pop().unwrap_or(Index::Constant(0));
         let depth = em.hold(part * self.depth());
@@ -511,8 +534,7 @@ impl Product<'_, '_> {
         for (operand, (position, free)) in positions.into_iter().zip(free).enumerate() {
             let (lines, elements) = self.part(operand);
             let summed = (&self.inner[..], &depth);
-            let has_free_lines = matches!((operand, self.lines[operand]), (0, Lines::Rows) | (1, Lines::Columns));
-            let (along, across) = if has_free_lines { (free, summed) } else { (summed, free) };
+            let (along, across) = if self.is_free(operand) { (free, summed) } else { (summed, free) };
             let [valid_lines, valid_elements] = [along, across].map(|(variables, first)| {
                 let rest = em.extent(&self.all(variables)) - first.clone();
                 em.hold(rest)
@@ -528,7 +550,7 @@ impl Product<'_, '_> {
             em.b.copy(TileCopy {
                 to: operands[operand],
                 to_position: stage.clone() * self.part_elements(operand),
-                to_stride: elements + self.padding(),
+                to_stride: elements + self.padding(operand),
                 from: self.plan.memory[operand],
                 from_position,
                 first_line: along.1.clone(),

@@ -363,6 +363,10 @@ fn convert(parts: &[&str]) -> Option<Compute> {
         let half = convert(&["rn", pair.strip_suffix("x2")?, from])?;
         return boxed(move |above, below, _| half(above, 0, 0) << 16 | half(below, 0, 0));
     }
+    // to the nearest with 10 bits behind the point, of two that are as near to that away from zero
+    if parts == ["rna", "tf32", "f32"] {
+        return boxed(|a, _, _| if single(a).is_finite() { (a + 0x1000) & 0xffff_e000 } else { a });
+    }
     let [modifiers @ .., to, from] = parts else { return None };
     let (to, from) = (Type::parse(to)?, Type::parse(from)?);
     match (to.is_float(), from.is_float(), modifiers) {
@@ -446,6 +450,7 @@ mod tests {
         assert_eq!(call("cvt.rzi.s32.f32", f(3e9), 0, 0), 0x7fff_ffff);
         assert_eq!(call("cvt.rzi.s32.f32", f(f32::NAN), 0, 0), 0);
         assert_eq!(call("cvt.rni.f32.f32", f(2.5), 0, 0), f(2.0));
+        assert_eq!(call("cvt.rna.tf32.f32", f(1.0 + 2f32.powi(-11)), 0, 0), f(1.0 + 2f32.powi(-10)));
         assert_eq!(call("cvt.s64.s32", 0xffff_fffe, 0, 0), (-2i64) as u64);
         assert_eq!(call("cvt.u16.u64", 0x12345, 0, 0), 0x2345);
         assert_eq!(call("max.NaN.f32", f(1.0), f(f32::NAN), 0), 0x7fff_ffff);

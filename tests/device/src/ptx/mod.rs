@@ -186,8 +186,8 @@ pub enum Op {
     },
     /// `mma.m16n8k16` with sums in f32.
     MultiplyMatrix {
-        /// Whether the operands are bf16, else f16.
-        brain: bool,
+        /// What the operands are.
+        factors: Factors,
         /// Registers of the result.
         destinations: [usize; 4],
         /// Left operand, right operand and sums.
@@ -197,6 +197,18 @@ pub enum Op {
     Nothing,
 }
 
+/// Operands of products of matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factors {
+    /// 16 by 16 and 16 by 8 elements.
+    Half,
+    /// The same.
+    Brain,
+    /// 16 by 8 and 8 by 8 elements; of each f32 the lowest 13 bits count for nothing.
+    Tf32,
+}
+
+/// How a shuffle finds the other thread.
 /// How a shuffle finds the other thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shuffle {

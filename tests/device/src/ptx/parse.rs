@@ -2,7 +2,7 @@
 
 use super::inline::{Routine, inline};
 use super::{
-    Address, Element, Function, Instruction, Module, Op, Operand, Parameter, Shuffle, Space, Special, compute,
+    Address, Element, Factors, Function, Instruction, Module, Op, Operand, Parameter, Shuffle, Space, Special, compute,
 };
 use crate::execute::DATA_WINDOW;
 use std::collections::HashMap;
@@ -589,9 +589,10 @@ impl Body {
                 Ok(Op::LoadMatrix { destinations, address: self.address(given(1)?)?, transposed })
             }
             "mma" => {
-                let brain = match &parts[1..] {
-                    ["sync", "aligned", "m16n8k16", "row", "col", "f32", "bf16", "bf16", "f32"] => true,
-                    ["sync", "aligned", "m16n8k16", "row", "col", "f32", "f16", "f16", "f32"] => false,
+                let factors = match &parts[1..] {
+                    ["sync", "aligned", "m16n8k16", "row", "col", "f32", "bf16", "bf16", "f32"] => Factors::Brain,
+                    ["sync", "aligned", "m16n8k16", "row", "col", "f32", "f16", "f16", "f32"] => Factors::Half,
+                    ["sync", "aligned", "m16n8k8", "row", "col", "f32", "tf32", "tf32", "f32"] => Factors::Tf32,
                     _ => return Err("this product is not known".into()),
                 };
                 let destinations = self.list(given(0)?, Self::register)?;
@@ -601,7 +602,7 @@ impl Body {
                     values.extend(self.list(given(number)?, Self::operand)?);
                 }
                 let operands = values.try_into().map_err(|_| "four, two and four registers were expected")?;
-                Ok(Op::MultiplyMatrix { brain, destinations, operands })
+                Ok(Op::MultiplyMatrix { factors, destinations, operands })
             }
             "bra" => {
                 self.branches.push((self.instructions.len(), given(0)?.to_string()));

@@ -56,6 +56,9 @@ pub fn compile(arguments: &Compile) -> Outcome {
         if arguments.arch.is_some() {
             return Err(Failure::new("`--arch` names a GPU; give `--target cuda` with it"));
         }
+        if arguments.tf32 {
+            return Err(Failure::new("`--tf32` is for a GPU's tensor cores; give `--target cuda` with it"));
+        }
         let Some(machines) = machines(&arguments.target)? else {
             if let Some(form) = arguments.emit {
                 let name = form.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
@@ -187,7 +190,11 @@ fn cuda(arguments: &Compile) -> Outcome<Box<dyn Backend>> {
         cli::Architecture::Sm100a => Architecture::Sm100a,
         cli::Architecture::Native => native()?,
     };
-    Ok(Box::new(Cuda::new(architecture).map_err(Failure::new)?))
+    let mut backend = Cuda::new(architecture).map_err(Failure::new)?;
+    if arguments.tf32 {
+        backend.target_mut().factors = kc_passes::Factors::Tf32;
+    }
+    Ok(Box::new(backend))
 }
 
 /// Puts the names of classes and the model card into the module.
