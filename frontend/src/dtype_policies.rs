@@ -179,7 +179,6 @@ pub(crate) fn clear() {
 /// A key is a path, or a regular expression of whole paths; a layer that no key matches has the default policy.
 ///
 /// ```
-/// use kc::dtype_policies::{DTypePolicy, DTypePolicyMap};
 /// use kc::prelude::*;
 ///
 /// let policies = DTypePolicyMap::new().default_policy(DTypePolicy::new("mixed_bfloat16")?);

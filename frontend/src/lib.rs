@@ -57,6 +57,7 @@ pub mod callbacks {
 
 pub use base::Base;
 pub use data::{Data, IntoData};
+pub use dtype_policies::DTypePolicy;
 pub use error::{Error, LayerError, Result};
 pub use kc_macros::{data, model};
 pub use keras_tensor::{AsTensor, Call, Input, IntoShape, IntoTensors, KerasTensor, shape_text};
@@ -72,6 +73,7 @@ pub mod prelude {
     pub use crate::activations::Activation;
     pub use crate::callbacks::*;
     pub use crate::constraints::*;
+    pub use crate::dtype_policies::{DTypePolicy, DTypePolicyMap};
     pub use crate::initializers::*;
     pub use crate::layers::*;
     pub use crate::losses::*;

@@ -1,7 +1,6 @@
 //! Dtype policies: what layers compute in, keep and give.
 
 use kc::config::set_dtype_policy;
-use kc::dtype_policies::{DTypePolicy, DTypePolicyMap};
 use kc::prelude::*;
 use kc_ir::manifest::StateRole;
 
@@ -93,6 +92,12 @@ fn a_map_gives_the_layers_inside_their_policies() -> kc::Result<()> {
     let model =
         Sequential::new().name("sequential_of").add(Input::new([5, 3])).add(LSTM::new(3).name("lstm").dtype(map));
     assert_eq!(keeps(&model)?, [DType::Bf16]);
+    // the projections of attention are layers of their own
+    let map = DTypePolicyMap::new().default_policy(DTypePolicy::new("bfloat16")?);
+    let map = map.with("attention/query", "float32")?.with("attention/attention_output", "int8_from_float32")?;
+    let y = MultiHeadAttention::new(2, 4).name("attention").dtype(map).call([&x, &x])?;
+    let (bf16, f32) = (DType::Bf16, DType::F32);
+    assert_eq!((y.dtype(), keeps(&Model::new(&x, &y)?)?), (f32, vec![f32, bf16, DType::I8, f32]));
     Ok(())
 }
 

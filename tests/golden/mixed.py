@@ -2,7 +2,7 @@
 
 For `mixed_bfloat16` and `mixed_float16` each of a dense network, a convolutional one with batch normalisation, an LSTM, and a transformer's
 block: what it gives in training with derivatives (`..._train`: `layer_train`), and five steps of an optimizer (`..._steps`: `train`). The
-case `mixed_float16_mlp_overflow` has steps whose scaled loss has derivatives beyond f16.
+case `mixed_float16_mlp_overflow` has steps whose scaled loss has derivatives beyond f16; `pure_*` have weights of the dtype too.
 
 XLA fuses elementwise operations of narrow dtypes without rounding between them, kc rounds each as its graph says: results are some
 roundings apart. The tolerances say how many: 2^-8 (bfloat16) or 2^-11 (float16) is half a unit in the last place. Derivatives are sums of
@@ -162,6 +162,19 @@ for dtype, rounding in ROUNDING.items():
             if what == "train":
                 tolerance |= {"grad_atol": 12 * rounding, "grad_rtol": 12 * rounding}
             entries.append({"name": name, "classes": ["DTypePolicy"], "files": [name + ".keras", name + ".npz"], **entry, **tolerance})
+
+# whose weights have the dtype too, and so has the file
+for dtype, rounding in ROUNDING.items():
+    name = f"pure_{dtype}_mlp_train"
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(66)
+    keras.config.set_dtype_policy(dtype)
+    model = mlp()
+    keras.config.set_dtype_policy("float32")
+    model.save(name + ".keras")
+    entry = in_training(name, model, np.random.default_rng(76))
+    tolerance = {"atol": 4 * rounding, "rtol": 4 * rounding, "grad_atol": 12 * rounding, "grad_rtol": 12 * rounding}
+    entries.append({"name": name, "classes": ["DTypePolicy"], "files": [name + ".keras", name + ".npz"], **entry, **tolerance})
 
 name = "mixed_float16_mlp_overflow"
 keras.utils.clear_session()

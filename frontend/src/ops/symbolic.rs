@@ -34,6 +34,11 @@ enum Slot {
 impl Layer for Operation {
     base!();
 
+    /// A function's dtypes are those of its operands.
+    fn autocast(&self) -> bool {
+        false
+    }
+
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>> {
         let operand = |slot: &Slot| match slot {
             Slot::Input(index) => match inputs.get(*index) {

@@ -1,7 +1,7 @@
 //! The tensors of a weights file by their paths.
 
 use super::SavingError;
-use hdf5_pure::{DType as H5Type, Dataset, File, Group};
+use hdf5_pure::{AttrValue, DType as H5Type, Dataset, Datatype, DatatypeByteOrder, File, FloatingPointLayout, Group};
 use kc_ir::DType;
 use kc_runtime::Array;
 use std::collections::BTreeMap;
@@ -113,10 +113,40 @@ impl Walk {
             H5Type::Enum(names) if names.len() == 2 && dataset.element_size().map_err(text)? == 1 => {
                 Array::from_bytes(DType::Bool, &shape, &dataset.read_raw().map_err(text)?)
             }
+            H5Type::Other(ty) if is_half(&ty) => {
+                Array::from_bytes(DType::F16, &shape, &dataset.read_raw().map_err(text)?)
+            }
+            // Keras' way of writing what HDF5 has no type for
+            H5Type::Other(ty) if matches!(*ty, Datatype::Opaque { size: 2, .. }) && says_bfloat16(dataset)? => {
+                Array::from_bytes(DType::Bf16, &shape, &dataset.read_raw().map_err(text)?)
+            }
             other => return Err(format!("its elements are {other}, expected numbers or truth values")),
         };
         array.map_err(|error| error.to_string())
     }
+}
+
+/// Whether this is IEEE 754's binary16, the lower byte first.
+fn is_half(ty: &Datatype) -> bool {
+    let half = FloatingPointLayout {
+        bit_offset: 0,
+        bit_precision: 16,
+        exponent_location: 10,
+        exponent_size: 5,
+        mantissa_location: 0,
+        mantissa_size: 10,
+        exponent_bias: 15,
+    };
+    matches!(ty, Datatype::FloatingPoint { size: 2, byte_order: DatatypeByteOrder::LittleEndian, layout } if *layout == half)
+}
+
+/// Whether the attribute by which Keras names a dtype names bfloat16.
+fn says_bfloat16(dataset: &Dataset) -> Result<bool, String> {
+    let attributes = dataset.attrs().map_err(|error| error.to_string())?;
+    Ok(match attributes.get("dtype") {
+        Some(AttrValue::String(name) | AttrValue::VarLenString(name)) => name == "bfloat16",
+        _ => false,
+    })
 }
 
 #[cfg(test)]

@@ -34,6 +34,36 @@ pub fn check(case: &Case, runner: Runner) -> Result<(), String> {
     if comparison.wrong.is_empty() { Ok(()) } else { Err(comparison.wrong.join("\n")) }
 }
 
+/// Compares what the interpreter computes of a case in a policy of narrow dtypes with what Keras computed in f32: outputs may be off by so many
+/// times the largest of them.
+pub fn check_policy(case: &Case, policy: &str, share: f64) -> Result<(), String> {
+    let model = models::build_in(case, policy).map_err(|error| error.to_string())?;
+    let mut module = model.module().map_err(|error| error.to_string())?;
+    let call = model.stateless_call(false).map_err(|error| error.to_string())?;
+    // derivatives have the types that they should, at least
+    let gradients = gradients(&module, &call).map_err(|error| error.to_string())?;
+    kc_passes::differentiate(&gradients.graph).map_err(|error| error.to_string())?;
+    module.functions = vec![call];
+    let mut execution = Runner::Interpreter.load(&module, 1)?;
+    for (index, value) in assign(&module, &case.weights()?).map_err(|error| error.to_string())? {
+        execution.set_state(index, &value)?;
+    }
+    let arrays = case.arrays()?;
+    let array = |name: String| arrays.get(&name).ok_or_else(|| format!("the case has no array `{name}`"));
+    let inputs = (0..module.functions[0].inputs.len()).map(|index| array(format!("in{index}")));
+    let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+    for (index, ours) in execution.run("call", &inputs)?.iter().enumerate() {
+        let right = array(format!("out{index}"))?;
+        let largest =
+            values(right).into_iter().filter(|y| y.is_finite()).fold(0.0, |largest: f64, y| largest.max(y.abs()));
+        let tolerance = crate::arrays::Tolerance { atol: share * largest, rtol: 0.0 };
+        if let Some(wrong) = difference(&format!("out{index}"), ours, right, tolerance) {
+            return Err(wrong);
+        }
+    }
+    Ok(())
+}
+
 /// The functions that a case is compared by.
 pub fn module(case: &Case) -> Result<Module, String> {
     let model = models::build(case).map_err(|error| error.to_string())?;

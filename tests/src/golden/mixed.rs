@@ -4,14 +4,13 @@ use kc::config::set_dtype_policy;
 use kc::prelude::*;
 use kc::{Error, Result};
 
-/// The model of the case `mixed_<dtype>_<network>_<what>`, compiled where the case trains.
+/// The model of the case `mixed_<dtype>_<network>_<what>`, or `pure_..` where weights have the dtype too; compiled where the case trains.
 pub fn build(case: &super::Case, name: &str) -> Result<Model> {
     let unknown = || Error::model(format!("no model is known for the case `{}`", case.name));
-    let mut words = name.splitn(3, '_');
-    let (Some(dtype), Some(network), Some(what)) = (words.next(), words.next(), words.next()) else {
-        return Err(unknown());
-    };
-    set_dtype_policy(format!("mixed_{dtype}").as_str())?;
+    let words: Vec<&str> = name.splitn(4, '_').collect();
+    let &[kind, dtype, network, what] = words.as_slice() else { return Err(unknown()) };
+    let policy = if kind == "pure" { dtype.to_string() } else { format!("mixed_{dtype}") };
+    set_dtype_policy(policy.as_str())?;
     let model = match network {
         "mlp" => mlp(),
         "cnn" => cnn(),

@@ -10,7 +10,7 @@ pub mod ops;
 mod quantized;
 mod sequences;
 
-pub use check::{check, module};
+pub use check::{check, check_policy, module};
 
 use crate::arrays::Tolerance;
 use kc::datasets::read_npz;

@@ -5,7 +5,13 @@ use kc::{Error, Result};
 
 /// The model of a case, compiled where the case trains.
 pub fn build(case: &super::Case) -> Result<Model> {
+    build_in(case, "float32")
+}
+
+/// The model of a case whose layers have that policy, where they have none of their own.
+pub fn build_in(case: &super::Case, policy: &str) -> Result<Model> {
     kc::utils::clear_session();
+    kc::config::set_dtype_policy(policy)?;
     let name = case.name.as_str();
     if let Some(activation) = name.strip_prefix("act_") {
         return one([3, 6], Activation::new(activation));
@@ -13,8 +19,8 @@ pub fn build(case: &super::Case) -> Result<Model> {
     if name.starts_with("train_") && name.ends_with("__mlp") {
         return mlp(optimizer(&case.optimizer)?);
     }
-    if let Some(mixed) = name.strip_prefix("mixed_") {
-        return super::mixed::build(case, mixed);
+    if name.starts_with("mixed_") || name.starts_with("pure_") {
+        return super::mixed::build(case, name);
     }
     if let Some(network) = name.strip_prefix("int8_") {
         return super::quantized::build(network);
