@@ -145,7 +145,7 @@ pub(super) fn schedule_regions(op: &Op, target: &Target, within: &Within) -> Res
                 let arguments = (0..scan.body.graph().parameters.len()).map(argument).collect();
                 let results = (0..scan.body.graph().results.len()).map(result).collect();
                 let body = function("body", &scan.body, arguments, results);
-                let (draft, unsafe_states) = draft(&body, &BTreeSet::new(), target)?;
+                let (draft, unsafe_states) = draft(&body, &BTreeSet::new(), target, &inner)?;
                 if unsafe_states.is_empty() {
                     return Ok(Scheduled { programs: vec![draft.emit(target, &inner)?], doubled });
                 }

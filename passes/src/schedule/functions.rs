@@ -123,7 +123,8 @@ fn sign(b: &mut KernelBuilder, x: Register) -> Register {
 pub(super) fn binary(b: &mut KernelBuilder, function: Binary, x: Register, y: Register) -> Register {
     let ty = b.register_type(x);
     let dtype = ty.dtype;
-    if is_half(dtype) {
+    // the larger and the smaller of two need no rounding
+    if is_half(dtype) && !matches!(function, Binary::Maximum | Binary::Minimum) {
         let (wide_x, wide_y) = (b.convert(DType::F32, x), b.convert(DType::F32, y));
         let result = binary(b, function, wide_x, wide_y);
         return b.convert(dtype, result);

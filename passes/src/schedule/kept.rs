@@ -1,8 +1,36 @@
 //! What depends on state tensors and constants alone comes first, in steps of its own: a runtime that finds their results where a call
 //! before left them need not repeat them. Folded weights and transposed ones are computed once for many predictions.
 
+use super::cluster::{Role as Part, role};
 use kc_ir::kernel::{Access, Launch, Program, Role, Step};
+use kc_ir::tensor::{Graph, Op, Value};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Values that are the same in each call and that kernels of others would compute again for each of many elements, such as the factors by
+/// which a layer's features are scaled.
+pub(super) fn shared(graph: &Graph, constant: &[bool]) -> Vec<Value> {
+    /// Elements for which a value is read at least.
+    const LEAST: i64 = 16;
+    let elements = |value: Value| graph.node(value).ty.as_tensor().and_then(|ty| ty.elements().as_constant());
+    let mut shared = BTreeSet::new();
+    for value in graph.values().filter(|value| !constant[value.index()]) {
+        for &operand in graph.node(value).operands.iter().filter(|operand| constant[operand.index()]) {
+            let mut read = operand;
+            while matches!(graph.node(read).op, Op::Broadcast(_) | Op::Reshape(_)) {
+                read = graph.node(read).operands[0];
+            }
+            let is_repeated = match (elements(read), elements(value)) {
+                (Some(read), Some(all)) => (2..=all / LEAST).contains(&read),
+                (read, None) => read.is_some_and(|read| read > 1),
+                (None, _) => false,
+            };
+            if role(&graph.node(read).op) == Part::Elementwise && is_repeated {
+                shared.insert(read);
+            }
+        }
+    }
+    shared.into_iter().collect()
+}
 
 /// What a launch does to its buffers, each as the buffer that it is part of.
 fn uses<'p>(program: &'p Program, launch: &'p Launch) -> impl Iterator<Item = (usize, Access)> + 'p {

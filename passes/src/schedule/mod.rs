@@ -88,7 +88,7 @@ impl Within {
 fn schedule_within(function: &Function, target: &Target, within: &Within) -> Result<Program, TypeError> {
     let mut copied = BTreeSet::new();
     loop {
-        let (draft, unsafe_states) = draft(function, &copied, target)?;
+        let (draft, unsafe_states) = draft(function, &copied, target, within)?;
         if unsafe_states.is_empty() {
             return draft.emit(target, within);
         }
@@ -102,11 +102,30 @@ fn draft<'f>(
     function: &'f Function,
     copied: &BTreeSet<usize>,
     target: &Target,
+    within: &Within,
 ) -> Result<(Draft<'f>, Vec<usize>), TypeError> {
     let graph = cluster::split_reductions(expand::expand(&function.graph, target)?, &map::nominal)?;
-    let mut draft = Draft::new(function, control::prepare(graph), copied, target.contraction)?;
+    let mut draft = Draft::new(function, control::prepare(graph), copied, target.contraction, within)?;
     let unsafe_states = draft.order_state_updates();
     Ok((draft, unsafe_states))
+}
+
+/// Which values depend on the state alone, where no state is updated.
+fn constants(function: &Function, graph: &Graph) -> Vec<bool> {
+    if function.results.iter().any(|slot| matches!(slot, ResultSlot::State(_))) {
+        return vec![false; graph.nodes.len()];
+    }
+    let mut constant: Vec<bool> = vec![];
+    for node in &graph.nodes {
+        let of_constants =
+            || !node.operands.is_empty() && node.operands.iter().all(|operand| constant[operand.index()]);
+        constant.push(match &node.op {
+            Op::Parameter(parameter) => matches!(function.arguments[parameter.index], Argument::State(_)),
+            Op::Constant(_) => true,
+            op => op.operation().regions().is_empty() && of_constants(),
+        });
+    }
+    constant
 }
 
 /// Adds a copy of a value.
@@ -168,6 +187,7 @@ impl<'f> Draft<'f> {
         mut graph: Graph,
         copied: &BTreeSet<usize>,
         contraction: Contraction,
+        within: &Within,
     ) -> Result<Self, TypeError> {
         let mut slots: BTreeMap<Value, ResultSlot> = BTreeMap::new();
         let mut results = vec![];
@@ -220,6 +240,9 @@ impl<'f> Draft<'f> {
             }
         }
         roots.extend(control::buffered(&graph, &clusters));
+        if within.depth == 0 {
+            roots.extend(kept::shared(&graph, &constants(function, &graph)));
+        }
         let stored = Stored::decide(&graph, &mut clusters, &roots);
         let (copied, packed) = (copied.clone(), BTreeMap::new());
         let parts = BTreeMap::new();
@@ -228,19 +251,7 @@ impl<'f> Draft<'f> {
 
     /// The contractions with an operand that depends on the state alone, for which it pays to pack that; none where state is updated.
     fn packings(&self, target: &Target) -> BTreeMap<Value, Packing> {
-        if self.slots.values().any(|slot| matches!(slot, ResultSlot::State(_))) {
-            return BTreeMap::new();
-        }
-        let mut constant: Vec<bool> = vec![];
-        for node in &self.graph.nodes {
-            let of_constants =
-                || !node.operands.is_empty() && node.operands.iter().all(|operand| constant[operand.index()]);
-            constant.push(match &node.op {
-                Op::Parameter(parameter) => matches!(self.function.arguments[parameter.index], Argument::State(_)),
-                Op::Constant(_) => true,
-                op => op.operation().regions().is_empty() && of_constants(),
-            });
-        }
+        let constant = constants(self.function, &self.graph);
         let packing = |op: Value| {
             let lanes = self.graph.tensor_type(op).shape.last().map_or(target.lanes(), |n| target.lanes_along(n));
             contraction::packing(&self.graph, target, lanes, op, |value| constant[value.index()])

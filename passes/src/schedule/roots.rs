@@ -2,6 +2,7 @@
 
 use super::cluster::reduced_axes;
 use super::emit::{At, Coordinate, Emitter, Unsuited};
+use super::expand::accumulator;
 use super::loops::Stored;
 use super::map::{arg_combine, arg_start, divide, nominal};
 use kc_ir::kernel::{Index, Instruction, MemoryId, Register};
@@ -190,7 +191,7 @@ pub(super) fn reduce_window(em: &mut Emitter, lanes: u32, op: Value, outputs: &[
     let (dtype, shape) = (em.ty(operand).dtype, &em.ty(operand).shape);
     let operations = reduce.window.size.iter().product();
     over_result(em, lanes, &em.ty(op).shape, operations, |em, kept| {
-        let start = em.neutral(reduce.kind, dtype);
+        let start = em.neutral(reduce.kind, accumulator(dtype));
         let results = window_nest(
             em,
             &reduce.window,
@@ -201,11 +202,13 @@ pub(super) fn reduce_window(em: &mut Emitter, lanes: u32, op: Value, outputs: &[
             &[start],
             &mut |em, inside, _, carried| {
                 let value = em.value(operand, &At::Multi(inside))?;
+                let value = em.b.convert(accumulator(dtype), value);
                 Ok(vec![em.combine(reduce.kind, carried[0], value)])
             },
         )?;
         let at = At::Multi(kept);
-        em.bind(op, at.clone(), results[0]);
+        let result = em.b.convert(dtype, results[0]);
+        em.bind(op, at.clone(), result);
         em.store_all(outputs, &at)
     })
 }

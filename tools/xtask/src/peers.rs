@@ -15,6 +15,8 @@ struct Workload {
     /// The name that `benches/peers.py` knows.
     peers_name: &'static str,
     model: Model,
+    /// In which products are computed: `f32` or `bf16`.
+    dtype: &'static str,
     batch_size: i64,
     entries: &'static [&'static str],
     /// Frameworks of `benches/peers.py`.
@@ -36,6 +38,7 @@ fn workloads() -> Vec<Workload> {
         name: name.to_owned(),
         peers_name,
         model: Model::File(file),
+        dtype: if name.ends_with("bf16") { "bf16" } else { "f32" },
         batch_size,
         entries,
         peers,
@@ -47,19 +50,27 @@ fn workloads() -> Vec<Workload> {
         named("c", "c", "benches/models/c.rs", 64, BOTH, &["torch", "jax", "keras", "onnxruntime", "openvino"]),
         named("d1", "d", resnet, 1, PREDICT, &["openvino", "onnxruntime", "torch"]),
         named("d8", "d", resnet, 8, PREDICT, &["openvino", "onnxruntime", "torch"]),
+        named("d1bf16", "d", "benches/models/d_bf16.rs", 1, PREDICT, &["openvino", "torch"]),
+        named("d8bf16", "d", "benches/models/d_bf16.rs", 8, PREDICT, &["openvino", "torch"]),
         named("e", "e", "benches/models/e.rs", 32, BOTH, &["torch", "torch.compile", "jax", "onnxruntime"]),
         named("f", "f", "benches/models/f.rs", 8, BOTH, &["torch", "jax", "onnxruntime", "openvino"]),
         named("g", "g", "benches/models/g.rs", 4096, PREDICT, &["torch.compile", "torch", "jax"]),
     ];
-    for [m, k, n] in [[512; 3], [1024; 3], [2048; 3], [64, 784, 128], [128, 512, 512]] {
-        all.push(Workload {
-            name: if m == n { format!("gemm{m}") } else { format!("gemm{m}x{k}x{n}") },
-            peers_name: "gemm",
-            model: Model::Product([k, n]),
-            batch_size: m,
-            entries: PREDICT,
-            peers: &["numpy", "torch", "jax"],
-        });
+    const PRODUCTS: [[i64; 3]; 5] = [[512; 3], [1024; 3], [2048; 3], [64, 784, 128], [128, 512, 512]];
+    let dtypes: [(_, _, &[&str]); 2] = [("", "f32", &["numpy", "torch", "jax"]), ("bf16", "bf16", &["torch"])];
+    for (suffix, dtype, peers) in dtypes {
+        for [m, k, n] in PRODUCTS {
+            let extents = if m == n { m.to_string() } else { format!("{m}x{k}x{n}") };
+            all.push(Workload {
+                name: format!("gemm{extents}{suffix}"),
+                peers_name: "gemm",
+                model: Model::Product([k, n]),
+                dtype,
+                batch_size: m,
+                entries: PREDICT,
+                peers,
+            });
+        }
     }
     all
 }
@@ -86,7 +97,8 @@ pub fn bench(arguments: &[String]) -> Outcome {
     let with_peers = options.iter().any(|option| *option == "--peers");
     let known: Vec<String> = all.iter().map(|workload| workload.name.clone()).collect();
     let is = |workload: &str, name: &str| {
-        workload.strip_prefix(name).is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == 'x'))
+        let rest = workload.strip_prefix(name).map(|rest| rest.strip_suffix("bf16").unwrap_or(rest));
+        rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == 'x'))
     };
     if let Some(unknown) = names.iter().find(|name| !known.iter().any(|workload| is(workload, name))) {
         return Err(format!("unknown workload `{unknown}`; known are: {}", known.join(", ")));
@@ -135,7 +147,12 @@ fn measure(workload: &Workload, python: Option<&Path>, options: &[&String]) -> O
             Model::Product([k, n]) => format!("{k}x{n}"),
         };
         let (script, name) = (root().join("benches/peers.py"), workload.peers_name);
-        command.arg("--peer").arg(format!("{} {} {framework} {name}{shape}", python.display(), script.display()));
+        command.arg("--peer").arg(format!(
+            "{} {} {framework} {name}{shape} --dtype {}",
+            python.display(),
+            script.display(),
+            workload.dtype
+        ));
     }
     command.args(options.iter().filter(|option| **option != "--peers"));
     let text = output(&mut command)?;
@@ -158,7 +175,7 @@ fn row(workload: &Workload, own: &Value, figures: &[&Value], report: &Value) -> 
         "workload": workload.name,
         "phase": if own["entry"] == "train_step" { "fit" } else { "predict" },
         "batch_size": workload.batch_size,
-        "dtype": "f32",
+        "dtype": workload.dtype,
         "backend": own["program"],
         "kc_ms": ms,
         "kc_least_ms": own["least_milliseconds"],
@@ -179,8 +196,12 @@ fn model(workload: &Workload) -> Outcome<PathBuf> {
         Model::Product([k, n]) => {
             let folder = target_dir().join("bench");
             let path = folder.join(format!("{}.rs", workload.name));
+            let policy = match workload.dtype {
+                "bf16" => "    kc::config::set_dtype_policy(\"mixed_bfloat16\")?;\n",
+                _ => "",
+            };
             let text = format!(
-                "use kc::prelude::*;\n\n#[kc::model]\nfn product() -> kc::Result<Sequential> {{\n    let mut model = \
+                "use kc::prelude::*;\n\n#[kc::model]\nfn product() -> kc::Result<Sequential> {{\n{policy}    let mut model = \
                  Sequential::new().add(Input::new([{k}])).add(Dense::new({n}).use_bias(false));\n    \
                  model.compile(SGD::new(), \"mean_squared_error\", ())?;\n    Ok(model)\n}}\n"
             );

@@ -86,6 +86,16 @@ impl Translator<'_> {
         self.cast("arith.trunci", &rounded, "i32", "i16", lanes)
     }
 
+    /// f32 that is an f16 or bf16 (or NaN), as bits.
+    pub(super) fn narrow_exactly(&mut self, x: &str, ty: RegisterType) -> String {
+        if ty.dtype != DType::Bf16 {
+            return self.narrow(x, ty);
+        }
+        let bits = self.cast("arith.bitcast", x, "f32", "i32", ty.lanes);
+        let upper = self.int_op_by("shrui", &bits, 16, 32, ty.lanes);
+        self.cast("arith.trunci", &upper, "i32", "i16", ty.lanes)
+    }
+
     fn round_to_bf16(&mut self, bits: &str, lanes: u32) -> String {
         let upper = self.int_op_by("shrui", bits, 16, 32, lanes);
         let odd = self.int_op_by("andi", &upper, 1, 32, lanes);

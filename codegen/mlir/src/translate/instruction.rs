@@ -212,7 +212,11 @@ impl Translator<'_> {
         if is_narrow_float(dtype) {
             let (a, b) = (self.widen(a, ty), self.widen(b, ty));
             let value = self.binary(function, &a, &b, RegisterType { dtype: DType::F32, lanes })?;
-            return Ok(self.narrow(&value, ty));
+            return Ok(match function {
+                // one of the operands
+                Binary::Maximum | Binary::Minimum => self.narrow_exactly(&value, ty),
+                _ => self.narrow(&value, ty),
+            });
         }
         let signed = dtype.is_signed_integer();
         let operation = match (function, dtype.is_float(), dtype == DType::Bool) {
