@@ -424,10 +424,12 @@ impl<'a> Emitter<'a> {
             let register = self.unrounded(value, at)?;
             return Ok(self.b.convert(ty.dtype, register));
         }
-        if self.is_unrounded && matches!(node.op, Op::Convert(_)) && is_half(self.ty(operands[0]).dtype) {
-            if ty.dtype == DType::F32 {
-                return self.unrounded(operands[0], at);
-            }
+        if self.is_unrounded
+            && matches!(node.op, Op::Convert(_))
+            && ty.dtype == DType::F32
+            && is_half(self.ty(operands[0]).dtype)
+        {
+            return self.unrounded(operands[0], at);
         }
         if role(&node.op) == Role::Elementwise {
             let inputs = operands.iter().map(|&operand| self.value(operand, at)).collect::<Result<Vec<_>, _>>()?;
