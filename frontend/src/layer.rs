@@ -1,6 +1,6 @@
 use crate::base::Base;
 use crate::dtype_policies::{DTypePolicy, DTypePolicySpec};
-use crate::quantizers::{Int8QuantizationConfig, QuantizationSpec};
+use crate::quantizers::{Quantization, Quantize};
 use crate::regularizers::Regularizer;
 use crate::{Error, Result, Scope};
 use kc_ir::tensor::Value;
@@ -103,6 +103,15 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
         self.base().policy_at(None)
     }
 
+    /// How the layer's weights are quantised, where they are: `"int8"`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layer::dtype_policy`].
+    fn quantization_mode(&self) -> Result<Option<&'static str>> {
+        Ok(self.dtype_policy()?.quantization_mode())
+    }
+
     /// What the layer computes in: that of its policy.
     ///
     /// # Errors
@@ -135,7 +144,7 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
 
     /// Quantises the layer's weights, or those of the layers inside that can be.
     #[doc(hidden)]
-    fn quantize_by(&self, config: &Int8QuantizationConfig) -> Result<()> {
+    fn quantize_by(&self, how: &Quantization) -> Result<()> {
         let base = self.base();
         let named = |error: Error| match error {
             Error::Model { message, place } => {
@@ -144,7 +153,7 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
             other => other,
         };
         if self.quantizes() {
-            return base.quantize(config).map_err(named);
+            return base.quantize(&how.config).map_err(named);
         }
         let inside = self.inside();
         if inside.is_empty() {
@@ -152,8 +161,7 @@ pub trait Layer: fmt::Debug + Send + Sync + 'static {
                 "it has no weights that can be quantised; those of Dense, EinsumDense, Embedding and MultiHeadAttention can",
             )));
         }
-        let able = inside.into_iter().filter(|layer| layer.quantizes() || !layer.inside().is_empty());
-        able.into_iter().try_for_each(|layer| layer.quantize_by(config))
+        how.of_layers(inside)
     }
 
     /// Says what the layer, and what it made itself of, computes in and keeps weights in.
@@ -196,13 +204,13 @@ pub trait LayerArguments: Layer + Sized {
     }
 
     /// Quantises the layer's weights, of a model those of all its layers that can be: by a mode's name, of which `"int8"` is there, or a
-    /// configuration. What the weights are now is quantised; what the layer makes of them has the policy `int8_from_..`. A layer of a model
+    /// configuration, or both with [`filters`](Quantize::filters). What the weights are now is quantised; what the layer makes of them has the policy `int8_from_..`. A layer of a model
     /// that has run is quantised with the model.
     ///
     /// # Errors
     ///
     /// The mode is not there, the layer cannot be quantised or is so already, or it computes in f16.
-    fn quantize(&self, mode: impl Into<QuantizationSpec>) -> Result<()> {
+    fn quantize(&self, mode: impl Into<Quantize>) -> Result<()> {
         self.quantize_by(&mode.into().resolve()?)
     }
 

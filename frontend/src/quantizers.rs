@@ -14,8 +14,9 @@
 //! input's, with a scale for each row that is found anew in every call. Other modes of Keras (int4, float8, gptq, awq) are not there.
 
 use crate::ops::{self, Tensor};
-use crate::{Error, Result};
+use crate::{Error, Layer, Result};
 use kc_ir::DType;
+use regex_lite::Regex;
 use serde_json::{Value as Json, json};
 
 /// Numbers as integers: `round(x * scale)` held to a range, with `scale = range / (max |x| + epsilon)` along axes.
@@ -160,37 +161,86 @@ impl Int8QuantizationConfig {
     }
 }
 
-/// What says how to quantise: a mode's name (`"int8"`), or a configuration.
+/// The arguments of [`quantize`](crate::LayerArguments::quantize): a mode's name (`"int8"`) or a configuration is all that is needed.
+///
+/// ```
+/// use kc::prelude::*;
+/// use kc::quantizers::Quantize;
+///
+/// let model = Sequential::new().add(Input::new([64])).add(Dense::new(32).name("hidden")).add(Dense::new(10).name("out"));
+/// model.quantize(Quantize::new("int8").filters(["hid.*"]))?;
+/// assert_eq!(model.layers()?[1].dtype_policy()?.name(), "float32");
+/// # Ok::<(), kc::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
-pub enum QuantizationSpec {
-    /// A mode, with its defaults.
+pub struct Quantize {
+    mode: Mode,
+    filters: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Mode {
     Named(String),
-    /// A configuration.
     Int8(Int8QuantizationConfig),
 }
 
-impl From<&str> for QuantizationSpec {
-    fn from(mode: &str) -> Self {
-        QuantizationSpec::Named(mode.to_string())
+impl Quantize {
+    /// By a mode's name or a configuration.
+    pub fn new(mode: impl Into<Quantize>) -> Self {
+        mode.into()
     }
-}
 
-impl From<Int8QuantizationConfig> for QuantizationSpec {
-    fn from(config: Int8QuantizationConfig) -> Self {
-        QuantizationSpec::Int8(config)
+    /// Regular expressions, of which one must match somewhere in the name of a layer of a model for it to be quantised (default: all are).
+    pub fn filters<T: Into<String>>(mut self, filters: impl IntoIterator<Item = T>) -> Self {
+        self.filters = filters.into_iter().map(Into::into).collect();
+        self
     }
-}
 
-impl QuantizationSpec {
-    pub(crate) fn resolve(self) -> Result<Int8QuantizationConfig> {
-        let config = match self {
-            QuantizationSpec::Named(mode) => {
+    pub(crate) fn resolve(self) -> Result<Quantization> {
+        let config = match self.mode {
+            Mode::Named(mode) => {
                 crate::dtype_policies::check_mode(&mode)?;
                 Int8QuantizationConfig::new()
             }
-            QuantizationSpec::Int8(config) => config,
+            Mode::Int8(config) => config,
         };
         config.check()?;
-        Ok(config)
+        let expression = |filter: &String| {
+            Regex::new(filter)
+                .map_err(|error| Error::model(format!("`filters`: `{filter}` is no regular expression: {error}")))
+        };
+        let filters = self.filters.iter().map(expression).collect::<Result<_>>()?;
+        Ok(Quantization { config, filters })
+    }
+}
+
+impl From<&str> for Quantize {
+    fn from(mode: &str) -> Self {
+        Quantize { mode: Mode::Named(mode.to_string()), filters: Vec::new() }
+    }
+}
+
+impl From<Int8QuantizationConfig> for Quantize {
+    fn from(config: Int8QuantizationConfig) -> Self {
+        Quantize { mode: Mode::Int8(config), filters: Vec::new() }
+    }
+}
+
+/// How the layers of a model are quantised, and which.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct Quantization {
+    pub(crate) config: Int8QuantizationConfig,
+    filters: Vec<Regex>,
+}
+
+impl Quantization {
+    /// Quantises those of the layers inside of another that can be and are meant.
+    pub(crate) fn of_layers(&self, layers: Vec<&dyn Layer>) -> Result<()> {
+        let meant = |layer: &&dyn Layer| match layer.quantizes() {
+            true => self.filters.is_empty() || self.filters.iter().any(|filter| filter.is_match(layer.base().name())),
+            false => !layer.inside().is_empty(),
+        };
+        layers.into_iter().filter(meant).try_for_each(|layer| layer.quantize_by(self))
     }
 }

@@ -2,6 +2,7 @@
 
 use kc::config::set_dtype_policy;
 use kc::prelude::*;
+use kc::quantizers::Quantize;
 use kc_ir::manifest::StateRole;
 
 fn small() -> kc::Result<Sequential> {
@@ -48,8 +49,10 @@ fn the_global_policy_is_that_of_the_layers_made_under_it() -> kc::Result<()> {
     let model = small()?;
     assert_eq!(dtypes(&model)?.0, DType::F32);
     assert_eq!(model.module()?.model.fields.get("dtype_policy"), None);
-    let model = Sequential::new().add(Input::new([4])).add(Dense::new(2).dtype("mixed_bfloat16")).add(Dense::new(2));
-    model.layers()?[1].quantize_by(&Int8QuantizationConfig::new())?;
+    let model = Sequential::new().add(Input::new([4])).add(Dense::new(2).dtype("mixed_bfloat16"));
+    let model = model.add(Dense::new(2).name("last"));
+    model.quantize(Quantize::new("int8").filters(["^la", "none"]))?;
+    assert_eq!(model.layers()?[1].quantization_mode()?, Some("int8"));
     let fields = model.module()?.model.fields;
     assert_eq!(fields.get("dtype_policy").map(String::as_str), Some("mixed_bfloat16, int8_from_float32"));
     Ok(())
@@ -225,8 +228,31 @@ fn what_cannot_be_quantised_says_so() {
     );
     let narrow = Dense::new(2).name("narrow").dtype("mixed_float16");
     assert!(message(narrow.quantize("int8")).contains("does not go with the compute dtype float16"));
+    let filters = Quantize::new("int8").filters(["("]);
+    assert!(message(Dense::new(2).quantize(filters)).starts_with("`filters`: `(` is no regular expression"));
     let range = AbsMaxQuantizer::new().value_range(-200, 127);
     let range = Int8QuantizationConfig::new().weight_quantizer(range);
     assert!(message(Dense::new(2).quantize(range)).contains("`value_range` is -200 to 127"));
     assert!(message(DTypePolicy::new("gptq/4/128_from_float32").map(|_| ())).contains("`gptq/4/128` is not there"));
+}
+
+/// Of inputs that stay as they are, a quantised kernel gives the products of its numbers.
+#[cfg(feature = "compile")]
+#[test]
+fn weights_alone_can_be_quantised() -> kc::Result<()> {
+    kc::utils::set_random_seed(4);
+    let model = Sequential::new().add(Input::new([6])).add(Dense::new(4).use_bias(false));
+    let x = Array::from_slice(&(0..18).map(|i| (i * 5 % 7) as f32 - 3.0).collect::<Vec<f32>>(), &[3, 6])?;
+    let kernel = model.get_weights()?.remove(0);
+    model.quantize(Int8QuantizationConfig::new().activation_quantizer(None))?;
+    let weights = model.get_weights()?;
+    let (values, scale) = kc::quantizers::abs_max_quantize(kernel, [0]);
+    assert_eq!(weights[0], values.eval()?);
+    assert_eq!(weights[1], ops::squeeze(&scale).axis(0).eval()?);
+    let numbers = ops::cast(values, "float32") / scale;
+    let (right, ours) = (ops::matmul(x.clone(), numbers).eval()?, model.predict(&x)?);
+    for (right, ours) in right.as_slice::<f32>()?.iter().zip(ours.as_slice::<f32>()?) {
+        assert!((right - ours).abs() < 1e-5, "{ours}, expected {right}");
+    }
+    Ok(())
 }

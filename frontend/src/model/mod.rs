@@ -18,7 +18,7 @@ pub use sequential::Sequential;
 use crate::distribution::{self, Distribution};
 use crate::keras_tensor::IntoTensors;
 use crate::layer::{LayerRef, base, file_names, parts_of};
-use crate::quantizers::Int8QuantizationConfig;
+use crate::quantizers::Quantization;
 use crate::{Base, Input, Layer, Result, Scope};
 use compile::Compiled;
 use engine::Engine;
@@ -114,13 +114,11 @@ impl Layer for Model {
         self.network().map_or(Vec::new(), |network| network.layers.iter().map(|layer| &**layer).collect())
     }
 
-    fn quantize_by(&self, config: &Int8QuantizationConfig) -> Result<()> {
+    fn quantize_by(&self, how: &Quantization) -> Result<()> {
         self.network()?;
-        // its layers may be those of other models, whose turn it is when they are asked for
-        let able = self.inside().into_iter().filter(|layer| layer.quantizes() || !layer.inside().is_empty());
-        able.into_iter().try_for_each(|layer| layer.quantize_by(config))?;
+        let done = how.of_layers(self.inside());
         self.engine.reset();
-        Ok(())
+        done
     }
 
     fn parts(&self) -> Vec<(String, String)> {

@@ -93,8 +93,8 @@ impl Layer for Sequential {
     fn inside(&self) -> Vec<&dyn Layer> {
         self.0.inside()
     }
-    fn quantize_by(&self, config: &crate::quantizers::Int8QuantizationConfig) -> Result<()> {
-        self.0.quantize_by(config)
+    fn quantize_by(&self, how: &crate::quantizers::Quantization) -> Result<()> {
+        self.0.quantize_by(how)
     }
     fn parts(&self) -> Vec<(String, String)> {
         self.0.parts()
