@@ -56,6 +56,12 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value]) -> Result<Vec<Value>,
             return Ok(results);
         }
         Op::Unary(function) => functions::unary(b, *function, operands[0])?,
+        Op::Binary(Binary::Power) if b.tensor_type(operands[0]).dtype.is_integer() => {
+            functions::integer_power(b, operands[0], operands[1])?
+        }
+        Op::DotGeneral(dot) if matches!(b.tensor_type(operands[0]).dtype, DType::F16 | DType::Bf16) => {
+            matrix_product(b, dot, operands[0], operands[1])?
+        }
         Op::RandomBits(random) => {
             let bits = random_bits(b, random, operands[0])?;
             return expand_body(b, &bits, operands);
@@ -209,13 +215,60 @@ fn scatter_everywhere(
     b.reshape(scattered, &ty.shape)
 }
 
+/// What is compared in windows that reach into padding or holes of negative infinity: nothing is as low as these.
+fn above_padding(b: &mut Builder, x: Value) -> Result<Value, TypeError> {
+    let dtype = b.tensor_type(x).dtype;
+    if !dtype.is_float() {
+        return Ok(x);
+    }
+    let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    let x = b.convert(wide, x)?;
+    let lowest = b.splat_like(Scalar::Float(if wide == DType::F64 { f64::MIN } else { f32::MIN.into() }), x)?;
+    b.binary(Binary::Maximum, x, lowest)
+}
+
+/// The product as one of matrices, or of one batch of them: of halves with more axes XLA for CPUs does not execute each.
+fn matrix_product(b: &mut Builder, dot: &DotGeneral, left: Value, right: Value) -> Result<Value, TypeError> {
+    let (left_ty, right_ty) = (b.tensor_type(left).clone(), b.tensor_type(right).clone());
+    let batch = usize::from(!dot.lhs_batch.is_empty());
+    if left_ty.rank().max(right_ty.rank()) <= 2 + batch && dot.lhs_batch.len() == batch {
+        return b.add(dot.clone(), &[left, right]);
+    }
+    let free = |rank: usize, batch: &[usize], contract: &[usize]| -> Vec<usize> {
+        (0..rank).filter(|axis| !batch.contains(axis) && !contract.contains(axis)).collect()
+    };
+    let left_free = free(left_ty.rank(), &dot.lhs_batch, &dot.lhs_contract);
+    let right_free = free(right_ty.rank(), &dot.rhs_batch, &dot.rhs_contract);
+    let extents = |ty: &TensorType, axes: &[usize]| axes.iter().map(|&axis| ty.shape[axis].clone()).collect::<Vec<_>>();
+    let mut matrix = |x: Value, ty: &TensorType, parts: [&[usize]; 3]| {
+        let x = b.transpose(x, &parts.concat())?;
+        let parts = parts.iter().skip(1 - batch);
+        let shape: Vec<Dim> = parts.map(|axes| extents(ty, axes).into_iter().product()).collect();
+        b.reshape(x, &shape)
+    };
+    let left = matrix(left, &left_ty, [&dot.lhs_batch, &left_free, &dot.lhs_contract])?;
+    let right = matrix(right, &right_ty, [&dot.rhs_batch, &dot.rhs_contract, &right_free])?;
+    let one = DotGeneral {
+        lhs_batch: (0..batch).collect(),
+        rhs_batch: (0..batch).collect(),
+        lhs_contract: vec![1 + batch],
+        rhs_contract: vec![batch],
+    };
+    let product = b.add(one, &[left, right])?;
+    let shape = [extents(&left_ty, &dot.lhs_batch), extents(&left_ty, &left_free), extents(&right_ty, &right_free)];
+    b.reshape(product, &shape.concat())
+}
+
 /// The op for windows as StableHLO has them; of dilated ones position by position of the window: where it is the first largest, the
 /// source's elements go back to the places that they were compared at.
 fn scatter_windows(b: &mut Builder, window: &Window, x: Value, source: Value) -> Result<Value, TypeError> {
     let rank = window.size.len();
     if window.base_dilation.iter().chain(&window.window_dilation).all(|&dilation| dilation == 1) {
+        let is_padded = window.padding.iter().any(|&padding| padding != (0, 0));
+        let x = if is_padded { above_padding(b, x)? } else { x };
         return b.add(SelectAndScatter { window: window.clone() }, &[x, source]);
     }
+    let x = above_padding(b, x)?;
     let ty = b.tensor_type(x).clone();
     let lowest = match ty.dtype.is_float() {
         true => Scalar::Float(f64::NEG_INFINITY),

@@ -57,6 +57,25 @@ pub(super) fn unary(b: &mut Builder, function: Unary, x: Value) -> Result<Value,
     b.convert(dtype, y)
 }
 
+/// The power of integers by squaring, modulo the dtype's range: XLA's own looks at six bits of the exponent. With a negative exponent 1 and
+/// -1 have a power, and that of all else is 0.
+pub(super) fn integer_power(b: &mut Builder, base: Value, exponent: Value) -> Result<Value, TypeError> {
+    let ty = b.tensor_type(base).clone();
+    let is_signed = ty.dtype.is_signed_integer();
+    express(b, |scope| {
+        let (base, mut rest) = (scope.tensor(base), scope.tensor(exponent));
+        let one = base.number(1.0).broadcast_to(&ty.shape);
+        let is_odd = rest.and(one).equal(1i64);
+        let negative = base.equal(-1i64).select(is_odd.select(base, one), base.equal(1i64).select(one, 0i64));
+        let (is_negative, mut result, mut square) = (rest.less(0i64), one, base);
+        for _ in 0..ty.dtype.bits() - u32::from(is_signed) {
+            result = rest.and(one).equal(1i64).select(result * square, result);
+            (rest, square) = (rest.shift_right(one), square.square());
+        }
+        if is_signed { is_negative.select(negative, result) } else { result }.value()
+    })
+}
+
 /// `c[0] + x (c[1] + x (c[2] + ...))`
 fn polynomial<'s, 'b>(x: Tensor<'s, 'b>, coefficients: &[f64]) -> Tensor<'s, 'b> {
     let mut terms = coefficients.iter().rev();
