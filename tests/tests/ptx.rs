@@ -90,6 +90,20 @@ fn kernels_of_products() {
     kernels_of("products_tf32", &products::module(DType::F32, [8192, 8192, 8192]), Factors::Tf32);
 }
 
+/// Attention without the matrix of scores.
+#[test]
+fn kernels_of_attention() {
+    use kc::prelude::*;
+    let build = || {
+        let x = Input::new([512, 128]);
+        let y = MultiHeadAttention::new(2, 64).use_causal_mask(true).call([&x, &x])?;
+        let mut model = Model::new(&x, &y)?;
+        model.compile("sgd", "mse", ["mae"])?;
+        model.module()
+    };
+    kernels_of("attention", &build().expect("the model is traced"), Factors::F32);
+}
+
 /// Compiles and assembles a module; no register may be spilled.
 fn kernels_of(name: &str, module: &Module, factors: Factors) {
     let assembler = match assembler() {

@@ -1,15 +1,20 @@
 //! Kernels of attention and its gradient that never hold all scores: rows meet columns block by block, with the scores of one pair of
 //! blocks in the thread's scratch memory. Forward, a task has a block of rows, whose largest score and sum are brought up to date with
 //! each block of columns. Backward, a task has a batch and head, and computes the probabilities of each pair of blocks once again.
+//!
+//! Products are the runtime's library's, register tiles ([`tiles`]) or, on a GPU and forward only, those of a block of threads ([`block`]).
 
+mod block;
 mod tiles;
 
 use super::emit::{At, Coordinate, Emitter, Unsuited};
+use super::expand::strides;
 use super::functions::{binary, unary};
 use super::loops::Stored;
 use super::map::divide;
 use super::store::{View, view};
 use crate::{Contraction, Target};
+use block::Block;
 use kc_ir::kernel::{Gemm, Index, Instruction, Matrix, MemoryId, Register};
 use kc_ir::tensor::composites::{Composite, DotProductAttention};
 use kc_ir::tensor::ops::{Binary, Compare, Reduction, Unary};
@@ -43,9 +48,14 @@ fn kind(op: &Op) -> Option<(Kind, &DotProductAttention)> {
     }
 }
 
-/// Whether a kernel of this file computes the op: of f32, with known features, without dropout.
-pub(super) fn suits(op: &Op, types: &[&TensorType]) -> bool {
-    let Some((_, attention)) = kind(op) else { return false };
+/// Whether a kernel of this file computes the op: of f32, with known features, without dropout. On a GPU no gradient, and no more features than
+/// shared memory holds.
+pub(super) fn suits(op: &Op, types: &[&TensorType], by: Contraction) -> bool {
+    let Some((kind, attention)) = kind(op) else { return false };
+    let fits = |ty: &&TensorType| features(ty).is_some_and(|features| features <= block::FEATURES);
+    if by == Contraction::Streamed && !(kind == Kind::Forward && types.iter().take(3).all(fits)) {
+        return false;
+    }
     let plain = |ty: &&&TensorType| ty.dtype == DType::F32 && ty.rank() == 4 && features(ty).is_some();
     attention.dropout.0 == 0.0 && types.iter().take(3).filter(plain).count() == 3
 }
@@ -68,21 +78,30 @@ pub(super) fn accumulates(op: &Op) -> bool {
     matches!(kind(op), Some((Kind::Gradient, _)))
 }
 
+/// A matrix as the kernel reads it: where a GPU copies features as neighbours, they are such.
+fn seen(graph: &Graph, operand: Value, by: Contraction) -> View {
+    let view = view(graph, operand);
+    if by != Contraction::Streamed || view.strides.last().is_some_and(|step| step.is(1)) {
+        return view;
+    }
+    View { base: operand, offset: Dim::default(), strides: strides(&graph.tensor_type(operand).shape) }
+}
+
 /// The values whose buffers the kernel reads, or that it computes where it reads them.
-pub(super) fn reads(graph: &Graph, op: Value) -> Vec<Value> {
+pub(super) fn reads(graph: &Graph, op: Value, by: Contraction) -> Vec<Value> {
     let node = graph.node(op);
     let matrices = matrices(&node.op);
     let of = |(position, &operand): (usize, &Value)| match matrices.contains(&position) {
-        true => view(graph, operand).base,
+        true => seen(graph, operand, by).base,
         false => operand,
     };
     node.operands.iter().enumerate().map(of).collect()
 }
 
 /// The values that must lie in buffers.
-pub(super) fn buffers(graph: &Graph, op: Value) -> Vec<Value> {
+pub(super) fn buffers(graph: &Graph, op: Value, by: Contraction) -> Vec<Value> {
     let node = graph.node(op);
-    matrices(&node.op).into_iter().map(|position| view(graph, node.operands[position]).base).collect()
+    matrices(&node.op).into_iter().map(|position| seen(graph, node.operands[position], by).base).collect()
 }
 
 /// Arithmetic operations.
@@ -110,7 +129,7 @@ pub(super) fn attention(
     let (kind, settings) = kind(&node.op).ok_or(Unsuited)?;
     let operands = &node.operands;
     let matrix = |position: usize| -> Result<Tensor, Unsuited> {
-        let view = view(em.graph, operands[position]);
+        let view = seen(em.graph, operands[position], target.contraction);
         let memory = *memory.get(&view.base).ok_or(Unsuited)?;
         let features = features(em.ty(operands[position])).ok_or(Unsuited)?;
         Ok(Tensor { view, memory, features })
@@ -135,7 +154,9 @@ pub(super) fn attention(
             Contraction::Generated => Cut::of(target, lanes, &kernel.extents, &kernel.columns, operands),
             Contraction::Library | Contraction::Streamed => None,
         };
-        return kernel.forward(em, cut);
+        let block = (target.contraction == Contraction::Streamed)
+            .then(|| Block::new(em, [kernel.query.features, kernel.value.features]));
+        return kernel.forward(em, cut, block);
     }
     let given = Given { statistics: [0, 1, 2].map(|index| operands[behind + index]), cotangent: matrix(behind + 3)? };
     kernel.gradient(em, &given)
@@ -349,7 +370,10 @@ impl Kernel<'_> {
     }
 
     fn each_row(&self, em: &mut Emitter, rows: &Range, body: &mut Row) -> Result<(), Unsuited> {
-        em.for_each(0, rows.length.clone(), 1, |em, row| body(em, row))
+        em.for_each(0, rows.length.clone(), 1, |em, row| {
+            em.b.independent();
+            body(em, row)
+        })
     }
 
     /// The products of queries and keys of two blocks.
@@ -474,14 +498,18 @@ impl Kernel<'_> {
         })
     }
 
-    fn forward(&self, em: &mut Emitter, cut: Option<Cut>) -> Result<Dim, Unsuited> {
+    fn forward(&self, em: &mut Emitter, cut: Option<Cut>, threads: Option<Block>) -> Result<Dim, Unsuited> {
         let features = self.value.features;
         // rows of a task and of a block of it, columns of a block, and what memory holds of these
-        let (height, block, width) = match cut {
-            Some(cut) => (cut.rows, cut.block, cut.columns),
-            None => (self.block_rows(), self.block_rows(), self.block_columns()),
+        let (height, block, width) = match (cut, threads) {
+            (_, Some(_)) => (block::ROWS, block::ROWS, block::COLUMNS),
+            (Some(cut), _) => (cut.rows, cut.block, cut.columns),
+            (None, None) => (self.block_rows(), self.block_rows(), self.block_columns()),
         };
-        let padded = |columns| cut.map_or(columns, |cut| cut.padded(columns));
+        let padded = |columns| match threads {
+            Some(_) => block::stride(columns),
+            None => cut.map_or(columns, |cut| cut.padded(columns)),
+        };
         let padded_height = (height + block - 1) / block * block;
         let scores = Panel::new(em, "scores", block, padded(width));
         let sums = Panel::new(em, "sums", padded_height, padded(features));
@@ -494,7 +522,11 @@ impl Kernel<'_> {
         };
         self.tasks(em, &self.extents[1], height, |em, at, rows| {
             if meets == Meets::Blocks {
-                let cleared = if tiles.is_some() { Index::Constant(padded_height) } else { rows.length.clone() };
+                let cleared = if tiles.is_some() || threads.is_some() {
+                    Index::Constant(padded_height)
+                } else {
+                    rows.length.clone()
+                };
                 sums.clear(em, self.lanes, Index::Constant(0), &cleared)?;
                 self.each_row(em, &rows, &mut |em, local| {
                     let start = em.b.constant(DType::F32, 1, Scalar::Float(f64::NEG_INFINITY));
@@ -503,6 +535,10 @@ impl Kernel<'_> {
                     total.store(em, &local, Index::Constant(0), zero);
                     Ok(())
                 })?;
+            }
+            if let Some(threads) = threads {
+                let queries = self.query.rows(em, &at, &rows.first);
+                threads.fetch_queries(em, queries, &rows.length);
             }
             self.each_columns(em, &rows, width, &mut |em, columns| {
                 if let Some(tiles) = &tiles {
@@ -516,7 +552,13 @@ impl Kernel<'_> {
                             columns
                         }
                         None => {
-                            self.products(em, &at, &rows, &columns, scores);
+                            match threads {
+                                Some(threads) => {
+                                    let keys = self.key.rows(em, &at, &columns.first);
+                                    threads.scores(em, keys, &columns.length, scores);
+                                }
+                                None => self.products(em, &at, &rows, &columns, scores),
+                            }
                             columns.clone()
                         }
                     };
@@ -530,6 +572,10 @@ impl Kernel<'_> {
                         Some(tiles) => tiles.results(em, [&rows, &columns], scores, (sums, &before), accumulate)?,
                         None => {
                             let values = self.value.rows(em, &at, &columns.first);
+                            if let Some(threads) = threads {
+                                threads.results(em, (scores, values), &columns.length, sums, accumulate);
+                                return Ok(());
+                            }
                             let sizes = [rows.length.clone(), Index::Constant(features), columns.length.clone()];
                             product(em, sizes, scores.matrix(), values, sums.matrix(), accumulate);
                         }

@@ -95,11 +95,13 @@ fn expand_op(b: &mut Builder, op: &Op, operands: &[Value], target: &Target) -> R
     }
 }
 
-/// Whether a composite has a kernel of its own; none has on a GPU.
+/// Whether a composite has a kernel of its own.
 fn is_kept(b: &Builder, op: &Op, operands: &[Value], target: &Target) -> bool {
     let types: Option<Vec<_>> = operands.iter().map(|&operand| b.graph().node(operand).ty.as_tensor()).collect();
-    let suits = |types: Vec<_>| attention::suits(op, &types) || winograd::suits(op, &types, target);
-    target.block_threads == 1 && types.is_some_and(suits)
+    let by = target.contraction;
+    types.is_some_and(|types| {
+        attention::suits(op, &types, by) || target.block_threads == 1 && winograd::suits(op, &types, target)
+    })
 }
 
 /// The dtype in which values of a dtype are summed and multiplied.

@@ -224,7 +224,7 @@ impl<'f> Draft<'f> {
         let mut roots = [beside, clusters.long.clone()].concat();
         for cluster in &clusters.clusters {
             if let Space::Alone { op } = cluster.space {
-                roots.extend(attention::buffers(&graph, op));
+                roots.extend(attention::buffers(&graph, op, contraction));
             }
             if let Space::Root { op, .. } = cluster.space {
                 roots.extend(match graph.node(op).op {
@@ -305,7 +305,7 @@ impl<'f> Draft<'f> {
                 let operands = contraction::operands(&self.graph, value, self.contraction);
                 operands.into_iter().filter(|&operand| Some(operand) != packed).collect()
             }
-            Op::Composite(_) => attention::reads(&self.graph, value),
+            Op::Composite(_) => attention::reads(&self.graph, value, self.contraction),
             Op::OptimizationBarrier(_) => vec![self.graph.node(value).operands[0]],
             _ => self.graph.node(value).operands.clone(),
         }

@@ -71,7 +71,7 @@ pub(super) struct Product<'t, 'p> {
 }
 
 /// An operand's part in shared memory.
-pub(super) struct Part {
+pub(in crate::schedule) struct Part {
     pub memory: MemoryId,
     /// Position of its first element.
     pub start: Index,

@@ -5,7 +5,7 @@
 
 use super::super::emit::Emitter;
 use super::shared::{Part, Product, Rows, Stored};
-use kc_ir::kernel::{Index, Lines, Register, Spaced};
+use kc_ir::kernel::{Index, Lines, MemoryId, Register, Spaced};
 
 /// Bits of the number of a block's threads.
 const THREAD_BITS: u32 = 7;
@@ -17,7 +17,7 @@ const TOGETHER: i64 = 4;
 const WARP_BITS: [u32; 2] = [3, 2];
 
 /// An axis of a tile over the threads along it.
-pub(super) struct Along {
+pub(in crate::schedule) struct Along {
     /// Values that a thread has.
     held: i64,
     /// How many of them follow each other. The threads' such pieces follow each other, then the next pieces of all.
@@ -42,7 +42,7 @@ impl Along {
 }
 
 /// The threads over a tile.
-pub(super) struct Grid {
+pub(in crate::schedule) struct Grid {
     pub(super) rows: Along,
     columns: Along,
 }
@@ -50,14 +50,18 @@ pub(super) struct Grid {
 impl Grid {
     /// The grid for a tile, in which each thread has about as many rows as columns.
     pub(super) fn of(product: &Product) -> Self {
-        let (height, width) = product.tile;
+        Grid::new(product.tile, product.lines)
+    }
+
+    /// The same for a tile of so many rows and columns, of operands with such neighbours.
+    pub(in crate::schedule) fn new((height, width): (i64, i64), lines: [Lines; 2]) -> Self {
         let held = (height * width) >> THREAD_BITS;
         // no more columns than rows, but for wide tiles
         let half = 1 << (held.trailing_zeros() / 2);
         let (rows, columns) = if width > height { (half, held / half) } else { (held / half, half) };
         Grid {
-            rows: Along::of(height, rows, product.lines[0] == Lines::Columns),
-            columns: Along::of(width, columns, product.lines[1] == Lines::Rows),
+            rows: Along::of(height, rows, lines[0] == Lines::Columns),
+            columns: Along::of(width, columns, lines[1] == Lines::Rows),
         }
     }
 
@@ -66,7 +70,7 @@ impl Grid {
     }
 
     /// How many registers have a tile's sums, one for each of a thread's rows, and the lanes of each: its columns.
-    pub(super) fn sums(&self) -> (usize, u32) {
+    pub(in crate::schedule) fn sums(&self) -> (usize, u32) {
         (self.rows.held as usize, self.lanes())
     }
 
@@ -84,7 +88,7 @@ impl Grid {
     }
 
     /// Adds the products of the operands' parts.
-    pub(super) fn multiply(
+    pub(in crate::schedule) fn multiply(
         &self,
         em: &mut Emitter,
         [left, right]: &[Part; 2],
@@ -109,6 +113,12 @@ impl Grid {
             }
         }
         sums
+    }
+
+    /// Where the sums of a row of each thread lie in memory that has the tile, with so many elements from one row to the next.
+    pub(in crate::schedule) fn own_row(&self, memory: MemoryId, stride: i64, row: usize) -> Spaced {
+        let position = Index::Constant(self.rows.place(row as i64) * stride);
+        Spaced { memory, position, steps: self.steps(self.rows.together * stride, 1) }
     }
 
     /// A tile's sums on their way through memory: one row of each thread at a time.
