@@ -230,6 +230,14 @@ fn what_cannot_be_quantised_says_so() {
     assert!(message(narrow.quantize("int8")).contains("does not go with the compute dtype float16"));
     let filters = Quantize::new("int8").filters(["("]);
     assert!(message(Dense::new(2).quantize(filters)).starts_with("`filters`: `(` is no regular expression"));
+    let twice = EinsumDense::new("...x,xy->...y", [Some(2)]).name("twice").dtype("int8_from_float32");
+    let inputs = [Input::new([3, 4]).tensor(), Input::new([4]).tensor()].map(|input| input.expect("an input"));
+    let outputs = inputs.iter().map(|input| twice.call(input)).collect::<kc::Result<Vec<_>>>().expect("each by itself");
+    let model = Model::new(&inputs[..], outputs).expect("a graph");
+    assert!(
+        message(model.module().map(|_| ()))
+            .contains("the input's shape is (None, 4), but the layer was built for an output of 3 axes")
+    );
     let range = AbsMaxQuantizer::new().value_range(-200, 127);
     let range = Int8QuantizationConfig::new().weight_quantizer(range);
     assert!(message(Dense::new(2).quantize(range)).contains("`value_range` is -200 to 127"));

@@ -3,7 +3,7 @@
 use crate::initializers::{Initializer, Quantized};
 use crate::ops::{self, Tensor};
 use crate::scope::Quantization;
-use crate::{Result, Scope};
+use crate::{Error, Result, Scope, shape_text};
 use kc_ir::tensor::Value;
 
 /// A weight that is quantised, of a layer that is being built: its integers, of a shape, and behind [`add_scale`] its scales.
@@ -61,7 +61,8 @@ pub(super) struct Equation {
 impl Equation {
     /// The last axes of an input of that rank with the first of a kernel, which has some more.
     pub fn contracting(rank: usize, axes: usize, free: usize) -> Self {
-        let letters = |from: usize, to: usize| (from..to).map(|number| char::from(b'a' + number as u8));
+        let name = |number: usize| char::from(b'a'.saturating_add(u8::try_from(number).unwrap_or(u8::MAX)));
+        let letters = |from: usize, to: usize| (from..to).map(name);
         Equation {
             input: letters(0, rank).collect(),
             kernel: letters(rank - axes, rank + free).collect(),
@@ -100,7 +101,12 @@ pub(super) fn contraction(scope: &mut Scope, name: &str, x: Value, equation: Equ
     let dtype = scope.float_dtype().keras_name();
     let quantizer = scope.quantization().and_then(|quantization| quantization.config().of_inputs().cloned());
     // the scale may leave out axes before its first
-    let of_scale = equation.output[equation.output.len() - scope.tensor_type(scale).rank()..].to_vec();
+    let rank = scope.tensor_type(scale).rank();
+    let left_out = equation.output.len().checked_sub(rank).ok_or_else(|| {
+        let given = shape_text(&scope.tensor_type(x).shape);
+        Error::model(format!("the input's shape is {given}, but the layer was built for an output of {rank} axes"))
+    })?;
+    let of_scale = equation.output[left_out..].to_vec();
     let (x, kernel, scale) = (scope.tensor(x), scope.tensor(kernel), scope.tensor(scale));
     let product = {
         let (kernel, scale, equation) = (kernel.clone(), scale.clone(), equation.clone());

@@ -420,7 +420,11 @@ impl<'a> Training<'a> {
             (None, None) => None,
         };
         let loss = match scale {
-            Some(scale) => scope.binary(Binary::Multiply, loss, scale)?,
+            Some(scale) => {
+                let dtype = scope.tensor_type(loss).dtype;
+                let scale = scope.convert(dtype, scale)?;
+                scope.binary(Binary::Multiply, loss, scale)?
+            }
             None => loss,
         };
         let mut operands = vec![loss];
