@@ -1,9 +1,10 @@
 //! Launches of one step as one: a kernel whose tasks are those of several kernels, one after the other. They do not depend on each
 //! other, so that one launch, and one wait for its end, serves all.
 
+use crate::Target;
 use kc_ir::kernel::{
     Access, Axis, For, Gemm, If, Index, Instruction, Kernel, Launch, Matrix, Memory, MemoryId, Program, Register,
-    RegisterType, Space, Spaced, Statement, Step, Tiles, print_kernel,
+    RegisterType, Space, Spaced, Statement, Step, TileCopy, Tiles, print_kernel,
 };
 use kc_ir::tensor::ops::Compare;
 use kc_ir::{DType, Dim, Symbol};
@@ -18,13 +19,17 @@ const BUFFERS: usize = 48;
 /// Statements of such a kernel, at most.
 const STATEMENTS: usize = 4000;
 
+/// Bytes of scratch memory of such a kernel on a GPU, at most: those of a block's shared memory, but for what reductions exchange.
+const SHARED: u64 = 47 << 10;
+
 /// The program with the launches of each step in as few kernels as the limits admit.
-pub(super) fn fuse(program: Program) -> Program {
+pub(super) fn fuse(program: Program, target: &Target) -> Program {
     let Program { name, symbols, kernels, buffers, steps, kept } = program;
     let mut fused = Fused {
         from: Program { name: name.clone(), symbols: symbols.clone(), kernels, buffers, steps: vec![], kept },
         kernels: vec![],
         known: BTreeMap::new(),
+        scratch: if target.block_threads > 1 { SHARED } else { u64::MAX },
     };
     let steps = steps.into_iter().map(|step| fused.step(step)).collect();
     Program { name, symbols, kernels: fused.kernels, buffers: fused.from.buffers, steps, kept }
@@ -34,6 +39,8 @@ struct Fused {
     from: Program,
     kernels: Vec<Kernel>,
     known: BTreeMap<String, usize>,
+    /// Bytes of scratch memory of a kernel, at most.
+    scratch: u64,
 }
 
 impl Fused {
@@ -55,7 +62,7 @@ impl Fused {
         let mut groups: Vec<Group> = vec![];
         for launch in launches {
             let size = statements(&self.from.kernels[launch.kernel].body);
-            let open = groups.iter_mut().find(|group| group.takes(&self.from, &launch, size));
+            let open = groups.iter_mut().find(|group| group.takes(&self.from, &launch, size, self.scratch));
             match open {
                 Some(group) => group.add(&self.from, launch, size),
                 None => {
@@ -89,10 +96,22 @@ struct Group {
     /// The buffers, each once, with what is done to them.
     buffers: Vec<(usize, Access)>,
     statements: usize,
+    /// Scratch memory of all.
+    scratch: Vec<(DType, u64)>,
 }
 
 impl Group {
-    fn takes(&self, program: &Program, launch: &Launch, statements: usize) -> bool {
+    fn takes(&self, program: &Program, launch: &Launch, statements: usize, most: u64) -> bool {
+        let kernel = &program.kernels[launch.kernel];
+        // tiles take so many registers that others would have few threads
+        let alike = |other: &Launch| program.kernels[other.kernel].is_for_gpu() == kernel.is_for_gpu();
+        let mut scratch = self.scratch.clone();
+        place_scratch(&mut scratch, kernel);
+        let bytes: u64 =
+            scratch.iter().map(|(dtype, elements)| (dtype.bytes() as u64 * elements).next_multiple_of(64)).sum();
+        if !self.launches.iter().all(alike) || bytes > most {
+            return false;
+        }
         // a buffer that two of them use must only be read, parts of one buffer likewise
         let apart = program.uses(launch).all(|(buffer, access)| {
             let (root, _) = program.root(buffer);
@@ -116,6 +135,7 @@ impl Group {
             }
         }
         self.statements += statements;
+        place_scratch(&mut self.scratch, &program.kernels[launch.kernel]);
         self.launches.push(launch);
     }
 }
@@ -124,15 +144,37 @@ fn statements(body: &[Statement]) -> usize {
     let of = |statement: &Statement| match statement {
         Statement::For(_) | Statement::If(_) => 1 + statement.blocks().map(statements).sum::<usize>(),
         // they are copied as they are only where they stand alone
-        Statement::Library(_)
+        Statement::Library(_) => STATEMENTS + 1,
+        Statement::Let(..)
+        | Statement::Store { .. }
+        | Statement::Prefetch { .. }
+        | Statement::Gemm(_)
         | Statement::StoreTiles(..)
         | Statement::StoreSpaced(..)
         | Statement::Copy(_)
         | Statement::CommitCopies
-        | Statement::AwaitCopies { .. } => STATEMENTS + 1,
-        Statement::Let(..) | Statement::Store { .. } | Statement::Prefetch { .. } | Statement::Gemm(_) => 1,
+        | Statement::AwaitCopies { .. } => 1,
     };
     body.iter().map(of).sum()
+}
+
+/// The places of a kernel's scratch memories among those of all kernels: no two execute at once in a thread, so they share memory of one dtype.
+fn place_scratch(all: &mut Vec<(DType, u64)>, kernel: &Kernel) -> Vec<usize> {
+    let mut taken = vec![false; all.len()];
+    let mut places = vec![];
+    for memory in &kernel.memory {
+        let Space::Scratch { elements } = memory.space else { continue };
+        let free = (0..all.len()).find(|&place| !taken[place] && all[place].0 == memory.dtype);
+        let place = free.unwrap_or_else(|| {
+            all.push((memory.dtype, 0));
+            taken.push(false);
+            all.len() - 1
+        });
+        taken[place] = true;
+        all[place].1 = all[place].1.max(elements);
+        places.push(place);
+    }
+    places
 }
 
 /// The kernel of several launches, and its launch.
@@ -142,6 +184,7 @@ fn merged(program: &Program, launches: &[Launch], buffers: &[(usize, Access)]) -
         let dtype = program.buffers[buffer].ty.dtype;
         memory.push(Memory { name: format!("b{number}"), dtype, space: Space::Parameter(access), part: false });
     }
+    let mut scratch: Vec<(DType, u64)> = vec![];
     let mut symbols: Vec<Symbol> = vec![];
     let mut writer = Writer {
         registers: vec![],
@@ -176,7 +219,7 @@ fn merged(program: &Program, launches: &[Launch], buffers: &[(usize, Access)]) -
         let own = writer.define(DType::I64, 1);
         let index = Index::Axis(task) + Index::from_dim(&before, &mut symbols) * -1;
         let mut body = vec![Statement::Let(own, Instruction::Position { index, step: 0 })];
-        writer.enter(kernel, launch, own, buffers, &mut memory, &mut symbols);
+        writer.enter(kernel, launch, own, buffers, &mut scratch, &mut symbols);
         body.extend(kernel.body.iter().map(|statement| writer.statement(statement)));
         match question {
             Some((asked, holds)) => questions.push((asked, holds, body)),
@@ -193,6 +236,10 @@ fn merged(program: &Program, launches: &[Launch], buffers: &[(usize, Access)]) -
         asked
     });
     let body = [vec![Statement::Let(number, position)], body].concat();
+    for (dtype, elements) in scratch {
+        let name = format!("s{}", memory.len());
+        memory.push(Memory { name, dtype, space: Space::Scratch { elements }, part: false });
+    }
     let first = &program.kernels[launches[0].kernel].name;
     let kernel = Kernel {
         name: format!("{first}_and_{}_more", launches.len() - 1),
@@ -254,38 +301,27 @@ impl Writer {
         launch: &Launch,
         task: Register,
         buffers: &[(usize, Access)],
-        memory: &mut Vec<Memory>,
+        scratch: &mut Vec<(DType, u64)>,
         symbols: &mut Vec<Symbol>,
     ) {
         // names of the kernel's registers, behind those that are there
         self.names = HashMap::new();
         self.loops = HashMap::from([(kernel.task, Index::Register(task))]);
         self.dims = launch.dims.iter().map(|dim| Index::from_dim(dim, symbols)).collect();
-        // no two kernels execute at once in a thread: they share scratch memory
-        let mut taken = vec![false; memory.len()];
+        let mut scratch = place_scratch(scratch, kernel).into_iter();
         let mut given = launch.buffers.iter();
         self.memory = kernel
             .memory
             .iter()
-            .map(|own| match own.space {
-                Space::Parameter(_) => {
-                    let buffer = given.next();
-                    let place = buffers.iter().position(|(other, _)| Some(other) == buffer).unwrap_or_default();
-                    MemoryId(place as u32)
-                }
-                Space::Scratch { elements } => {
-                    let free = (buffers.len()..taken.len()).find(|&at| !taken[at] && memory[at].dtype == own.dtype);
-                    let at = free.unwrap_or_else(|| {
-                        memory.push(Memory { name: format!("s{}", memory.len()), ..own.clone() });
-                        taken.push(false);
-                        memory.len() - 1
-                    });
-                    taken[at] = true;
-                    if let Space::Scratch { elements: present } = &mut memory[at].space {
-                        *present = elements.max(*present);
+            .map(|own| {
+                let place = match own.space {
+                    Space::Parameter(_) => {
+                        let buffer = given.next();
+                        buffers.iter().position(|(other, _)| Some(other) == buffer).unwrap_or_default()
                     }
-                    MemoryId(at as u32)
-                }
+                    Space::Scratch { .. } => buffers.len() + scratch.next().unwrap_or_default(),
+                };
+                MemoryId(place as u32)
             })
             .collect();
         self.given = kernel.registers.clone();
@@ -431,10 +467,23 @@ impl Writer {
             Statement::StoreSpaced(spaced, value) => {
                 Statement::StoreSpaced(Box::new(self.spaced(spaced)), self.name(*value))
             }
-            // a kernel with one stands alone
-            Statement::Library(_) | Statement::Copy(_) | Statement::CommitCopies | Statement::AwaitCopies { .. } => {
-                statement.clone()
+            Statement::Copy(copy) => {
+                let indices = |all: &[Index]| all.iter().map(|index| self.index(index)).collect();
+                Statement::Copy(Box::new(TileCopy {
+                    to: self.memory(copy.to),
+                    to_position: self.index(&copy.to_position),
+                    from: self.memory(copy.from),
+                    from_position: self.index(&copy.from_position),
+                    first_line: self.index(&copy.first_line),
+                    from_strides: indices(&copy.from_strides),
+                    from_extents: indices(&copy.from_extents),
+                    valid_lines: self.index(&copy.valid_lines),
+                    valid_elements: self.index(&copy.valid_elements),
+                    ..**copy
+                }))
             }
+            // a kernel with a call stands alone
+            Statement::Library(_) | Statement::CommitCopies | Statement::AwaitCopies { .. } => statement.clone(),
         }
     }
 }

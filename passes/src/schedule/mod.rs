@@ -50,7 +50,7 @@ const LONG_CHAIN: f64 = 12.0;
 /// # Errors
 /// An op that kernels cannot compute.
 pub fn schedule(function: &Function, target: &Target) -> Result<Program, TypeError> {
-    apart(function, target).map(horizontal::fuse).map(|program| parts::mark(program, target))
+    apart(function, target).map(|program| horizontal::fuse(program, target)).map(|program| parts::mark(program, target))
 }
 
 /// The program of [`schedule`] with a launch for each of the kernels that it launches as one.
