@@ -68,7 +68,7 @@ fn errors_say_what_was_expected() {
         "the plug-in makes code for x86_64 and aarch64 with ELF objects, and for wasm32 and nvptx64, not for `riscv64-unknown-linux-gnu`"
     );
     let feature = failure(&[], r#"{"triple": "x86_64-unknown-linux-gnu", "features": ["avx1024"]}"#).message;
-    let start = "`avx1024` is no instruction set that code for `x86_64-unknown-linux-gnu` uses; known are: avx, avx2, avx512bitalg, ";
+    let start = "`avx1024` is no instruction set that code for `x86_64-unknown-linux-gnu` uses; known are: avx, avx2, avx512bf16, avx512bitalg, ";
     assert!(feature.starts_with(start), "{feature}");
     assert_eq!(
         failure(&[fine.clone(), kernel("curve", Unary::Tanh)], "{}"),

@@ -230,6 +230,55 @@ fn parts() -> Vec<Case> {
 
 /// Less than this machine has: other expansions, the same bits.
 #[cfg(target_arch = "x86_64")]
+/// Products of groups of lanes: the group of one factor in all lanes, and a group of which only the first lanes are read.
+fn groups() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let integers = [(DType::I8, DType::I8), (DType::I8, DType::U8), (DType::U8, DType::I8), (DType::U8, DType::U8)];
+    for (left, right) in [(DType::Bf16, DType::Bf16)].into_iter().chain(integers) {
+        let (sums, group) = if left.is_float() { (DType::F32, 2) } else { (DType::I32, 4) };
+        // neither subnormal nor with subnormal products: these may be taken for zeros
+        let numbers = |dtype: DType, count: usize, seed: i64| -> Vec<u8> {
+            let number = |i: i64| (i * 7919 + seed * 104729) % 255 - 127;
+            let literal = |i: i64| match dtype {
+                DType::U8 => Literal::scalar(dtype, Scalar::Int((number(i) + 127).into())),
+                _ if dtype.is_float() => Literal::scalar(dtype, number(i) as f64 / 3.0),
+                _ => Literal::scalar(dtype, Scalar::Int(number(i).into())),
+            };
+            (0..count as i64).flat_map(|i| literal(i).bytes().to_vec()).collect()
+        };
+        for lanes in [1u32, 2, 4, 8, 16, 32] {
+            let mut builder = KernelBuilder::new(&format!("groups_{left}_{right}_{lanes}"));
+            let x = builder.parameter("x", left, Access::Read);
+            let y = builder.parameter("y", right, Access::Read);
+            let z = builder.parameter("z", sums, Access::ReadWrite);
+            let width = lanes * group;
+            let place = builder.task() * i64::from(width);
+            let vector = builder.load(x, place.clone(), width, None);
+            let sum = builder.load(z, builder.task() * i64::from(lanes), lanes, None);
+            let one = builder.load(y, place.clone(), group, None);
+            let part = builder.load(y, place + i64::from(group), group, Some(Index::Constant(1)));
+            let sum = [one, part].into_iter().fold(sum, |sum, factor| {
+                let factor = builder.splat(width, factor);
+                builder.multiply_add_groups(vector, factor, sum)
+            });
+            builder.store(z, builder.task() * i64::from(lanes), sum, None);
+            let factors = elements(width) + group as usize;
+            let buffers = vec![
+                (left, numbers(left, factors, 1)),
+                (right, numbers(right, factors, 2)),
+                (sums, numbers(sums, elements(lanes), 3)),
+            ];
+            cases.push(Case { kernel: builder.finish(0), buffers, dims: vec![], tasks: TASKS });
+        }
+    }
+    cases
+}
+
+#[test]
+fn groups_of_lanes_on_this_machine() {
+    check(&groups(), &Options::default());
+}
+
 #[test]
 fn older_machines() {
     for features in [
@@ -247,6 +296,7 @@ fn older_machines() {
             Options { features: Some(features.iter().map(|f| f.to_string()).collect()), ..Options::default() };
         let mut cases = conversions(&[8]);
         cases.extend(parts());
+        cases.extend(groups());
         for dtype in [DType::F16, DType::F32, DType::F64, DType::Bf16] {
             let inputs: Vec<_> = (1..4).map(|seed| (dtype, values(dtype, elements(8), seed))).collect();
             cases.push(lanewise(&format!("old_{dtype}"), 8, inputs, dtype, 5, |builder, i, x| match i {
