@@ -279,6 +279,13 @@ fn products_of_groups() {
                 check(&name, b, result, extent);
             }
         }
+        // a matrix and a vector
+        let mut b = Builder::new();
+        let x = operand(&mut b, left, &[40, 33].map(Dim::constant));
+        let y = operand(&mut b, right, &[Dim::constant(33)]);
+        let dot = DotGeneral { lhs_batch: vec![], rhs_batch: vec![], lhs_contract: vec![1], rhs_contract: vec![0] };
+        let result = b.add(dot, &[x, y]).unwrap();
+        check(&format!("{left} x {right}, matrix and vector"), b, result, 1);
         // extent of images and channels, filters and features, stride
         for (size, channels, filter, features, stride) in
             [(6, 5, 3, 17, 1), (9, 3, 3, 20, 2), (5, 32, 1, 33, 1), (6, 8, 1, 16, 2), (4, 1, 2, 16, 1)]

@@ -125,7 +125,8 @@ fn expand_body(b: &mut Builder, body: &Graph, operands: &[Value], target: &Targe
 
 fn expand_dot(b: &mut Builder, dot: &DotGeneral, lhs: Value, rhs: Value, target: &Target) -> Result<Value, TypeError> {
     let dtype = b.tensor_type(lhs).dtype;
-    let [lhs, rhs] = factors(b, [lhs, rhs], target.factor(dtype))?;
+    let given = [lhs, rhs];
+    let [lhs, rhs] = factors(b, given, target.factor(dtype))?;
     let (lhs_rank, rhs_rank) = (b.tensor_type(lhs).rank(), b.tensor_type(rhs).rank());
     let result = if let Some(&last) = dot.rhs_free(rhs_rank).last() {
         // the result's last axis is vectorised: its elements must be neighbours
@@ -144,7 +145,7 @@ fn expand_dot(b: &mut Builder, dot: &DotGeneral, lhs: Value, rhs: Value, target:
             lhs_contract: dot.rhs_contract.clone(),
             rhs_contract: dot.lhs_contract.clone(),
         };
-        return expand_dot(b, &swapped, rhs, lhs, target).and_then(|result| b.convert(dtype, result));
+        return expand_dot(b, &swapped, given[1], given[0], target);
     } else {
         let order = |batch: &[usize], contract: &[usize]| batch.iter().chain(contract).copied().collect::<Vec<_>>();
         let [lhs, rhs] = [b.convert(accumulator(dtype), lhs)?, b.convert(accumulator(dtype), rhs)?];

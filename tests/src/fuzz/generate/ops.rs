@@ -209,6 +209,13 @@ impl Generator {
 
     fn contraction(&mut self) -> Made {
         let Some(x) = self.any_where(|ty| ty.rank() >= 1 && ty.dtype != DType::Bool) else { return Ok(None) };
+        // instructions of CPUs sum groups of bf16 in f32, of 8-bit integers in i32
+        let narrow = match self.ty(x).dtype {
+            _ if !self.random.chance(30) => None,
+            dtype if dtype.is_float() => Some(DType::Bf16),
+            _ => Some(self.random.pick(&[DType::I8, DType::U8])),
+        };
+        let x = narrow.map_or(Ok(x), |dtype| self.builder.convert(dtype, x))?;
         let ty = self.ty(x);
         let axes = self.permutation(ty.rank());
         let batches = if ty.rank() > 2 && self.random.chance(40) { 1 + self.random.below(ty.rank() - 2) } else { 0 };
@@ -238,6 +245,8 @@ impl Generator {
             Some(y) => y,
             None => self.parameter(other)?,
         };
+        let sums = if narrow.is_some_and(|dtype| dtype.is_integer()) { DType::I32 } else { ty.dtype };
+        let [x, y] = [self.builder.convert(sums, x)?, self.builder.convert(sums, y)?];
         let product = self.builder.add(op, &[x, y])?;
         if self.random.chance(50) {
             return Ok(Some(product));
