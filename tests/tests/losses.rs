@@ -21,6 +21,9 @@ impl Layer for LossOf {
     fn base_mut(&mut self) -> &mut Base {
         &mut self.base
     }
+    fn autocast(&self) -> bool {
+        false
+    }
     fn forward(&self, scope: &mut Scope, inputs: &[Value]) -> kc::Result<Vec<Value>> {
         Ok(vec![self.loss.weighted(scope, inputs[0], inputs[1], None)?])
     }
