@@ -872,11 +872,11 @@ fn factors_in_tf32() {
 #[test]
 fn convolutions_on_gpus_by_tiles() {
     let mut in_parts = 0;
-    for (dtype, processors, stride, dilation, padding) in [
-        (DType::F32, 2, 1, 1, (1, 1)),
-        (DType::F32, 108, 2, 1, (0, 1)),
-        (DType::F32, 2, 1, 2, (2, 2)),
-        (DType::Bf16, 2, 2, 1, (1, 1)),
+    for (dtype, multiplied, processors, stride, dilation, padding) in [
+        (DType::F32, Factors::F32, 2, 1, 1, (1, 1)),
+        (DType::F32, Factors::F32, 108, 2, 1, (0, 1)),
+        (DType::F32, Factors::Tf32, 2, 1, 2, (2, 2)),
+        (DType::Bf16, Factors::F32, 2, 2, 1, (1, 1)),
     ] {
         let mut b = Builder::new();
         let shape = [Dim::symbol("B"), Dim::constant(5), Dim::constant(6), Dim::constant(8)];
@@ -897,7 +897,7 @@ fn convolutions_on_gpus_by_tiles() {
         let gradients = b.projections(gradients).unwrap();
         let graph = differentiate(&b.finish([&[convolved], &gradients[..]].concat())).unwrap();
         let function = function(graph);
-        let mut target = Target { threads: processors, ..gpu() };
+        let mut target = Target { threads: processors, factors: multiplied, ..gpu() };
         // small sums are computed in parts too, where that costs nothing
         target.cost.launch_nanoseconds = 0.0;
         let name = format!("{dtype} by {stride}, {dilation} apart, {padding:?}");
