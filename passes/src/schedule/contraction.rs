@@ -280,8 +280,7 @@ impl Parts {
             return None;
         }
         let plan = Plan::of(graph, op, target.contraction, [MemoryId(0); 2], &[]);
-        let (_, ty) = plan.parts(target)?;
-        Some(Parts { operands: operands(graph, op, target.contraction), ty })
+        Some(Parts { operands: operands(graph, op, target.contraction), ty: plan.parts(target)? })
     }
 
     /// The kernel of the parts: it reads a buffer for each of its operands, in which the numbers say which it is, and writes the last one.

@@ -10,8 +10,7 @@ use super::super::map::{divide, nominal};
 use super::threads::Grid;
 use super::{Plan, cores};
 use crate::{Factors, Target};
-use kc_ir::kernel::ALIGNMENT;
-use kc_ir::kernel::{Index, Lines, MemoryId, Register, TileCopy};
+use kc_ir::kernel::{ALIGNMENT, Index, Lines, MemoryId, Register, TileCopy};
 use kc_ir::tensor::Scalar;
 use kc_ir::tensor::ops::Binary;
 use kc_ir::{DType, Dim, TensorType};
@@ -151,7 +150,7 @@ impl Plan<'_> {
         };
         // lines may follow each other along several axes, neighbours only along one
         let inner = if (left, right) == (Lines::Columns, Lines::Rows) { summed.clone() } else { vec![inner] };
-        let all = |variables: &[usize]| variables.iter().map(|&v| self.count(v)).product::<i64>();
+        let all = |variables: &[usize]| variables.iter().map(|&v| self.count(v)).fold(1, i64::saturating_mul);
         if [all(&rows), self.count(columns), all(&inner)].into_iter().any(|count| count < LEAST)
             || summed.iter().any(|&v| form.variables[v].extent.is(0))
         {
@@ -198,12 +197,12 @@ impl Plan<'_> {
         Some(self.product(target, false)?.emit(em, lanes, None))
     }
 
-    /// In how many parts the sums are better computed, where it is not one, and the type of what has them all.
-    pub(super) fn parts(&self, target: &Target) -> Option<(i64, TensorType)> {
+    /// The type of what has all parts of the sums, where these are better computed in parts.
+    pub(super) fn parts(&self, target: &Target) -> Option<TensorType> {
         let product = self.product(target, true).filter(|product| product.parts > 1)?;
         let parts = Dim::constant(product.parts);
         let shape = vec![product.all(&product.outer) * parts, product.all(&product.rows), self.extent(self.vector)];
-        Some((product.parts, TensorType { dtype: DType::F32, shape }))
+        Some(TensorType { dtype: DType::F32, shape })
     }
 
     /// Computes the parts of all sums into a buffer.
@@ -257,29 +256,29 @@ impl Product<'_, '_> {
     /// as are computed one after the other, and of adding the parts.
     fn choose(&self, target: &Target, parts: bool) -> ((i64, i64), i64) {
         /// Parts of a sum that go through shared memory at least.
-        const ROUNDS: i64 = 4;
+        const ROUNDS: f64 = 4.0;
         // products that take as long as the copy of a value, and how many times those of f32 are computed at once
         let (copy, at_once) = match self.unit {
-            Unit::Cores => (24, 4),
-            Unit::Threads => (6, 1),
+            Unit::Cores => (24.0, 4.0),
+            Unit::Threads => (6.0, 1.0),
         };
-        let up = |n: i64, part: i64| (n + part - 1) / part;
-        let count = |variables: &[usize]| variables.iter().map(|&v| self.plan.count(v)).product::<i64>();
-        let (rows, columns, outer) = (count(&self.rows), self.plan.count(self.columns), count(&self.outer));
+        let up = |n: f64, part: i64| (n / part as f64).ceil();
+        let count = |variables: &[usize]| variables.iter().map(|&v| self.plan.count(v) as f64).product::<f64>();
+        let (rows, columns, outer) = (count(&self.rows), self.plan.count(self.columns) as f64, count(&self.outer));
         let rounds = count(&self.outer_summed) * up(count(&self.inner), self.depth());
-        let blocks = i64::from(target.threads);
-        let cost = &target.cost;
-        let launch = (0.5 * cost.launch_nanoseconds * cost.contraction_flops_per_nanosecond) as i64 * at_once;
-        let most = if parts { (rounds / ROUNDS).max(1) } else { 1 };
-        let candidates = TILES.into_iter().flat_map(|tile| (0..63).map(move |power| (tile, 1 << power)));
-        let time = |&((height, width), parts): &((i64, i64), i64)| {
-            let tiles = up(rows, height) * up(columns, width) * outer * parts;
-            let each = (height * width + copy * (height + width)) * self.depth() * up(rounds, parts);
-            let added = if parts > 1 { 2 * copy * rows * columns * outer * parts + launch } else { 0 };
-            tiles.max(blocks).saturating_mul(each).saturating_add(added)
+        let blocks = f64::from(target.threads);
+        let launch = 0.5 * target.cost.launch_nanoseconds * target.cost.contraction_flops_per_nanosecond * at_once;
+        let most = if parts { (rounds / ROUNDS).clamp(1.0, blocks.max(1.0)) } else { 1.0 };
+        let time = |(height, width): (i64, i64), parts: i64| {
+            let tiles = up(rows, height) * up(columns, width) * outer * parts as f64;
+            let each = (height * width) as f64 + copy * (height + width) as f64;
+            let added = if parts > 1 { 2.0 * copy * rows * columns * outer * parts as f64 + launch } else { 0.0 };
+            tiles.max(blocks) * each * self.depth() as f64 * up(rounds, parts) + added
         };
-        let admitted = candidates.filter(|(_, parts)| *parts <= most.min(blocks));
-        admitted.min_by_key(time).unwrap_or(((32, 32), 1))
+        let numbers = (0..32).map(|power| 1i64 << power).take_while(|parts| *parts as f64 <= most);
+        let candidates = TILES.into_iter().flat_map(|tile| numbers.clone().map(move |parts| (tile, parts)));
+        // the first of equal ones
+        candidates.min_by(|a, b| time(a.0, a.1).total_cmp(&time(b.0, b.1))).unwrap_or(((32, 32), 1))
     }
 
     fn extent(&self, variable: usize) -> Dim {
