@@ -84,7 +84,7 @@ fn a_mistake_names_the_function_what_was_given_and_the_line() {
     let line = line!() + 1;
     let error = ops::zeros([1i64 << 40, 1 << 40]).eval().expect_err("no machine has as much memory");
     let expected = format!(
-        "`ops::zeros`: broadcast: f32[1099511627776, 1099511627776] is too large, expected at most 64 TiB\n  --> {}:{line}",
+        "`ops::zeros`: f32[1099511627776, 1099511627776] is too large, expected at most 64 TiB\n  --> {}:{line}",
         file!()
     );
     assert_eq!(error.to_string(), expected);
@@ -93,10 +93,7 @@ fn a_mistake_names_the_function_what_was_given_and_the_line() {
         let text = tensor.eval().expect_err("a mistake").to_string();
         text.split_once("\n  --> ").expect("a place").0.to_string()
     };
-    assert_eq!(
-        message(kc::random::uniform([2, -3]).seed(1).into()),
-        "`ops::uniform`: random_bits: an extent cannot be -3"
-    );
+    assert_eq!(message(kc::random::uniform([2, -3]).seed(1).into()), "`ops::uniform`: an extent cannot be -3");
     let matrix = array(&[1.0; 6], &[2, 3]);
     assert_eq!(
         message(ops::slice(&matrix, [0, 1], [2, 4])),
@@ -106,9 +103,8 @@ fn a_mistake_names_the_function_what_was_given_and_the_line() {
         message(ops::norm(&matrix).ord(7).axis([0, 1]).into()),
         "`ops::norm`: got float32 (2, 3): matrices have no norm of the order 7, expected `fro`, `nuc`, 1, -1, 2, -2, infinity or -infinity"
     );
-    let error = ops::exp(&Input::new([2])).eval().expect_err("an input has no value");
     assert_eq!(
-        error.to_string(),
+        message(ops::exp(&Input::new([2]))),
         "symbolic tensor: float32 (None, 2) of a functional model has no value here: make a model of it, `Model::new(&inputs, &outputs)`"
     );
     let error = Model::new(Input::new([2]), ops::exp(1.0)).expect_err("no input is used");
