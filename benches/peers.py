@@ -156,7 +156,7 @@ class Torch:
                     return call(*x)
 
             return predict
-        if self.workload in ("d", "g"):
+        if self.workload in ("d", "g") or self.dtype != "f32":
             return None
         optimizer = torch.optim.Adam(model.train().parameters(), 1e-3, fused=True)
         loss_of = wrap(lambda x, y: torch.nn.functional.cross_entropy(model(x), y))
@@ -420,6 +420,9 @@ def main():
     parser.add_argument("--dtype", choices=["f32", "bf16", "i8"], default="f32")
     parser.add_argument("--once", nargs=3)
     arguments = parser.parse_args()
+    known = {"torch": ["f32", "bf16", "i8"], "torch.compile": ["f32", "bf16"], "openvino": ["f32", "bf16"]}
+    if arguments.dtype not in known.get(arguments.framework, ["f32"]):
+        parser.error(f"{arguments.framework} is not measured in {arguments.dtype}")
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(arguments.threads)
     os.environ["JAX_PLATFORMS"] = "cpu"
     # XLA's threads cannot be counted otherwise: it starts one a processor
