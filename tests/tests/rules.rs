@@ -16,7 +16,7 @@ macro_rules! models {
     ($($name:ident: $path:literal,)*) => {
         $(
             #[path = $path]
-            #[allow(dead_code)]
+            #[allow(dead_code, clippy::duplicate_mod)] // a benchmark may be an example with another policy
             mod $name;
         )*
 
