@@ -512,11 +512,12 @@ mod tests {
     #[test]
     fn functions_in_f32_are_within_their_bounds_for_all_exponents() {
         let samples = samples();
-        let cases: [(Unary, fn(f64) -> f64, f64); 4] = [
+        let cases: [(Unary, fn(f64) -> f64, f64); 5] = [
             (Unary::Exp, f64::exp, 2.0),
             (Unary::Log, f64::ln, 2.0),
             (Unary::Tanh, f64::tanh, 3.0),
             (Unary::Logistic, |x| 1.0 / (1.0 + (-x).exp()), 3.0),
+            (Unary::Erf, |x| Unary::Erf.of_float(x), 4.0),
         ];
         for (function, exact, bound) in cases {
             for rounding in [MultiplyAddRounding::Once, MultiplyAddRounding::Twice] {

@@ -51,6 +51,8 @@ fn size(module: &Module) -> (usize, usize, i64) {
 
 enum Change {
     DropResult(usize),
+    /// A result becomes an operand of the op that computes it.
+    Result(usize, Value),
     /// A value becomes an operand of the same type.
     Forward(Value, Value),
     /// A value becomes an input.
@@ -64,6 +66,11 @@ fn changes(module: &Module) -> Vec<Change> {
     let mut changes = vec![];
     if graph.results.len() > 1 {
         changes.extend((0..graph.results.len()).map(Change::DropResult));
+    }
+    for (index, &result) in graph.results.iter().enumerate() {
+        let tensors =
+            graph.node(result).operands.iter().filter(|&&operand| graph.node(operand).ty.as_tensor().is_some());
+        changes.extend(tensors.map(|&operand| Change::Result(index, operand)));
     }
     for value in graph.values().rev() {
         let node = graph.node(value);
@@ -96,10 +103,12 @@ fn apply(module: &Module, change: &Change) -> Option<Module> {
     let mut cut = BTreeSet::new();
     let mut kept: Vec<usize> = (0..graph.results.len()).collect();
     let mut extent = None;
+    let mut given = graph.results.clone();
     match *change {
         Change::DropResult(index) => {
             kept.remove(index);
         }
+        Change::Result(index, operand) => given[index] = operand,
         Change::Forward(value, operand) => {
             forwarded.insert(value, operand);
         }
@@ -114,7 +123,7 @@ fn apply(module: &Module, change: &Change) -> Option<Module> {
     };
     let resolve = |value: Value| forwarded.get(&value).copied().unwrap_or(value);
     let mut live = BTreeSet::new();
-    let mut open: Vec<Value> = kept.iter().map(|&index| resolve(graph.results[index])).collect();
+    let mut open: Vec<Value> = kept.iter().map(|&index| resolve(given[index])).collect();
     while let Some(value) = open.pop() {
         if live.insert(value) && !cut.contains(&value) {
             open.extend(graph.node(value).operands.iter().map(|&operand| resolve(operand)));
@@ -153,7 +162,7 @@ fn apply(module: &Module, change: &Change) -> Option<Module> {
     let mut slots = vec![];
     let mut outputs = vec![];
     for index in kept {
-        let value = values[&resolve(graph.results[index])];
+        let value = values[&resolve(given[index])];
         results.push(value);
         slots.push(match function.results[index] {
             ResultSlot::State(state) => {

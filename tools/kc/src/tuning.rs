@@ -10,9 +10,14 @@ use std::path::PathBuf;
 /// Where what was measured of this processor with a back end is kept.
 fn path(backend: &dyn Backend) -> PathBuf {
     let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let model =
-        model.map_or_else(|| kc_runtime::intrinsics::host_target().to_string(), |(_, name)| name.trim().to_owned());
+    // of a virtual machine the name may be that of many; the numbers say which it is
+    let named = |field: &str| {
+        let mut fields = information.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(key, _)| key.trim() == field).map(|(_, value)| value.trim())
+    };
+    let fields: Vec<&str> = ["model name", "cpu family", "model", "stepping"].into_iter().filter_map(named).collect();
+    let host = kc_runtime::intrinsics::host_target().to_string();
+    let model = if fields.is_empty() { host } else { fields.join(" ") };
     let name: String = format!("{model} {}", backend.name())
         .to_lowercase()
         .chars()

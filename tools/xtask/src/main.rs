@@ -51,7 +51,8 @@ fn main() -> ExitCode {
         Some((command, rest)) => (command.as_str(), rest),
         None => ("help", &[][..]),
     };
-    let outcome: Outcome = match command {
+    let asks_for_help = rest.iter().any(|argument| matches!(argument.as_str(), "--help" | "-h"));
+    let outcome: Outcome = match if asks_for_help { "help" } else { command } {
         "test" => stages::test(rest),
         "mnist" => mnist::mnist(rest),
         "mlir" => mlir_plugin::command(rest),

@@ -1,6 +1,7 @@
 use crate::cli::Predict;
 use crate::failure::{Failure, Outcome};
 use crate::{compile, data, output};
+use kc_abi::DType;
 use kc_runtime::{Array, EvaluateOptions, Package, Verbose, npy, predict as run_predict};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,9 @@ pub fn predict(arguments: &Predict) -> Outcome {
     match &arguments.output {
         Some(path) => {
             for (index, output) in outputs.iter().enumerate() {
-                npy::write(&numbered(path, index), output).map_err(Failure::new)?;
+                // files of numpy have no dtype for bfloat16, whose numbers are all ones of float32
+                let widened = (output.dtype() == DType::Bf16).then(|| output.cast(DType::F32));
+                npy::write(&numbered(path, index), widened.as_ref().unwrap_or(output)).map_err(Failure::new)?;
             }
         }
         None => outputs.iter().try_for_each(|output| output::print(&rows(output)))?,
@@ -35,7 +38,7 @@ fn numbered(path: &Path, index: usize) -> PathBuf {
 
 /// One line a sample.
 fn rows(array: &Array) -> String {
-    let values = array.cast(kc_abi::DType::F64);
+    let values = array.cast(DType::F64);
     let values = values.as_slice::<f64>().unwrap_or_default();
     let width = values.len() / array.shape().first().copied().unwrap_or(1).max(1);
     let mut text = String::new();
