@@ -3,6 +3,7 @@
 use crate::{Backend, CodegenError};
 use kc_ir::kernel::{Access, Index, Kernel, KernelBuilder};
 use kc_ir::{DType, tensor::Scalar};
+use kc_runtime::AlignedBytes;
 use kc_runtime::image::{Image, ImageError};
 use kc_runtime::kc_abi::call::{Environment, KernelFn};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,13 +87,18 @@ impl Roof {
 
     /// Bytes a nanosecond that so many threads read and write, copying from memory to memory.
     pub fn bytes_per_nanosecond(&self, threads: usize) -> f64 {
-        // both are written before: what a system does when a page is written first is no copying
-        let mut arrays: Vec<(Vec<f32>, Vec<f32>)> =
-            (0..threads.max(1)).map(|_| (vec![1.0; COPIED], vec![2.0; COPIED])).collect();
+        // in large pages, as a session's memory is, and written before: what a system does at a page's first write is no copying
+        let written = || {
+            let mut bytes = AlignedBytes::zeros(COPIED * size_of::<f32>());
+            bytes.fill(1);
+            bytes
+        };
+        let mut arrays: Vec<(AlignedBytes, AlignedBytes)> =
+            (0..threads.max(1)).map(|_| (written(), written())).collect();
         let free: Mutex<Vec<_>> = Mutex::new(arrays.iter_mut().collect());
         let time = at_once(threads, || {
             let Some((from, to)) = free.lock().unwrap_or_else(PoisonError::into_inner).pop() else { return };
-            let buffers = [from.as_mut_ptr().cast::<u8>(), to.as_mut_ptr().cast::<u8>()];
+            let buffers = [from.as_pointer(), to.as_pointer()];
             let environment = Environment { intrinsics: std::ptr::null(), scratch: std::ptr::null_mut() };
             // SAFETY: each thread has two arrays of its own with as many elements as the kernel is told, and it calls nothing.
             unsafe { (self.copy)(buffers.as_ptr(), [COPIED as i64].as_ptr(), 0, 1, &environment) };

@@ -125,6 +125,9 @@ fn expand_body(b: &mut Builder, body: &Graph, operands: &[Value], target: &Targe
 
 fn expand_dot(b: &mut Builder, dot: &DotGeneral, lhs: Value, rhs: Value, target: &Target) -> Result<Value, TypeError> {
     let dtype = b.tensor_type(lhs).dtype;
+    if is_matrix_by_column(b, dot, lhs, rhs, target) {
+        return matrix_by_column(b, dot, lhs, rhs);
+    }
     let given = [lhs, rhs];
     let [lhs, rhs] = factors(b, given, target.factor(dtype))?;
     let (lhs_rank, rhs_rank) = (b.tensor_type(lhs).rank(), b.tensor_type(rhs).rank());
@@ -155,6 +158,38 @@ fn expand_dot(b: &mut Builder, dot: &DotGeneral, lhs: Value, rhs: Value, target:
         b.reduce(Reduction::Sum, &(dot.lhs_batch.len()..lhs_rank).collect::<Vec<_>>(), product)?
     };
     b.convert(dtype, result)
+}
+
+/// Whether a product has one column, and sums along the lines of its left operand: vectors along those lines are full, along the result's last
+/// axis they have one lane.
+fn is_matrix_by_column(b: &Builder, dot: &DotGeneral, lhs: Value, rhs: Value, target: &Target) -> bool {
+    /// Summed values from which on the lanes' sums at the end count little.
+    const LONG: i64 = 64;
+    let (left, right) = (b.tensor_type(lhs), b.tensor_type(rhs));
+    let free = dot.rhs_free(right.rank());
+    target.contraction == Contraction::Generated
+        && left.dtype.is_float()
+        && dot.lhs_batch.is_empty()
+        && dot.lhs_contract == [left.rank() - 1]
+        && !free.is_empty()
+        && free.iter().all(|&axis| right.shape[axis].is(1))
+        && left.shape[left.rank() - 1].as_constant().is_none_or(|n| n >= LONG)
+}
+
+/// A product of one column, as sums along lines.
+fn matrix_by_column(b: &mut Builder, dot: &DotGeneral, lhs: Value, rhs: Value) -> Result<Value, TypeError> {
+    let (left, right) = (b.tensor_type(lhs).clone(), b.tensor_type(rhs).clone());
+    let wide = accumulator(left.dtype);
+    let [lhs, rhs] = [b.convert(wide, lhs)?, b.convert(wide, rhs)?];
+    let last = left.rank() - 1;
+    let column = b.reshape(rhs, &left.shape[last..])?;
+    let column = b.broadcast(column, &left.shape, &[last])?;
+    let product = b.binary(Binary::Multiply, lhs, column)?;
+    let sums = b.reduce(Reduction::Sum, &[last], product)?;
+    let units = dot.rhs_free(right.rank()).into_iter().map(|axis| right.shape[axis].clone());
+    let shape: Vec<Dim> = left.shape[..last].iter().cloned().chain(units).collect();
+    let sums = b.reshape(sums, &shape)?;
+    b.convert(left.dtype, sums)
 }
 
 fn expand_convolution(

@@ -70,6 +70,19 @@ fn a_model_is_trained_evaluated_and_run() {
     assert_eq!(summary, place.succeed(&["summary", "model.rs"]));
 }
 
+/// Files of numpy have no bfloat16.
+#[test]
+fn predictions_in_bfloat16_are_written_as_float32() {
+    let place = place("half");
+    let policy = "kc::config::set_dtype_policy(\"bfloat16\")?; let mut model =";
+    place.write("model.rs", MODEL.replacen("let mut model =", policy, 1));
+    place.succeed(&["fit", "model.rs", "--data", "data", "--epochs", "1", "-o", "model.kcp"]);
+    assert_eq!(place.succeed(&["predict", "model.kcp", "--input", "data/x_test.npy", "-o", "y.npy"]), "");
+    let outputs = npy::read(&place.path("y.npy")).expect("written by kc");
+    let values = outputs.as_slice::<f32>().expect("numbers in f32");
+    assert!(values.len() == 90 && values.iter().all(|value| value.to_bits() & 0xFFFF == 0), "{values:?}");
+}
+
 #[test]
 fn the_same_seed_gives_the_same_package_for_any_number_of_threads() {
     let place = place("seed");
