@@ -492,6 +492,42 @@ fn parts_along_the_last_axis_need_no_conditions() {
 
 /// Convolutions by tiles: at the edges of images, of odd extents, over several tasks and panels, of images seen through moves, with what
 /// follows in the same kernel.
+#[test]
+fn products_of_one_column_are_sums_along_lines() {
+    let n = Dim::constant;
+    for (shape, column) in [
+        (vec![Dim::symbol("B"), n(100)], vec![n(100), n(1)]),
+        (vec![n(3), n(2), n(257)], vec![n(1), n(257), n(1)]),
+        (vec![n(64)], vec![n(64), n(1)]),
+    ] {
+        let contract = column.iter().position(|extent| !extent.is(1)).unwrap();
+        let mut b = Builder::new();
+        let x = b.parameter("x", TensorType { dtype: DType::F32, shape: shape.clone() }).unwrap();
+        let w = b.parameter("w", TensorType { dtype: DType::F32, shape: column }).unwrap();
+        let dot = DotGeneral {
+            lhs_batch: vec![],
+            rhs_batch: vec![],
+            lhs_contract: vec![shape.len() - 1],
+            rhs_contract: vec![contract],
+        };
+        let y = b.add(dot, &[x, w]).unwrap();
+        let function = function(b.finish(vec![y]));
+        for (extent, target) in [1, 5].into_iter().flat_map(|extent| targets().map(|target| (extent, target))) {
+            let arguments: Vec<Literal> = (function.graph.parameters.iter().zip(1..))
+                .map(|(&p, seed)| sample(function.graph.tensor_type(p), extent, seed))
+                .collect();
+            let expected = interpret(&function.graph, &arguments).unwrap();
+            let given = run(&function, &target, &[(Symbol::new("B"), extent)], &arguments).unwrap();
+            for (e, g) in expected[0].scalars().zip(given[0].scalars()) {
+                assert!((e.to_f64() - g.to_f64()).abs() < 1e-4, "{shape:?}: {g:?}, expected {e:?}");
+            }
+            let text = print_program(&schedule(&function, &target).unwrap());
+            let by_lines = target.contraction == Contraction::Generated;
+            assert_eq!(text.contains("reduce_sum"), by_lines, "{text}");
+        }
+    }
+}
+
 /// Transposes of whole squares, of incomplete ones, of unknown extents, of every dtype, and with what is computed on the way.
 #[test]
 fn transposes_go_by_squares() {

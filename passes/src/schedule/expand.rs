@@ -170,10 +170,10 @@ fn is_matrix_by_column(b: &Builder, dot: &DotGeneral, lhs: Value, rhs: Value, ta
     target.contraction == Contraction::Generated
         && left.dtype.is_float()
         && dot.lhs_batch.is_empty()
-        && dot.lhs_contract == [left.rank() - 1]
+        && left.rank().checked_sub(1).is_some_and(|last| dot.lhs_contract == [last])
         && !free.is_empty()
         && free.iter().all(|&axis| right.shape[axis].is(1))
-        && left.shape[left.rank() - 1].as_constant().is_none_or(|n| n >= LONG)
+        && left.shape.last().is_some_and(|extent| extent.as_constant().is_none_or(|n| n >= LONG))
 }
 
 /// A product of one column, as sums along lines.
